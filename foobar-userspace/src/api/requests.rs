@@ -1,0 +1,86 @@
+//! What a caller asks for, as it goes over the socket. Unknown keys are refused.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::Mode,
+    domain::{BackendState, Queries},
+};
+
+/// Where a new rule goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// A deny to the front, an allow to the end.
+    #[default]
+    Default,
+    /// Before the rule with this id or name.
+    Before(String),
+    /// After the rule with this id or name.
+    After(String),
+}
+
+/// `POST /v1/rules`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddRule {
+    /// The rule's text.
+    pub rule: String,
+    #[serde(default)]
+    pub before: Option<String>,
+    #[serde(default)]
+    pub after: Option<String>,
+}
+
+/// `POST /v1/services`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceSpec {
+    pub name: String,
+    pub address: IpAddr,
+    /// `tcp/443`.
+    pub port: String,
+    /// `dsr`, the default.
+    #[serde(default)]
+    pub forward: Option<String>,
+    #[serde(default)]
+    pub queries: Queries,
+    /// As people write durations: `3h`, the default.
+    #[serde(default)]
+    pub idle: Option<String>,
+    pub backends: Vec<BackendSpec>,
+}
+
+/// `POST /v1/services/{name}/backends`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackendSpec {
+    pub address: IpAddr,
+    /// 0..=1000, 100 by default.
+    #[serde(default)]
+    pub weight: Option<u16>,
+}
+
+/// `PATCH /v1/services/{name}/backends/{address}`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackendChange {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u16>,
+    /// `ready` or `drain`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<BackendState>,
+}
+
+/// `POST /v1/interfaces`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InterfaceSpec {
+    pub name: String,
+    #[serde(default)]
+    pub mode: Mode,
+    /// `NETNS:IFACE`, or `IFACE` in the daemon's namespace.
+    #[serde(default)]
+    pub peer: Option<String>,
+}

@@ -1,0 +1,191 @@
+//! What the daemon answers, as it goes over the socket and comes out of `--json`.
+//!
+//! Counters are sums over CPUs since the program was first loaded; they never go back while it stays loaded.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+pub use super::{
+    refusal::{Refusal, RefusalKind},
+    requests::{AddRule, BackendChange, BackendSpec, InterfaceSpec, Place, ServiceSpec},
+};
+use crate::{
+    config::Policy,
+    domain::{BackendState, Forward, Queries},
+};
+
+/// A number of packets and what they weighed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    pub packets: u64,
+    /// Bytes of whole frames, Ethernet header included.
+    pub bytes: u64,
+}
+
+/// A rule in its place, with what it has decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleLine {
+    /// What `rule rm` and `--before` take; a rule keeps it for its life.
+    pub id: u32,
+    /// The rule's text.
+    pub rule: String,
+    pub packets: u64,
+    /// Bytes of whole frames.
+    pub bytes: u64,
+}
+
+/// The daemon and everything it holds, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    pub version: String,
+    /// What happens to a packet that nothing decides.
+    pub default: Policy,
+    /// Grows by one with every publish of rules and services.
+    pub generation: u64,
+    pub interfaces: Vec<InterfaceStatus>,
+    pub program: ProgramStatus,
+    /// How many rules are enforced.
+    pub rules: u32,
+    pub services: Vec<ServiceStatus>,
+    pub notes: NotesStatus,
+    /// Sentences an operator should read.
+    pub warnings: Vec<String>,
+}
+
+/// An interface the program is, or should be, attached to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceStatus {
+    pub name: String,
+    pub mode: AttachedMode,
+    /// 0 while the interface is absent.
+    pub ifindex: u32,
+    /// `NETNS:IFACE` of the passing program at a veth's other end.
+    pub peer: Option<String>,
+}
+
+/// How the program sits on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AttachedMode {
+    /// In the driver.
+    Native,
+    /// In the kernel's generic receive path.
+    Generic,
+    /// Wanted, but there is no such interface.
+    Absent,
+}
+
+/// The program the kernel runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramStatus {
+    /// The kernel's id of it, as in `bpftool prog`.
+    pub id: u32,
+    pub name: String,
+}
+
+/// The table of flows that are kept on a backend while its slots change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotesStatus {
+    pub used: u64,
+    pub size: u64,
+}
+
+/// A service and where its flows go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    pub name: String,
+    pub address: IpAddr,
+    /// `tcp/443`.
+    pub port: String,
+    pub forward: Forward,
+    pub queries: Queries,
+    /// Seconds that a silent connection is kept on its backend after the backends changed.
+    pub idle_seconds: u64,
+    pub backends: Vec<BackendStatus>,
+}
+
+/// A backend, its share and the way to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackendStatus {
+    pub address: IpAddr,
+    /// 0..=1000.
+    pub weight: u16,
+    pub state: BackendState,
+    /// How many slots of the service's ring are its own.
+    pub slots: u32,
+    /// Absent while nobody knows the way.
+    pub next_hop: Option<HopStatus>,
+    /// Why there is no next hop, in words.
+    pub problem: Option<String>,
+}
+
+/// Where a backend's packets leave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HopStatus {
+    pub interface: String,
+    /// `02:00:00:00:00:01`.
+    pub mac: String,
+}
+
+/// What `attach` did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attached {
+    pub name: String,
+    pub mode: AttachedMode,
+    pub ifindex: u32,
+    pub peer: Option<String>,
+    /// Sentences for the operator: a veth whose peer has no program, a driver that cannot do native mode.
+    pub warnings: Vec<String>,
+}
+
+/// All counters at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// Unix time in milliseconds, taken just before the counters were read.
+    pub at_ms: u64,
+    /// Every outcome, those that never happened too.
+    pub outcomes: Vec<OutcomeCount>,
+    pub rules: Vec<RuleLine>,
+    pub services: Vec<ServiceCount>,
+}
+
+/// How many packets left by one outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutcomeCount {
+    /// Its name in `snake_case`.
+    pub outcome: String,
+    /// `pass`, `drop`, `tx` or `redirect`.
+    pub action: String,
+    pub packets: u64,
+    /// Bytes of whole frames.
+    pub bytes: u64,
+    /// One per possible CPU, in the kernel's order.
+    pub per_cpu: Vec<Tally>,
+}
+
+/// What went to each backend of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceCount {
+    pub name: String,
+    pub address: IpAddr,
+    /// `tcp/443`.
+    pub port: String,
+    pub backends: Vec<BackendCount>,
+}
+
+/// What went to one backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackendCount {
+    pub address: IpAddr,
+    pub state: BackendState,
+    /// 0..=1000.
+    pub weight: u16,
+    pub packets: u64,
+    /// Bytes of whole frames.
+    pub bytes: u64,
+    /// Connections begun: SYNs, or first datagrams where nothing better is known.
+    pub connections: u64,
+    /// Queries, counted as the service's `queries` says.
+    pub queries: u64,
+}
