@@ -1,1 +1,43 @@
-//! 
+//! The language that foobar's kernel and user sides share, and every decision that either takes about a packet.
+//!
+//! Nothing here knows aya, a map or a socket: the kernel program, the host tests and the planner bring their own
+//! [`Frame`] and [`Tables`] and run the same code.
+
+#![cfg_attr(not(any(test, feature = "std")), no_std)]
+#![deny(unsafe_code)]
+
+pub mod address;
+pub mod admit;
+pub mod decision;
+pub mod essential;
+pub mod extension;
+pub mod find;
+pub mod flow;
+pub mod forward;
+pub mod frame;
+pub mod generation;
+pub mod header;
+pub mod layout;
+pub mod next_hop;
+pub mod note;
+pub mod outcome;
+pub mod parse;
+pub mod pick;
+pub mod query;
+pub mod serve;
+pub mod slot;
+pub mod tables;
+
+#[cfg(any(test, feature = "std"))]
+pub mod image;
+#[cfg(any(test, feature = "std"))]
+pub mod ring;
+#[cfg(any(test, feature = "std"))]
+pub mod trie;
+
+pub use address::Address;
+pub use flow::Flow;
+pub use frame::{Frame, FrameMut};
+pub use outcome::{Action, Outcome, Step};
+pub use serve::serve;
+pub use tables::Tables;

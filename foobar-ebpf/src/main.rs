@@ -1,1 +1,36 @@
-fn main() {}
+//! The kernel's hands: an entry point that reads as the packet's way, and one exit.
+
+#![no_std]
+#![no_main]
+
+mod exit;
+mod maps;
+mod packet;
+
+use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
+use foobar_common::serve;
+
+/// The firewall and balancer.
+#[xdp(frags)]
+pub fn foobar(context: XdpContext) -> u32 {
+    let mut packet = packet::Packet::new(&context);
+    let outcome = serve(&mut packet, &maps::Maps::new(&context));
+    exit::leave(&context, &packet, outcome)
+}
+
+/// Passes every frame: on a veth's other end, it lets frames in that the first end sends from XDP.
+#[xdp(frags)]
+pub fn foobar_pass(_: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// As the kernel spells it.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

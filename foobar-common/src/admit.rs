@@ -1,0 +1,48 @@
+//! The firewall's question: which rule is the first to match this packet?
+//!
+//! Every rule constrains the source alone or the protocol and port alone, so the first match is the smaller of two
+//! minima, one a table: a fixed number of reads however many rules there are.
+
+use crate::{
+    address::Address,
+    decision::Decision,
+    flow::Flow,
+    layout::{CHILD, LISTENS, port_entry, root_index},
+    outcome::{Outcome, Step},
+    tables::Tables,
+};
+
+/// What is known of a packet that no rule denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// A rule allowed it, by name.
+    pub allowed: bool,
+    /// Some service listens on its protocol and port.
+    pub listens: bool,
+}
+
+/// Asks the rules of `bank`, and counts the one that matched.
+#[inline(always)]
+pub fn admit<A: Address, T: Tables>(flow: &Flow<A>, bank: u32, tables: &T, frame_len: usize) -> Step<Admission> {
+    let port = tables.port(bank, port_entry(flow));
+    let decision = Decision::from_word(port).first(by_source(flow.source, bank, tables));
+    let listens = port & LISTENS != 0;
+    if decision.is_none() {
+        return Ok(Admission { allowed: false, listens });
+    }
+    tables.count_rule(decision.id(), frame_len);
+    if decision.allows() { Ok(Admission { allowed: true, listens }) } else { Err(Outcome::Denied) }
+}
+
+/// Walks the trie of sources: two bytes at its root, then one byte a node.
+#[inline(always)]
+fn by_source<A: Address, T: Tables>(source: A, bank: u32, tables: &T) -> Decision {
+    let mut entry = tables.root(root_index(bank, A::V6), source.prefix16());
+    for index in 2..A::BYTES {
+        if entry & CHILD == 0 {
+            break;
+        }
+        entry = tables.node(entry >> 1, source.byte(index));
+    }
+    Decision::from_word(entry)
+}

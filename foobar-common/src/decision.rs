@@ -1,0 +1,87 @@
+//! A rule's place, verdict and counter in one word, so that "the first rule that matches" is a minimum.
+
+/// What the rules say of one class of packets.
+///
+/// | bits | |
+/// |---|---|
+/// | 17–31 | place in the list of rules, 0 first; all ones: no rule |
+/// | 16 | 1: allow |
+/// | 1–15 | the rule's id, which is its counter's index |
+/// | 0 | free for the table that holds the word |
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Decision(u32);
+
+impl Decision {
+    /// No rule matches.
+    pub const NONE: Self = Self(u32::MAX << Self::PLACE_SHIFT);
+    /// Rules in a list, at most.
+    pub const MAX_PLACES: u32 = (1 << 15) - 1;
+    /// Rule ids, at most.
+    pub const MAX_IDS: u32 = 1 << 15;
+
+    const PLACE_SHIFT: u32 = 17;
+    const ALLOW: u32 = 1 << 16;
+    const ID_MASK: u32 = 0x7fff;
+
+    /// `place < MAX_PLACES`, `id < MAX_IDS`.
+    pub const fn new(place: u32, allow: bool, id: u32) -> Self {
+        Self(place << Self::PLACE_SHIFT | if allow { Self::ALLOW } else { 0 } | (id & Self::ID_MASK) << 1)
+    }
+
+    /// From a table's word, whose lowest bit is the table's own.
+    #[inline(always)]
+    pub const fn from_word(word: u32) -> Self {
+        Self(word & !1)
+    }
+
+    #[inline(always)]
+    pub const fn word(self) -> u32 {
+        self.0
+    }
+
+    /// The one whose rule stands first.
+    #[inline(always)]
+    pub const fn first(self, other: Self) -> Self {
+        if other.0 < self.0 { other } else { self }
+    }
+
+    #[inline(always)]
+    pub const fn is_none(self) -> bool {
+        self.0 >= Self::NONE.0
+    }
+
+    #[inline(always)]
+    pub const fn allows(self) -> bool {
+        self.0 & Self::ALLOW != 0
+    }
+
+    /// The rule's id.
+    #[inline(always)]
+    pub const fn id(self) -> u32 {
+        (self.0 >> 1) & Self::ID_MASK
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_place_wins_whatever_the_verdict_and_id() {
+        let first = Decision::new(3, true, 32_767);
+        let second = Decision::new(4, false, 0);
+        assert_eq!(first.first(second), first);
+        assert_eq!(second.first(first), first);
+        assert_eq!(Decision::NONE.first(second), second);
+        assert!(first.allows() && !second.allows());
+        assert_eq!(first.id(), 32_767);
+    }
+
+    #[test]
+    fn the_last_place_is_still_before_no_rule() {
+        let last = Decision::new(Decision::MAX_PLACES - 1, true, Decision::MAX_IDS - 1);
+        assert!(!last.is_none());
+        assert!(Decision::NONE.is_none());
+        assert_eq!(Decision::from_word(last.word() | 1), last);
+    }
+}

@@ -1,0 +1,93 @@
+//! What the parser found out about a packet.
+
+use network_types::ip::IpProto;
+
+use crate::address::Address;
+
+/// A packet, as rules, services and rings see it. Ports are in host byte order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow<A> {
+    pub source: A,
+    pub destination: A,
+    /// IANA protocol number, behind every extension header.
+    pub protocol: u8,
+    /// TTL or hop limit.
+    pub hops: u8,
+    pub transport: Transport,
+}
+
+/// What stands behind the IP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Tcp(Segment),
+    Udp {
+        source: u16,
+        destination: u16,
+    },
+    /// ICMP in IPv4, ICMPv6 in IPv6.
+    Icmp {
+        kind: u8,
+        code: u8,
+    },
+    /// A protocol that is known by its number alone.
+    Other,
+    /// A fragment but the first: it has no ports, and is never read as if it had.
+    LaterFragment,
+}
+
+/// A TCP segment's header, and where its payload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    pub source: u16,
+    pub destination: u16,
+    pub flags: u8,
+    pub sequence: u32,
+    /// Offset of the payload in the frame, in bytes.
+    pub payload: usize,
+    /// Bytes of payload, by the IP header.
+    pub payload_len: usize,
+}
+
+impl Segment {
+    pub const FIN: u8 = 0x01;
+    pub const SYN: u8 = 0x02;
+    pub const RST: u8 = 0x04;
+    pub const ACK: u8 = 0x10;
+
+    /// The first segment of a connection: SYN without ACK, RST and FIN.
+    #[inline(always)]
+    pub const fn opens(&self) -> bool {
+        self.flags & (Self::SYN | Self::ACK | Self::RST | Self::FIN) == Self::SYN
+    }
+
+    /// FIN or RST.
+    #[inline(always)]
+    pub const fn closes(&self) -> bool {
+        self.flags & (Self::RST | Self::FIN) != 0
+    }
+}
+
+pub const TCP: u8 = IpProto::Tcp as u8;
+pub const UDP: u8 = IpProto::Udp as u8;
+pub const ICMP: u8 = IpProto::Icmp as u8;
+pub const ICMPV6: u8 = IpProto::Ipv6Icmp as u8;
+
+impl<A: Address> Flow<A> {
+    /// Source and destination port of TCP and UDP.
+    #[inline(always)]
+    pub fn ports(&self) -> Option<(u16, u16)> {
+        match self.transport {
+            Transport::Tcp(segment) => Some((segment.source, segment.destination)),
+            Transport::Udp { source, destination } => Some((source, destination)),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    pub fn segment(&self) -> Option<Segment> {
+        match self.transport {
+            Transport::Tcp(segment) => Some(segment),
+            _ => None,
+        }
+    }
+}

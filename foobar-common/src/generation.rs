@@ -1,0 +1,45 @@
+//! The one word that says which bank is in force. A packet reads it once.
+//!
+//! Rules and services are written into the idle bank and published together by this word. The bank and the default
+//! policy share a byte, so that no packet sees one without the other however the word is stored.
+
+/// | bits | |
+/// |---|---|
+/// | 0 | bank |
+/// | 1 | 1: drop by default |
+/// | 8–63 | number of the generation |
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Generation(u64);
+
+impl Generation {
+    const DROPS: u64 = 2;
+
+    pub const fn new(number: u64, bank: u32, drops: bool) -> Self {
+        Self(number << 8 | (bank & 1) as u64 | if drops { Self::DROPS } else { 0 })
+    }
+
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    pub const fn word(self) -> u64 {
+        self.0
+    }
+
+    #[inline(always)]
+    pub const fn bank(self) -> u32 {
+        self.0 as u32 & 1
+    }
+
+    /// Whether what nothing decides is dropped.
+    #[inline(always)]
+    pub const fn drops(self) -> bool {
+        self.0 & Self::DROPS != 0
+    }
+
+    /// Counts publications since the tables were made.
+    pub const fn number(self) -> u64 {
+        self.0 >> 8
+    }
+}

@@ -1,0 +1,130 @@
+//! The headers that are read on the hot path, as they stand on the wire.
+//!
+//! `packed(2)`: headers begin at even offsets (Ethernet has 14 bytes, a tag 4), and the BPF back end turns an alignment
+//! of 1 into byte loads. Numbers keep network order inside [`Be16`] and [`Be32`].
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// A 16-bit number in network byte order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(transparent)]
+pub struct Be16(u16);
+
+impl Be16 {
+    #[inline(always)]
+    pub const fn new(value: u16) -> Self {
+        Self(value.to_be())
+    }
+
+    #[inline(always)]
+    pub const fn value(self) -> u16 {
+        u16::from_be(self.0)
+    }
+}
+
+/// A 32-bit number in network byte order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(transparent)]
+pub struct Be32(u32);
+
+impl Be32 {
+    #[inline(always)]
+    pub const fn new(value: u32) -> Self {
+        Self(value.to_be())
+    }
+
+    #[inline(always)]
+    pub const fn value(self) -> u32 {
+        u32::from_be(self.0)
+    }
+}
+
+/// Declares a header: its fields in wire order, its length proved.
+macro_rules! header {
+    ($(#[$doc:meta])* $name:ident, $len:literal { $($field:ident: $type:ty),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable)]
+        #[repr(C, packed(2))]
+        pub struct $name { $(pub $field: $type),+ }
+
+        impl $name {
+            /// Bytes on the wire.
+            pub const LEN: usize = $len;
+        }
+
+        const _: () = assert!(size_of::<$name>() == $len);
+    };
+}
+
+header! {
+    /// IEEE 802.3. A MAC address is three 16-bit words in memory order.
+    Ethernet, 14 { destination: [u16; 3], source: [u16; 3], ether_type: Be16 }
+}
+
+header! {
+    /// IEEE 802.1Q, as it follows an ether type of 0x8100 or 0x88a8.
+    VlanTag, 4 { tag: Be16, ether_type: Be16 }
+}
+
+header! {
+    /// RFC 791, without options.
+    Ipv4, 20 {
+        version_ihl: u8,
+        service: u8,
+        total_len: Be16,
+        id: Be16,
+        fragment: Be16,
+        ttl: u8,
+        protocol: u8,
+        checksum: Be16,
+        source: Be32,
+        destination: Be32,
+    }
+}
+
+header! {
+    /// RFC 8200.
+    Ipv6, 40 {
+        version_class_flow: Be32,
+        payload_len: Be16,
+        next_header: u8,
+        hop_limit: u8,
+        source: [Be32; 4],
+        destination: [Be32; 4],
+    }
+}
+
+header! {
+    /// What every IPv6 extension header begins with (RFC 6564).
+    Extension, 2 { next_header: u8, len: u8 }
+}
+
+header! {
+    /// RFC 8200 §4.5.
+    FragmentHeader, 8 { next_header: u8, reserved: u8, fragment: Be16, id: Be32 }
+}
+
+header! {
+    /// RFC 9293, without options.
+    Tcp, 20 {
+        source: Be16,
+        destination: Be16,
+        sequence: Be32,
+        acknowledgement: Be32,
+        data_offset: u8,
+        flags: u8,
+        window: Be16,
+        checksum: Be16,
+        urgent: Be16,
+    }
+}
+
+header! {
+    /// RFC 768.
+    Udp, 8 { source: Be16, destination: Be16, len: Be16, checksum: Be16 }
+}
+
+header! {
+    /// What ICMP (RFC 792) and ICMPv6 (RFC 4443) messages begin with.
+    Icmp, 8 { kind: u8, code: u8, checksum: Be16, rest: Be32 }
+}

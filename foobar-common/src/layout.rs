@@ -1,0 +1,133 @@
+//! Names, sizes and indices of everything that is shared through maps. They stand here once.
+//!
+//! What is published together exists twice, as bank 0 and bank 1 (see [`crate::generation`]).
+
+use crate::{
+    address::Address,
+    flow::{Flow, ICMP, TCP, Transport, UDP},
+};
+
+/// Changes whenever a map's meaning or size does; pins of another layout are not adopted.
+pub const LAYOUT: u32 = 1;
+
+/// Names of the maps, as the kernel program declares them.
+pub mod map {
+    pub const GENERATION: &str = "GENERATION";
+    pub const PORTS: &str = "PORTS";
+    pub const ROOTS: &str = "ROOTS";
+    pub const NODES: &str = "NODES";
+    pub const SERVICES_V4: &str = "SERVICES_V4";
+    pub const SERVICES_V6: &str = "SERVICES_V6";
+    pub const RINGS: &str = "RINGS";
+    pub const NEXT_HOPS: &str = "NEXT_HOPS";
+    pub const NOTES_V4: &str = "NOTES_V4";
+    pub const NOTES_V6: &str = "NOTES_V6";
+    pub const OUTCOMES: &str = "OUTCOMES";
+    pub const RULES: &str = "RULES";
+    pub const BACKENDS: &str = "BACKENDS";
+
+    pub const ALL: &[&str] = &[
+        GENERATION,
+        PORTS,
+        ROOTS,
+        NODES,
+        SERVICES_V4,
+        SERVICES_V6,
+        RINGS,
+        NEXT_HOPS,
+        NOTES_V4,
+        NOTES_V6,
+        OUTCOMES,
+        RULES,
+        BACKENDS,
+    ];
+}
+
+/// Names of the programs.
+pub mod program {
+    /// The firewall and balancer.
+    pub const MAIN: &str = "foobar";
+    /// Passes everything; makes a veth's other end accept frames that the first one sends from XDP.
+    pub const PASS: &str = "foobar_pass";
+}
+
+/// Rules that a configuration can have; a rule's id is below this.
+pub const MAX_RULES: u32 = 4096;
+/// Services of both families together.
+pub const MAX_SERVICES: u32 = 64;
+/// Regions for rings: one a service, and spare ones for those that are being replaced.
+pub const MAX_RINGS: u32 = MAX_SERVICES + 32;
+/// Backend ids, 0 excluded.
+pub const MAX_BACKENDS: u32 = 4096;
+/// Flows that can be noted while backends change, per family.
+pub const MAX_NOTES: u32 = 262_144;
+/// Trie nodes of both families in one bank.
+pub const MAX_NODES: u32 = 8192;
+
+/// Slots of a ring: a prime (Maglev, NSDI 2016 §3.4).
+pub const RING_SLOTS: u32 = 65_537;
+/// A ring in whole words: two slots a word.
+pub const RING_WORDS: usize = (RING_SLOTS as usize).div_ceil(2);
+
+/// Entries of a port table: every port of TCP and UDP, every type of ICMP and ICMPv6, every protocol whole, and every
+/// protocol's later fragments.
+pub const PORT_ENTRIES: u32 = FRAGMENTS + 256;
+/// A port table in whole words: two entries a word.
+pub const PORT_WORDS: usize = PORT_ENTRIES as usize / 2;
+
+/// Where TCP's ports begin in a port table; the others follow.
+pub const TCP_PORTS: u32 = 0;
+pub const UDP_PORTS: u32 = TCP_PORTS + 65_536;
+pub const ICMP_TYPES: u32 = UDP_PORTS + 65_536;
+pub const ICMPV6_TYPES: u32 = ICMP_TYPES + 256;
+pub const PROTOCOLS: u32 = ICMPV6_TYPES + 256;
+pub const FRAGMENTS: u32 = PROTOCOLS + 256;
+
+/// The lowest bit of a port table's entry: a service listens there on some address.
+pub const LISTENS: u32 = 1;
+
+/// Entries of a trie's root, by an address's first two bytes.
+pub const ROOT_ENTRIES: usize = 65_536;
+pub const ROOT_WORDS: usize = ROOT_ENTRIES / 2;
+/// Entries of a trie's node, by one byte of an address.
+pub const NODE_ENTRIES: usize = 256;
+pub const NODE_WORDS: usize = NODE_ENTRIES / 2;
+/// The lowest bit of a trie's entry: the rest is a node's index, not a decision.
+pub const CHILD: u32 = 1;
+
+/// Words of a counter of packets and bytes.
+pub const TALLY_WORDS: usize = 2;
+/// Words of a backend's counter: packets, bytes, connections, queries.
+pub const BACKEND_TALLY_WORDS: usize = 4;
+
+/// A root's element for `bank` and a family.
+#[inline(always)]
+pub const fn root_index(bank: u32, v6: bool) -> u32 {
+    bank * 2 + v6 as u32
+}
+
+/// The port table's entry that speaks of this flow.
+#[inline(always)]
+pub fn port_entry<A: Address>(flow: &Flow<A>) -> u32 {
+    match flow.transport {
+        Transport::Tcp(segment) => TCP_PORTS + u32::from(segment.destination),
+        Transport::Udp { destination, .. } => UDP_PORTS + u32::from(destination),
+        Transport::Icmp { kind, .. } if flow.protocol == ICMP => ICMP_TYPES + u32::from(kind),
+        Transport::Icmp { kind, .. } => ICMPV6_TYPES + u32::from(kind),
+        Transport::Other => PROTOCOLS + u32::from(flow.protocol),
+        Transport::LaterFragment => FRAGMENTS + u32::from(flow.protocol),
+    }
+}
+
+/// The port table's entry of a service; `None` for protocols without ports.
+pub const fn service_entry(protocol: u8, port: u16) -> Option<u32> {
+    match protocol {
+        TCP => Some(TCP_PORTS + port as u32),
+        UDP => Some(UDP_PORTS + port as u32),
+        _ => None,
+    }
+}
+
+const _: () = assert!(PORT_ENTRIES.is_multiple_of(2));
+const _: () = assert!(MAX_RULES <= crate::decision::Decision::MAX_IDS);
+const _: () = assert!(MAX_BACKENDS <= crate::slot::Slot::MAX_BACKENDS);

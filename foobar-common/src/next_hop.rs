@@ -1,0 +1,66 @@
+//! The way to a backend, laid out so that two stores rewrite an Ethernet header.
+
+/// | bytes, in memory order | |
+/// |---|---|
+/// | 0–5 | destination MAC |
+/// | 6–11 | source MAC |
+/// | 12–15 | interface index; 0: not resolved |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextHop([u64; 2]);
+
+impl NextHop {
+    /// A backend that lives, but whose way is not known.
+    pub const UNRESOLVED: Self = Self([1, 0]);
+    /// What stands in the table for a backend that is dead.
+    pub const DEAD_WORDS: [u64; 2] = [0, 0];
+
+    pub fn new(destination: [u8; 6], source: [u8; 6], interface: u32) -> Self {
+        let [d0, d1, d2, d3, d4, d5] = destination;
+        let [s0, s1, s2, s3, s4, s5] = source;
+        let high = u64::from(u32::from_ne_bytes([s2, s3, s4, s5]));
+        Self([u64::from_ne_bytes([d0, d1, d2, d3, d4, d5, s0, s1]), high | u64::from(interface) << 32])
+    }
+
+    /// `None` for a dead backend.
+    #[inline(always)]
+    pub const fn from_words(words: [u64; 2]) -> Option<Self> {
+        if words[0] == 0 && words[1] == 0 { None } else { Some(Self(words)) }
+    }
+
+    pub const fn to_words(self) -> [u64; 2] {
+        self.0
+    }
+
+    /// The interface's index, if the way is known.
+    #[inline(always)]
+    pub const fn interface(self) -> Option<u32> {
+        let interface = (self.0[1] >> 32) as u32;
+        if interface == 0 { None } else { Some(interface) }
+    }
+
+    /// Both addresses as six 16-bit words in memory order: destination, then source.
+    #[inline(always)]
+    pub const fn addresses(self) -> [u16; 6] {
+        let [low, high] = self.0;
+        [low as u16, (low >> 16) as u16, (low >> 32) as u16, (low >> 48) as u16, high as u16, (high >> 16) as u16]
+    }
+}
+
+// The words are taken apart with shifts that hold in this byte order alone; so is every target of BPF here.
+const _: () = assert!(cfg!(target_endian = "little"));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_addresses_come_out_in_wire_order() {
+        let hop = NextHop::new([1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12], 42);
+        let bytes: Vec<u8> = hop.addresses().iter().flat_map(|word| word.to_ne_bytes()).collect();
+        assert_eq!(bytes, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+        assert_eq!(hop.interface(), Some(42));
+        assert_eq!(NextHop::from_words(hop.to_words()), Some(hop));
+        assert_eq!(NextHop::UNRESOLVED.interface(), None);
+        assert_eq!(NextHop::from_words(NextHop::DEAD_WORDS), None);
+    }
+}

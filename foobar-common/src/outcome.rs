@@ -1,0 +1,119 @@
+//! Why a packet left: the one list of reasons.
+//!
+//! An [`Outcome`] is the counter's index, the metric's label and the XDP action at once; adding a variant is adding all
+//! of them.
+
+/// `Ok` goes on; `Err` means that the packet left here.
+pub type Step<T> = Result<T, Outcome>;
+
+/// What the kernel does with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// On to this host's network stack.
+    Pass,
+    Drop,
+    /// Out of the interface that it came in by.
+    Tx,
+    /// Out of another interface.
+    Redirect,
+}
+
+impl Action {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Drop => "drop",
+            Self::Tx => "tx",
+            Self::Redirect => "redirect",
+        }
+    }
+}
+
+macro_rules! outcomes {
+    ($($(#[doc = $doc:literal])+ $variant:ident $name:literal $action:ident),+ $(,)?) => {
+        /// Why a packet left, in the order of the counters.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u32)]
+        pub enum Outcome { $($(#[doc = $doc])+ $variant),+ }
+
+        impl Outcome {
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// `snake_case`, as metrics and JSON say it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+
+            /// One sentence for people.
+            pub const fn explanation(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),+)),+ }
+            }
+
+            #[inline(always)]
+            pub const fn action(self) -> Action {
+                match self { $(Self::$variant => Action::$action),+ }
+            }
+        }
+    };
+}
+
+outcomes! {
+    /// Neither IPv4 nor IPv6 (ARP, LLDP, ...).
+    NotIp "not_ip" Pass,
+    /// A rule allowed it, and it is for this host.
+    Allowed "allowed" Pass,
+    /// No rule matched; what a network needs to work is not dropped by default.
+    Essential "essential" Pass,
+    /// No rule matched, and the default is to pass.
+    DefaultPass "default_pass" Pass,
+    /// Sent to a backend out of the interface that it came in by.
+    Forwarded "forwarded" Tx,
+    /// Sent to a backend out of another interface.
+    Redirected "redirected" Redirect,
+    /// A rule denied it.
+    Denied "denied" Drop,
+    /// No rule matched, and the default is to drop.
+    DefaultDrop "default_drop" Drop,
+    /// A later fragment, whose ports nobody can read, under a default drop.
+    Fragment "fragment" Drop,
+    /// The frame ends before its headers do.
+    Truncated "truncated" Drop,
+    /// A header contradicts itself.
+    BadHeader "bad_header" Drop,
+    /// An address that is never on the wire in this place.
+    BadAddress "bad_address" Drop,
+    /// More than two VLAN tags.
+    TooManyTags "too_many_tags" Drop,
+    /// More IPv6 extension headers than are walked.
+    TooManyExtensions "too_many_extensions" Drop,
+    /// The service has no backend that takes new flows.
+    NoBackend "no_backend" Drop,
+    /// The way to the backend is not known.
+    Unresolved "unresolved" Drop,
+}
+
+impl Outcome {
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// The counter's index.
+    #[inline(always)]
+    pub const fn index(self) -> u32 {
+        self as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn indices_follow_the_list_and_names_are_unique() {
+        let names: HashSet<_> = Outcome::ALL.iter().map(|outcome| outcome.name()).collect();
+        assert_eq!(names.len(), Outcome::COUNT);
+        for (index, outcome) in Outcome::ALL.iter().enumerate() {
+            assert_eq!(outcome.index() as usize, index);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! From a frame's bytes to a [`Flow`]: the only code that knows where headers are.
+//!
+//! What we do not speak is left to the kernel; what contradicts itself is dropped. Every length that is believed is the
+//! IP header's, never the frame's, so that padding is not read as a header.
+
+use network_types::eth::EtherType;
+
+use crate::{
+    address::{Address, V4, V6},
+    extension::{self, MAX_EXTENSIONS},
+    flow::{Flow, ICMP, ICMPV6, Segment, TCP, Transport, UDP},
+    frame::Frame,
+    header::{Ethernet, Extension, FragmentHeader, Icmp, Ipv4, Ipv6, Tcp, Udp, VlanTag},
+    outcome::{Outcome, Step},
+};
+
+const IPV4: u16 = u16::from_be(EtherType::Ipv4 as u16);
+const IPV6: u16 = u16::from_be(EtherType::Ipv6 as u16);
+const DOT1Q: u16 = u16::from_be(EtherType::Ieee8021q as u16);
+const DOT1AD: u16 = u16::from_be(EtherType::Ieee8021ad as u16);
+
+/// VLAN tags that are looked behind.
+const MAX_TAGS: usize = 2;
+
+/// The IP header's family and offset in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    V4(usize),
+    V6(usize),
+}
+
+/// Looks behind the Ethernet header and up to two VLAN tags.
+#[inline(always)]
+pub fn link<F: Frame + ?Sized>(frame: &F) -> Step<Network> {
+    let ethernet: Ethernet = frame.read(0).ok_or(Outcome::Truncated)?;
+    let mut ether_type = ethernet.ether_type.value();
+    let mut offset = Ethernet::LEN;
+    for _ in 0..MAX_TAGS {
+        if !is_tag(ether_type) {
+            break;
+        }
+        let tag: VlanTag = frame.read(offset).ok_or(Outcome::Truncated)?;
+        ether_type = tag.ether_type.value();
+        offset += VlanTag::LEN;
+    }
+    match ether_type {
+        IPV4 => Ok(Network::V4(offset)),
+        IPV6 => Ok(Network::V6(offset)),
+        _ if is_tag(ether_type) => Err(Outcome::TooManyTags),
+        _ => Err(Outcome::NotIp),
+    }
+}
+
+#[inline(always)]
+const fn is_tag(ether_type: u16) -> bool {
+    matches!(ether_type, DOT1Q | DOT1AD)
+}
+
+/// The flow of the IPv4 packet at `offset`.
+#[inline(always)]
+pub fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Step<Flow<V4>> {
+    let ip: Ipv4 = frame.read(offset).ok_or(Outcome::Truncated)?;
+    let header_len = usize::from(ip.version_ihl & 0x0f) * 4;
+    let total_len = usize::from(ip.total_len.value());
+    if ip.version_ihl >> 4 != 4 || header_len < Ipv4::LEN || total_len < header_len {
+        return Err(Outcome::BadHeader);
+    }
+    if offset + total_len > frame.len() {
+        return Err(Outcome::Truncated);
+    }
+    let fragment = ip.fragment.value();
+    let part = Part {
+        protocol: ip.protocol,
+        offset: offset + header_len,
+        len: total_len - header_len,
+        fragment_offset: fragment & 0x1fff,
+        more: fragment & 0x2000 != 0,
+    };
+    flow(frame, V4::from_wire(ip.source), V4::from_wire(ip.destination), ip.ttl, &part)
+}
+
+/// The flow of the IPv6 packet at `offset`, behind its extension headers.
+#[inline(always)]
+pub fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Step<Flow<V6>> {
+    let ip: Ipv6 = frame.read(offset).ok_or(Outcome::Truncated)?;
+    let payload_len = usize::from(ip.payload_len.value());
+    if ip.version_class_flow.value() >> 28 != 6 {
+        return Err(Outcome::BadHeader);
+    }
+    if offset + Ipv6::LEN + payload_len > frame.len() {
+        return Err(Outcome::Truncated);
+    }
+    let part = Part {
+        protocol: ip.next_header,
+        offset: offset + Ipv6::LEN,
+        len: payload_len,
+        fragment_offset: 0,
+        more: false,
+    };
+    let part = behind_extensions(frame, part)?;
+    flow(frame, V6::from_wire(ip.source), V6::from_wire(ip.destination), ip.hop_limit, &part)
+}
+
+/// What an IP header, or an extension header, says of what follows it.
+#[derive(Clone, Copy)]
+struct Part {
+    protocol: u8,
+    /// Where it begins in the frame, in bytes.
+    offset: usize,
+    /// Its bytes, by the IP header.
+    len: usize,
+    /// In units of 8 bytes.
+    fragment_offset: u16,
+    /// More fragments follow.
+    more: bool,
+}
+
+/// Walks the extension headers. Behind the header of a later fragment nothing is a header.
+#[inline(always)]
+fn behind_extensions<F: Frame + ?Sized>(frame: &F, mut part: Part) -> Step<Part> {
+    for _ in 0..MAX_EXTENSIONS {
+        if !extension::is_extension(part.protocol) || part.fragment_offset != 0 {
+            return Ok(part);
+        }
+        part = behind_extension(frame, part)?;
+    }
+    if extension::is_extension(part.protocol) && part.fragment_offset == 0 {
+        return Err(Outcome::TooManyExtensions);
+    }
+    Ok(part)
+}
+
+#[inline(always)]
+fn behind_extension<F: Frame + ?Sized>(frame: &F, part: Part) -> Step<Part> {
+    let header: Extension = frame.read(part.offset).ok_or(Outcome::Truncated)?;
+    let len = extension::bytes(part.protocol, header.len);
+    if len > part.len {
+        return Err(Outcome::Truncated);
+    }
+    let mut next = Part { protocol: header.next_header, offset: part.offset + len, len: part.len - len, ..part };
+    if part.protocol == extension::FRAGMENT {
+        let fragment: FragmentHeader = frame.read(part.offset).ok_or(Outcome::Truncated)?;
+        let word = fragment.fragment.value();
+        next.fragment_offset = word >> 3;
+        next.more = word & 1 != 0;
+    }
+    Ok(next)
+}
+
+#[inline(always)]
+fn flow<F: Frame + ?Sized, A: Address>(frame: &F, source: A, destination: A, hops: u8, part: &Part) -> Step<Flow<A>> {
+    if source.is_bad_source() || destination.is_bad_destination() {
+        return Err(Outcome::BadAddress);
+    }
+    let transport = match part.protocol {
+        // Eight bytes into TCP are its flags: such a fragment exists to change what the first one showed (RFC 3128).
+        TCP if part.fragment_offset == 1 => return Err(Outcome::BadHeader),
+        _ if part.fragment_offset != 0 => Transport::LaterFragment,
+        TCP => tcp(frame, part)?,
+        UDP => udp(frame, part)?,
+        ICMP if !A::V6 => icmp(frame, part)?,
+        ICMPV6 if A::V6 => icmp(frame, part)?,
+        _ => Transport::Other,
+    };
+    Ok(Flow { source, destination, protocol: part.protocol, hops, transport })
+}
+
+#[inline(always)]
+fn tcp<F: Frame + ?Sized>(frame: &F, part: &Part) -> Step<Transport> {
+    if part.len < Tcp::LEN {
+        return Err(Outcome::Truncated);
+    }
+    let tcp: Tcp = frame.read(part.offset).ok_or(Outcome::Truncated)?;
+    let header_len = usize::from(tcp.data_offset >> 4) * 4;
+    if header_len < Tcp::LEN {
+        return Err(Outcome::BadHeader);
+    }
+    if header_len > part.len {
+        return Err(Outcome::Truncated);
+    }
+    Ok(Transport::Tcp(Segment {
+        source: tcp.source.value(),
+        destination: tcp.destination.value(),
+        flags: tcp.flags,
+        sequence: tcp.sequence.value(),
+        payload: part.offset + header_len,
+        payload_len: part.len - header_len,
+    }))
+}
+
+#[inline(always)]
+fn udp<F: Frame + ?Sized>(frame: &F, part: &Part) -> Step<Transport> {
+    if part.len < Udp::LEN {
+        return Err(Outcome::Truncated);
+    }
+    let udp: Udp = frame.read(part.offset).ok_or(Outcome::Truncated)?;
+    let len = usize::from(udp.len.value());
+    if len < Udp::LEN {
+        return Err(Outcome::BadHeader);
+    }
+    // A first fragment carries the length of the whole datagram.
+    if len > part.len && !part.more {
+        return Err(Outcome::Truncated);
+    }
+    Ok(Transport::Udp { source: udp.source.value(), destination: udp.destination.value() })
+}
+
+#[inline(always)]
+fn icmp<F: Frame + ?Sized>(frame: &F, part: &Part) -> Step<Transport> {
+    if part.len < Icmp::LEN {
+        return Err(Outcome::Truncated);
+    }
+    let icmp: Icmp = frame.read(part.offset).ok_or(Outcome::Truncated)?;
+    Ok(Transport::Icmp { kind: icmp.kind, code: icmp.code })
+}

@@ -1,0 +1,82 @@
+//! Which backend takes this packet: a slot of the service's ring, and a note where the slot changed lately.
+
+use crate::{
+    address::Address,
+    find::ServiceEntry,
+    flow::Flow,
+    layout::RING_SLOTS,
+    next_hop::NextHop,
+    note::{self, Note, Sign},
+    outcome::{Outcome, Step},
+    slot::Slot,
+    tables::Tables,
+};
+
+/// A backend that lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Picked {
+    pub backend: u32,
+    pub next_hop: NextHop,
+}
+
+#[inline(always)]
+pub fn pick<A: Address, T: Tables>(flow: &Flow<A>, service: &ServiceEntry, tables: &T) -> Step<Picked> {
+    let ports = port_word(flow);
+    let index = slot_index(flow_hash(flow.source, flow.destination, ports, service.seed));
+    let slot = tables.slot(service.ring, index).ok_or(Outcome::NoBackend)?;
+    let backend = if slot.is_tracked() { remembered(flow, ports, slot, tables) } else { slot.current() };
+    let next_hop = tables.next_hop(backend).ok_or(Outcome::NoBackend)?;
+    Ok(Picked { backend, next_hop })
+}
+
+/// Source port, destination port and protocol in one word.
+#[inline(always)]
+fn port_word<A: Address>(flow: &Flow<A>) -> u64 {
+    let (source, destination) = flow.ports().unwrap_or((0, 0));
+    u64::from(source) | u64::from(destination) << 16 | u64::from(flow.protocol) << 32
+}
+
+/// Mixes a flow into 32 bits: multiply and fold, as in `MurmurHash3`'s finalizer. The same on every machine.
+#[inline(always)]
+pub fn flow_hash<A: Address>(source: A, destination: A, ports: u64, seed: u32) -> u32 {
+    let [first, second] = A::hash_words(source, destination);
+    let mut hash = (first ^ u64::from(seed)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^= hash >> 32;
+    if A::V6 {
+        hash = (hash ^ second).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        hash ^= hash >> 29;
+    }
+    hash = (hash ^ ports).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^= hash >> 33;
+    (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
+}
+
+/// Spreads a hash evenly over the ring without a division.
+#[inline(always)]
+pub const fn slot_index(hash: u32) -> u32 {
+    ((hash as u64 * RING_SLOTS as u64) >> 32) as u32
+}
+
+/// The backend of a flow whose slot changed lately.
+#[inline(always)]
+fn remembered<A: Address, T: Tables>(flow: &Flow<A>, ports: u64, slot: Slot, tables: &T) -> u32 {
+    let key = A::flow_key(flow.source, flow.destination, ports);
+    let now = tables.now();
+    let sign = flow.segment().map_or(Sign::DATAGRAM, Sign::from);
+    let choice = note::choose(slot, living_note::<A, T>(&key, tables), sign, now);
+    match choice.note {
+        Some(note) if !tables.set_note::<A>(&key, note) => choice.without_room,
+        _ => choice.backend,
+    }
+}
+
+/// The flow's note. One whose backend is dead is deleted.
+#[inline(always)]
+fn living_note<A: Address, T: Tables>(key: &A::FlowKey, tables: &T) -> Option<Note> {
+    let note = tables.note::<A>(key)?;
+    if tables.next_hop(note.backend).is_none() {
+        tables.delete_note::<A>(key);
+        return None;
+    }
+    Some(note)
+}

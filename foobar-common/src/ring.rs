@@ -1,0 +1,186 @@
+//! Weighted Maglev rings (Eisenbud et al., NSDI 2016, §3.4), and how a changed ring follows an old one.
+//!
+//! A ring depends on the members' names and weights alone, so every machine builds the same one.
+
+use crate::{layout::RING_SLOTS, slot::Slot};
+
+/// A backend as a ring sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The backend's id, 0 excluded: what stands in the slots.
+    pub id: u32,
+    /// What decides the member's places; see [`name`].
+    pub name: u64,
+    /// 0: no slots.
+    pub weight: u16,
+}
+
+/// A name from an address's bits: an IPv4 address is taken as its 32-bit number.
+pub const fn name(address: u128) -> u64 {
+    mix(mix(address as u64).wrapping_add((address >> 64) as u64))
+}
+
+/// `SplitMix64`'s finalizer (Steele et al., OOPSLA 2014).
+const fn mix(mut word: u64) -> u64 {
+    word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ word >> 31
+}
+
+/// A member's own order of all slots: `offset`, then every `skip`-th.
+struct Walk {
+    id: u32,
+    weight: u32,
+    credit: u32,
+    next: u32,
+    skip: u32,
+}
+
+impl Walk {
+    fn new(member: &Member) -> Self {
+        Self {
+            id: member.id,
+            weight: u32::from(member.weight),
+            credit: 0,
+            next: (mix(member.name) % u64::from(RING_SLOTS)) as u32,
+            skip: (mix(!member.name) % u64::from(RING_SLOTS - 1)) as u32 + 1,
+        }
+    }
+
+    /// Takes the first free slot of the walk.
+    fn take(&mut self, slots: &mut [u32]) {
+        while slots[self.next as usize] != 0 {
+            self.step();
+        }
+        slots[self.next as usize] = self.id;
+        self.step();
+    }
+
+    fn step(&mut self) {
+        self.next += self.skip;
+        if self.next >= RING_SLOTS {
+            self.next -= RING_SLOTS;
+        }
+    }
+}
+
+/// The id in each slot; all 0 where no member has weight.
+///
+/// Members take turns; one whose weight is half the largest takes every second turn.
+pub fn build(members: &[Member]) -> Vec<u32> {
+    let mut slots = vec![0; RING_SLOTS as usize];
+    let mut members: Vec<_> = members.iter().filter(|member| member.weight > 0).collect();
+    members.sort_by_key(|member| member.name);
+    let mut walks: Vec<_> = members.into_iter().map(Walk::new).collect();
+    let Some(heaviest) = walks.iter().map(|walk| walk.weight).max() else { return slots };
+    let mut free = slots.len();
+    loop {
+        for walk in &mut walks {
+            walk.credit += walk.weight;
+            if walk.credit < heaviest {
+                continue;
+            }
+            walk.credit -= heaviest;
+            walk.take(&mut slots);
+            free -= 1;
+            if free == 0 {
+                return slots;
+            }
+        }
+    }
+}
+
+/// The ring that follows `old` when the slots' backends become `current`.
+///
+/// A slot whose backend changes is tracked, with the backend that its old flows are on as previous; one that was tracked
+/// keeps its previous. A previous that is dead becomes current.
+pub fn follow(old: Option<&[Slot]>, current: &[u32], lives: impl Fn(u32) -> bool) -> Vec<Slot> {
+    let Some(old) = old else { return current.iter().map(|id| Slot::calm(*id)).collect() };
+    old.iter().zip(current).map(|(old, current)| follow_slot(*old, *current, &lives)).collect()
+}
+
+fn follow_slot(old: Slot, current: u32, lives: impl Fn(u32) -> bool) -> Slot {
+    let previous = if lives(old.previous()) { old.previous() } else { current };
+    if !old.is_tracked() && old.current() == current { Slot::calm(current) } else { Slot::tracked(current, previous) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn members(count: u32, weight: impl Fn(u32) -> u16) -> Vec<Member> {
+        (1..=count).map(|id| Member { id, name: name(u128::from(0x0a00_0000 + id)), weight: weight(id) }).collect()
+    }
+
+    fn shares(ring: &[u32]) -> HashMap<u32, usize> {
+        ring.iter().fold(HashMap::new(), |mut shares, id| {
+            *shares.entry(*id).or_default() += 1;
+            shares
+        })
+    }
+
+    #[test]
+    fn nobody_with_weight_leaves_every_slot_empty() {
+        assert!(build(&[]).iter().all(|id| *id == 0));
+        assert!(build(&members(3, |_| 0)).iter().all(|id| *id == 0));
+    }
+
+    #[test]
+    fn the_order_of_the_members_does_not_matter() {
+        let mut list = members(10, |id| id as u16 * 10);
+        let ring = build(&list);
+        list.reverse();
+        assert_eq!(build(&list), ring);
+    }
+
+    #[test]
+    fn one_member_less_moves_little_but_its_own_share() {
+        let all = build(&members(20, |_| 100));
+        let less = build(&members(20, |id| if id == 7 { 0 } else { 100 }));
+        let moved = all.iter().zip(&less).filter(|(old, new)| old != new && **old != 7).count();
+        assert!(moved < RING_SLOTS as usize / 50, "{moved} slots of others moved");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn shares_follow_weights(weights in prop::collection::vec(1u16..=200, 1..24)) {
+            let list = members(weights.len() as u32, |id| weights[id as usize - 1]);
+            let shares = shares(&build(&list));
+            let total: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
+            for member in list {
+                let want = f64::from(member.weight) / total * f64::from(RING_SLOTS);
+                let got = shares.get(&member.id).copied().unwrap_or(0) as f64;
+                prop_assert!((got - want).abs() <= want * 0.01 + 2.0, "{member:?}: {got}, not {want}");
+            }
+        }
+
+        #[test]
+        fn a_slot_never_forgets_where_its_old_flows_are(changes in prop::collection::vec(1u32..5, 1..10)) {
+            let mut slots = follow(None, &[1], |_| true);
+            let mut first = None;
+            for current in changes {
+                let before = slots[0];
+                slots = follow(Some(&slots), &[current], |_| true);
+                if before.is_tracked() || current != before.current() {
+                    let origin = *first.get_or_insert(before.current());
+                    prop_assert_eq!(slots[0], Slot::tracked(current, origin));
+                } else {
+                    prop_assert_eq!(slots[0], Slot::calm(current));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_dead_previous_becomes_current() {
+        let slots = follow(Some(&[Slot::calm(1)]), &[2], |id| id != 1);
+        assert_eq!(slots, [Slot::tracked(2, 2)]);
+    }
+}

@@ -1,0 +1,86 @@
+//! A packet's way, a stage a line.
+
+use crate::{
+    address::Address,
+    admit::{Admission, admit},
+    essential::is_essential,
+    find::{ServiceEntry, find},
+    flow::{Flow, Transport},
+    forward::forward,
+    frame::FrameMut,
+    generation::Generation,
+    outcome::{Outcome, Step},
+    parse::{self, Network},
+    pick::{Picked, pick},
+    query::queries,
+    tables::Tables,
+};
+
+/// Decides what becomes of a frame, and rewrites it if it goes to a backend.
+#[inline(always)]
+pub fn serve<F: FrameMut + ?Sized, T: Tables>(frame: &mut F, tables: &T) -> Outcome {
+    match stages(frame, tables) {
+        Ok(outcome) | Err(outcome) => outcome,
+    }
+}
+
+#[inline(always)]
+fn stages<F: FrameMut + ?Sized, T: Tables>(frame: &mut F, tables: &T) -> Step<Outcome> {
+    match parse::link(frame)? {
+        Network::V4(offset) => {
+            let flow = parse::ipv4(frame, offset)?;
+            judge(frame, &flow, tables)
+        }
+        Network::V6(offset) => {
+            let flow = parse::ipv6(frame, offset)?;
+            judge(frame, &flow, tables)
+        }
+    }
+}
+
+#[inline(always)]
+fn judge<F: FrameMut + ?Sized, A: Address, T: Tables>(frame: &mut F, flow: &Flow<A>, tables: &T) -> Step<Outcome> {
+    let generation = tables.generation();
+    let admission = admit(flow, generation.bank(), tables, frame.len())?;
+    if admission.listens
+        && let Some(service) = find(flow, generation.bank(), tables)
+    {
+        let picked = pick(flow, &service, tables)?;
+        let outcome = forward(frame, &picked, tables)?;
+        count(frame, flow, &service, &picked, tables);
+        return Ok(outcome);
+    }
+    Ok(unserved(flow, admission, generation))
+}
+
+/// What becomes of a packet that is for no service.
+#[inline(always)]
+fn unserved<A: Address>(flow: &Flow<A>, admission: Admission, generation: Generation) -> Outcome {
+    if admission.allowed {
+        Outcome::Allowed
+    } else if is_essential(flow) {
+        Outcome::Essential
+    } else if !generation.drops() {
+        Outcome::DefaultPass
+    } else if matches!(flow.transport, Transport::LaterFragment) {
+        Outcome::Fragment
+    } else {
+        Outcome::DefaultDrop
+    }
+}
+
+/// Counts a packet that went to a backend.
+#[inline(always)]
+fn count<F: FrameMut + ?Sized, A: Address, T: Tables>(
+    frame: &F,
+    flow: &Flow<A>,
+    service: &ServiceEntry,
+    picked: &Picked,
+    tables: &T,
+) {
+    let (connections, queries) = match flow.segment() {
+        Some(segment) => (u64::from(segment.opens()), queries(frame, &segment, service)),
+        None => (0, 0),
+    };
+    tables.count_backend(picked.backend, frame.len(), connections, queries);
+}

@@ -1,0 +1,48 @@
+//! What the data path asks of its tables: maps in the kernel, vectors on the host.
+//!
+//! A table that has no answer never opens anything: the defaults of a missing entry are "no rule" and "no service".
+
+use crate::{address::Address, find::ServiceEntry, generation::Generation, next_hop::NextHop, note::Note, slot::Slot};
+
+pub trait Tables {
+    fn generation(&self) -> Generation;
+
+    /// A word of `bank`'s port table.
+    fn port(&self, bank: u32, entry: u32) -> u32;
+
+    /// A word of a trie's root.
+    fn root(&self, root: u32, prefix16: u16) -> u32;
+
+    /// A word of a trie's node.
+    fn node(&self, node: u32, byte: u8) -> u32;
+
+    fn service<A: Address>(&self, key: &A::ServiceKey) -> Option<ServiceEntry>;
+
+    /// `slot < RING_SLOTS`.
+    fn slot(&self, ring: u32, slot: u32) -> Option<Slot>;
+
+    /// The way to a backend; `None` for a backend that is dead or was never there.
+    fn next_hop(&self, backend: u32) -> Option<NextHop>;
+
+    fn note<A: Address>(&self, key: &A::FlowKey) -> Option<Note>;
+
+    /// False where there is no room.
+    fn set_note<A: Address>(&self, key: &A::FlowKey, note: Note) -> bool;
+
+    fn delete_note<A: Address>(&self, key: &A::FlowKey);
+
+    /// Seconds of the monotonic clock.
+    fn now(&self) -> u32;
+
+    /// Counts one packet of `len` bytes.
+    fn count_rule(&self, id: u32, len: usize);
+
+    /// Counts one packet of `len` bytes.
+    fn count_backend(&self, backend: u32, len: usize, connections: u64, queries: u64);
+
+    /// Index of the interface that the frame came in by.
+    fn ingress(&self) -> u32;
+
+    /// Remembers where a redirected frame goes.
+    fn redirect(&self, interface: u32);
+}
