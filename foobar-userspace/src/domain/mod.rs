@@ -1,7 +1,17 @@
-//! What an operator talks about: rules, services, backends. Every value here is valid by construction.
+//! What an operator talks about: rules, services, backends. Every value that was read from text is valid.
+//!
+//! Pure: nothing here touches the system, and every refusal says what would be right.
 
+pub mod duration;
+pub mod mistake;
+pub mod name;
+pub mod prefix;
 pub mod rule;
 pub mod service;
 
-pub use rule::{IcmpTypes, Matcher, Ports, Rule, Source, Verdict};
-pub use service::{Backend, BackendState, Forward, Queries, Service, Transport};
+pub use mistake::Mistake;
+pub use rule::{IcmpTypes, Limit, Matcher, NotYet, Ports, Rule, Source, Verdict};
+pub use service::{
+    Backend, BackendAddress, BackendArg, BackendState, Forward, Part, Queries, Service, ServiceFault, ServicePort,
+    Transport,
+};

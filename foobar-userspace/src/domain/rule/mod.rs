@@ -1,8 +1,25 @@
 //! A firewall rule, as text and as a value: `FromStr` and `Display` are inverse to each other.
+//!
+//! The language is wider than what this version enforces; [`Rule::enforceable`] is the border.
+
+mod display;
+mod enforce;
+mod lists;
+mod matcher;
+mod parse;
+mod protocol;
+mod text;
+
+#[cfg(test)]
+pub(crate) mod arbitrary;
+#[cfg(test)]
+mod golden;
 
 use std::{ops::RangeInclusive, time::Duration};
 
+pub use enforce::NotYet;
 use ipnet::IpNet;
+pub(crate) use matcher::{port as read_port, read as read_matcher};
 
 /// One line of the firewall.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +37,31 @@ pub struct Rule {
     pub lifetime: Option<Duration>,
     /// `as NAME`.
     pub name: Option<String>,
+}
+
+impl Rule {
+    /// A rule with a verdict and a matcher, and nothing else.
+    pub fn new(verdict: Verdict, matcher: Matcher) -> Self {
+        Self {
+            verdict,
+            matcher,
+            from: Vec::new(),
+            to: Vec::new(),
+            on: Vec::new(),
+            limit: None,
+            log: false,
+            lifetime: None,
+            name: None,
+        }
+    }
+
+    /// What its counters belong to: the name, else the text without `for`.
+    pub fn identity(&self) -> String {
+        match &self.name {
+            Some(name) => name.clone(),
+            None => Self { lifetime: None, ..self.clone() }.to_string(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,10 +99,11 @@ pub enum Source {
     Set(String),
 }
 
-/// `limit N/s [connections] [per source] [burst N]`
+/// `limit N/s` or `limit N connections/s`, then `per source`, then `burst N`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Limit {
     pub count: u32,
+    /// One second or one minute.
     pub per: Duration,
     pub connections: bool,
     pub per_source: bool,

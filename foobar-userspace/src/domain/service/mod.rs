@@ -1,11 +1,33 @@
 //! A service and its backends, checked when they are made.
+//!
+//! In JSON a service has one `port` such as `"tcp/443"`, as everywhere that an operator reads it.
+
+mod check;
+mod json;
+mod notation;
+
+#[cfg(test)]
+pub(crate) mod arbitrary;
 
 use std::{net::IpAddr, time::Duration};
 
+pub use check::{Part, ServiceFault};
+pub use notation::{BackendAddress, BackendArg, ServicePort};
+pub(crate) use notation::{backend_address, service_port};
 use serde::{Deserialize, Serialize};
 
+/// Weight of a backend that states none.
+pub const DEFAULT_WEIGHT: u16 = 100;
+
+/// Largest weight of a backend.
+pub const MAX_WEIGHT: u16 = 1000;
+
+/// How long a silent connection keeps its backend, where the service does not say: idle MySQL connections live.
+pub const DEFAULT_IDLE: Duration = Duration::from_secs(3 * 60 * 60);
+
 /// A virtual address, port and protocol whose flows are spread over backends.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "json::ServiceJson", into = "json::ServiceJson")]
 pub struct Service {
     pub name: String,
     pub address: IpAddr,
@@ -28,10 +50,11 @@ pub enum Transport {
 }
 
 /// How a packet reaches its backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Forward {
     /// Direct server return: only the destination MAC changes.
+    #[default]
     Dsr,
 }
 
@@ -47,11 +70,14 @@ pub enum Queries {
 }
 
 /// A server behind a service. In `dsr` it listens on the service's own port.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Backend {
     pub address: IpAddr,
     /// Share of new flows relative to the other backends, 0..=1000; 100 by default.
+    #[serde(default = "default_weight")]
     pub weight: u16,
+    #[serde(default)]
     pub state: BackendState,
 }
 
@@ -65,4 +91,15 @@ pub enum BackendState {
     Drain,
     /// Drains, and leaves when nothing can be on it any more.
     Removing,
+}
+
+impl Backend {
+    /// A ready backend.
+    pub fn new(address: IpAddr, weight: u16) -> Self {
+        Self { address, weight, state: BackendState::Ready }
+    }
+}
+
+fn default_weight() -> u16 {
+    DEFAULT_WEIGHT
 }

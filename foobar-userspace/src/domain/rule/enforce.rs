@@ -1,0 +1,120 @@
+//! What of the language this version enforces: one dimension per rule.
+
+use super::{Matcher, Rule, Source};
+
+/// A rule that is right, and that this version cannot enforce.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}")]
+pub struct NotYet {
+    /// The word of the rule's text that asks for it.
+    pub word: String,
+    pub problem: String,
+    pub hint: String,
+}
+
+impl NotYet {
+    fn new(word: impl Into<String>, problem: &str, hint: &str) -> Self {
+        Self { word: word.into(), problem: problem.to_owned(), hint: hint.to_owned() }
+    }
+}
+
+impl Rule {
+    /// Refuses what would be accepted and ignored otherwise.
+    pub fn enforceable(&self) -> Result<(), NotYet> {
+        self.clauses_enforceable()?;
+        if let Some(Source::Set(name)) = self.from.iter().find(|source| matches!(source, Source::Set(_))) {
+            let word = format!("@{name}");
+            return Err(NotYet::new(
+                word,
+                "this version has no sets",
+                "write the prefixes: `from 10.0.0.0/8,192.0.2.0/24`",
+            ));
+        }
+        if !self.from.is_empty() && self.matcher != Matcher::Any {
+            return Err(NotYet::new(
+                "from",
+                "this version enforces rules by source or by protocol and port, not both at once",
+                &format!(
+                    "write `{} {}` for every source, or leave the protocol out to match everything from those sources",
+                    self.verdict, self.matcher
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    fn clauses_enforceable(&self) -> Result<(), NotYet> {
+        if !self.to.is_empty() {
+            let hint = "leave `to` out: the rule then holds for every destination";
+            return Err(NotYet::new("to", "this version does not enforce rules by destination address", hint));
+        }
+        if !self.on.is_empty() {
+            let hint = "leave `on` out: the rule then holds on every attached interface";
+            return Err(NotYet::new("on", "this version does not enforce rules by interface", hint));
+        }
+        if self.limit.is_some() {
+            let hint = "leave `limit` out to allow without a limit";
+            return Err(NotYet::new("limit", "this version does not enforce limits", hint));
+        }
+        if self.log {
+            let hint = "leave `log` out; `foobar rules` counts what every rule matched";
+            return Err(NotYet::new("log", "this version does not log packets", hint));
+        }
+        if self.lifetime.is_some() {
+            let hint = "leave `for` out, and remove the rule by `foobar rule rm`";
+            return Err(NotYet::new("for", "this version does not end rules by time", hint));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> NotYet {
+        text.parse::<Rule>().expect(text).enforceable().expect_err(text)
+    }
+
+    #[test]
+    fn one_dimension_is_enforced() {
+        for text in [
+            "allow",
+            "deny",
+            "allow tcp",
+            "deny udp/53,5000-5999",
+            "allow icmp/echo-request",
+            "allow icmpv6",
+            "deny proto/250 as odd",
+            "deny from 10.0.0.0/8,2001:db8::/32 as both",
+        ] {
+            assert_eq!(text.parse::<Rule>().unwrap().enforceable(), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_rest_is_refused_at_its_word() {
+        for (text, word) in [
+            ("allow tcp/22 from 10.0.0.0/8", "from"),
+            ("deny icmp from 10.0.0.1", "from"),
+            ("deny from 10.0.0.1,@bad", "@bad"),
+            ("deny tcp/25 to 0.0.0.0/0", "to"),
+            ("deny to @bad", "to"),
+            ("allow vrrp on eth1", "on"),
+            ("allow icmp limit 10/s", "limit"),
+            ("deny from 10.0.0.1 log", "log"),
+            ("deny from 10.0.0.1 for 10m", "for"),
+        ] {
+            let refused = refusal(text);
+            assert_eq!(refused.word, word, "{text}");
+            assert!(refused.problem.contains("this version"), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn source_with_port_says_so() {
+        let refused = refusal("allow tcp/22 from 10.0.0.0/8");
+        assert_eq!(refused.problem, "this version enforces rules by source or by protocol and port, not both at once");
+        assert!(refused.hint.contains("`allow tcp/22`"));
+    }
+}

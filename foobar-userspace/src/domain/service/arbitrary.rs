@@ -1,0 +1,50 @@
+//! Arbitrary services, for property tests.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
+
+use proptest::prelude::*;
+
+use super::{Backend, BackendState, Forward, Queries, Service, Transport};
+use crate::domain::rule::arbitrary::name;
+
+fn addresses(v6: bool) -> BoxedStrategy<Vec<IpAddr>> {
+    let one = move |bits: u32| match v6 {
+        false => IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 | (bits & 0x00ff_ffff))),
+        true => IpAddr::V6(Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(bits))),
+    };
+    prop::collection::vec(1..u32::MAX, 2..6)
+        .prop_map(move |bits| bits.into_iter().map(one).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>())
+        .prop_filter("a service and a backend", |addresses| addresses.len() > 1)
+        .boxed()
+}
+
+fn backend(address: IpAddr) -> impl Strategy<Value = Backend> {
+    let state = prop_oneof![Just(BackendState::Ready), Just(BackendState::Drain), Just(BackendState::Removing)];
+    (0..=1000_u16, state).prop_map(move |(weight, state)| Backend { address, weight, state })
+}
+
+/// Any valid service.
+pub fn service() -> impl Strategy<Value = Service> {
+    let transport = prop_oneof![Just(Transport::Tcp), Just(Transport::Udp)];
+    let queries = prop_oneof![Just(Queries::Auto), Just(Queries::Http), Just(Queries::Connections)];
+    let head = (name(), transport, 1..=u16::MAX, queries, 1..1_000_000_u64);
+    (any::<bool>().prop_flat_map(addresses), head).prop_flat_map(
+        |(addresses, (name, transport, port, queries, idle))| {
+            let backends: Vec<_> = addresses[1..].iter().copied().map(backend).collect();
+            backends.prop_map(move |backends| Service {
+                name: name.clone(),
+                address: addresses[0],
+                transport,
+                port,
+                forward: Forward::Dsr,
+                queries,
+                idle: Duration::from_secs(idle),
+                backends,
+            })
+        },
+    )
+}

@@ -1,0 +1,84 @@
+//! A service as JSON. Reading it checks it.
+
+use std::{net::IpAddr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Backend, DEFAULT_IDLE, Forward, Queries, Service, ServiceFault, ServicePort};
+use crate::domain::duration;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceJson {
+    name: String,
+    address: IpAddr,
+    port: ServicePort,
+    #[serde(default)]
+    forward: Forward,
+    #[serde(default)]
+    queries: Queries,
+    #[serde(default = "default_idle", with = "duration::text")]
+    idle: Duration,
+    backends: Vec<Backend>,
+}
+
+fn default_idle() -> Duration {
+    DEFAULT_IDLE
+}
+
+impl From<Service> for ServiceJson {
+    fn from(service: Service) -> Self {
+        let port = service.notation();
+        let Service { name, address, transport: _, port: _, forward, queries, idle, backends } = service;
+        Self { name, address, port, forward, queries, idle, backends }
+    }
+}
+
+impl TryFrom<ServiceJson> for Service {
+    type Error = ServiceFault;
+
+    fn try_from(json: ServiceJson) -> Result<Self, ServiceFault> {
+        let ServiceJson { name, address, port: ServicePort { transport, port }, forward, queries, idle, backends } =
+            json;
+        let service = Self { name, address, transport, port, forward, queries, idle, backends };
+        service.check()?;
+        Ok(service)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::service::arbitrary;
+
+    #[test]
+    fn json_reads_like_the_config() {
+        let text = r#"{"name":"web","address":"192.0.2.10","port":"tcp/443","backends":[{"address":"10.0.0.11"}]}"#;
+        let service: Service = serde_json::from_str(text).unwrap();
+        assert_eq!((service.port, service.idle, service.backends[0].weight), (443, DEFAULT_IDLE, 100));
+        let json = serde_json::to_string(&service).unwrap();
+        assert!(json.contains(r#""port":"tcp/443""#) && json.contains(r#""idle":"3h""#), "{json}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_not_read() {
+        for (text, said) in [
+            (r#"{"name":"web","address":"192.0.2.10","port":"tcp/443","backends":[]}"#, "no backend"),
+            (r#"{"name":"web","address":"192.0.2.10","port":"tcp/0","backends":[{"address":"10.0.0.1"}]}"#, "port 0"),
+            (r#"{"name":"web","address":"192.0.2.10","port":"tcp/1","bakends":[]}"#, "unknown field"),
+        ] {
+            let error = serde_json::from_str::<Service>(text).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn json_and_service_are_inverse(service in arbitrary::service()) {
+            let json = serde_json::to_string(&service).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Service>(&json).unwrap(), service);
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! How services and backends are written: `tcp/443`, `10.0.0.11:8443`, `[2001:db8::1]:8443=50`.
+
+use std::{
+    fmt::{self, Display, Formatter},
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+use super::{Backend, DEFAULT_WEIGHT, MAX_WEIGHT, Service, Transport};
+use crate::domain::{
+    Mistake, Ports, Verdict,
+    mistake::{Fault, Parsed, Word},
+    prefix,
+    rule::{Matcher, Rule},
+};
+
+/// The port of a service: `tcp/443`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ServicePort {
+    pub transport: Transport,
+    /// 1..=65535
+    pub port: u16,
+}
+
+/// A backend's address, with a port where one is written: `10.0.0.11`, `10.0.0.11:8443`, `[2001:db8::1]:8443`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackendAddress {
+    pub address: IpAddr,
+    pub port: Option<u16>,
+}
+
+/// A backend as an argument: `ADDRESS[:PORT][=WEIGHT]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackendArg {
+    pub at: BackendAddress,
+    /// 0..=1000; 100 where none is written.
+    pub weight: u16,
+}
+
+impl Service {
+    /// Its port as an operator writes it.
+    pub fn notation(&self) -> ServicePort {
+        ServicePort { transport: self.transport, port: self.port }
+    }
+}
+
+impl BackendAddress {
+    /// The address, unless another port than the service's is asked for, which dsr cannot give.
+    pub fn for_service(self, service: ServicePort) -> Result<IpAddr, Mistake> {
+        match self.port {
+            Some(port) if port != service.port => {
+                let text = self.to_string();
+                let start = text.len() - port.to_string().len();
+                Err(other_port(start..text.len(), port, service).within(&text))
+            }
+            _ => Ok(self.address),
+        }
+    }
+}
+
+/// The refusal of a backend port in dsr.
+pub(crate) fn other_port(span: std::ops::Range<usize>, port: u16, service: ServicePort) -> Fault {
+    Fault::new(
+        span,
+        format!("a backend of a `dsr` service has the service's own port, {}, and cannot have {port}", service.port),
+    )
+    .hint("leave the port out; other ports need the mode `nat`, which comes with a later version")
+}
+
+impl BackendArg {
+    /// A ready backend of a service on this port.
+    pub fn into_backend(self, service: ServicePort) -> Result<Backend, Mistake> {
+        Ok(Backend::new(self.at.for_service(service)?, self.weight))
+    }
+}
+
+/// Reads `tcp/443`; lists, ranges and `any` are refused by a sentence of their own.
+pub(crate) fn service_port(word: Word<'_>) -> Parsed<ServicePort> {
+    let example = "write it as in `tcp/443` or `udp/53`";
+    let (transport, ports) = match crate::domain::rule::read_matcher(word) {
+        Ok(Matcher::Tcp(ports)) => (Transport::Tcp, ports),
+        Ok(Matcher::Udp(ports)) => (Transport::Udp, ports),
+        Ok(_) => return Err(word.fault(format!("`{}` is not the port of a service", word.text)).hint(example)),
+        Err(fault) => return Err(fault),
+    };
+    match one(&ports) {
+        Some(port) => Ok(ServicePort { transport, port }),
+        None if !word.text.contains('/') => {
+            Err(word.fault(format!("`{}` without a port is not the port of a service", word.text)).hint(example))
+        }
+        None => Err(word
+            .fault("a service has one port in this version: lists, ranges and `any` are refused")
+            .hint("write a service for each port, as in `tcp/443`")),
+    }
+}
+
+fn one(ports: &Ports) -> Option<u16> {
+    match &ports.0[..] {
+        [range] if range.start() == range.end() => Some(*range.start()),
+        _ => None,
+    }
+}
+
+/// Reads `ADDRESS` or `ADDRESS:PORT`.
+pub(crate) fn backend_address(word: Word<'_>) -> Parsed<BackendAddress> {
+    if let Ok(at) = word.text.parse::<SocketAddr>() {
+        let port_at = word.text.rfind(':').map_or(0, |colon| colon + 1);
+        let port = crate::domain::rule::read_port(word.after(port_at))?;
+        let address = prefix::address(Word { text: &at.ip().to_string(), start: word.start })
+            .map_err(|fault| Fault { span: word.span(), ..fault })?;
+        return Ok(BackendAddress { address, port: Some(port) });
+    }
+    match prefix::address(word) {
+        Ok(address) => Ok(BackendAddress { address, port: None }),
+        Err(fault) => Err(match bad_port(word).filter(|_| word.text.parse::<IpAddr>().is_err()) {
+            Some(port) => crate::domain::rule::read_port(port).err().unwrap_or(fault),
+            None => fault,
+        }),
+    }
+}
+
+/// The part after an address and a colon, where it is not a port.
+fn bad_port(word: Word<'_>) -> Option<Word<'_>> {
+    let colon = word.text.rfind(':')?;
+    let address = word.text[..colon].trim_start_matches('[').trim_end_matches(']');
+    address.parse::<IpAddr>().ok().map(|_| word.after(colon + 1))
+}
+
+fn weight(word: Word<'_>) -> Parsed<u16> {
+    let digits = word.text.bytes().all(|b| b.is_ascii_digit());
+    word.text.parse().ok().filter(|weight| digits && *weight <= MAX_WEIGHT).ok_or_else(|| {
+        word.fault(format!("`{}` is not a weight", word.text))
+            .hint(format!("a weight is a number from 0 to {MAX_WEIGHT}"))
+    })
+}
+
+impl FromStr for ServicePort {
+    type Err = Mistake;
+
+    fn from_str(text: &str) -> Result<Self, Mistake> {
+        service_port(Word::whole(text)).map_err(|fault| fault.within(text))
+    }
+}
+
+impl FromStr for BackendAddress {
+    type Err = Mistake;
+
+    fn from_str(text: &str) -> Result<Self, Mistake> {
+        backend_address(Word::whole(text)).map_err(|fault| fault.within(text))
+    }
+}
+
+impl FromStr for BackendArg {
+    type Err = Mistake;
+
+    fn from_str(text: &str) -> Result<Self, Mistake> {
+        let word = Word::whole(text);
+        let (at, share) = word.split_once('=').map_or((word, None), |(at, share)| (at, Some(share)));
+        backend_address(at)
+            .and_then(|at| Ok(Self { at, weight: share.map_or(Ok(DEFAULT_WEIGHT), weight)? }))
+            .map_err(|fault| fault.within(text))
+    }
+}
+
+impl Display for Transport {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+impl Display for ServicePort {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.transport, self.port)
+    }
+}
+
+impl Display for BackendAddress {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => write!(f, "{}", SocketAddr::new(self.address, port)),
+            None => write!(f, "{}", self.address),
+        }
+    }
+}
+
+impl Display for BackendArg {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.at, self.weight)
+    }
+}
+
+impl Serialize for ServicePort {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ServicePort {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        std::borrow::Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl ServicePort {
+    /// The matcher of a rule for exactly this port.
+    pub fn matcher(self) -> Matcher {
+        let ports = Ports::new([self.port..=self.port]);
+        match self.transport {
+            Transport::Tcp => Matcher::Tcp(ports),
+            Transport::Udp => Matcher::Udp(ports),
+        }
+    }
+
+    /// The rule that would allow this port.
+    pub fn allow(self) -> Rule {
+        Rule::new(Verdict::Allow, self.matcher())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HTTPS: ServicePort = ServicePort { transport: Transport::Tcp, port: 443 };
+
+    #[test]
+    fn ports_are_read_and_shown() {
+        for text in ["tcp/443", "udp/53", "tcp/65535"] {
+            assert_eq!(text.parse::<ServicePort>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn other_ports_are_refused() {
+        for (text, said) in [
+            ("", "not a protocol"),
+            ("443", "not a protocol"),
+            ("tcp", "without a port"),
+            ("tcp/", "missing"),
+            ("tcp/0", "port 0"),
+            ("tcp/70000", "not a port"),
+            ("icmp", "not the port of a service"),
+            ("tcp/80,443", "one port in this version"),
+            ("tcp/80-90", "one port in this version"),
+            ("tcp/any", "one port in this version"),
+        ] {
+            let mistake = text.parse::<ServicePort>().expect_err(text);
+            assert!(mistake.problem.contains(said), "{text:?}: {mistake}");
+            assert!(mistake.hint.is_some(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn backends_are_read_and_shown() {
+        for (text, canonical) in [
+            ("10.0.0.11", "10.0.0.11=100"),
+            ("10.0.0.11=0", "10.0.0.11=0"),
+            ("10.0.0.11:8443=50", "10.0.0.11:8443=50"),
+            ("2001:db8::1", "2001:db8::1=100"),
+            ("[2001:db8::1]:8443=1000", "[2001:db8::1]:8443=1000"),
+        ] {
+            assert_eq!(text.parse::<BackendArg>().expect(text).to_string(), canonical);
+        }
+    }
+
+    #[test]
+    fn other_backends_are_refused() {
+        for (text, words, said) in [
+            ("", "", "not an address"),
+            ("server1", "server1", "not an address"),
+            ("10.0.0.0/24", "10.0.0.0/24", "prefix"),
+            ("10.0.0.11:0", "0", "port 0"),
+            ("10.0.0.11:70000", "70000", "not a port"),
+            ("10.0.0.11:https=5", "https", "not a port"),
+            ("[2001:db8::1]:", "", "port is missing"),
+            ("[2001:db8::1]", "[2001:db8::1]", "not an address"),
+            ("::ffff:10.0.0.1", "::ffff:10.0.0.1", "IPv4 address inside IPv6"),
+            ("[::ffff:10.0.0.1]:80", "[::ffff:10.0.0.1]:80", "IPv4 address inside IPv6"),
+            ("10.0.0.11=", "", "not a weight"),
+            ("10.0.0.11=1001", "1001", "not a weight"),
+            ("10.0.0.11=-1", "-1", "not a weight"),
+        ] {
+            let mistake = text.parse::<BackendArg>().expect_err(text);
+            assert_eq!(mistake.words(), words, "{mistake}");
+            assert!(mistake.problem.contains(said), "{text:?}: {mistake}");
+        }
+    }
+
+    #[test]
+    fn another_port_needs_another_mode() {
+        let same: BackendArg = "10.0.0.11:443=7".parse().unwrap();
+        assert_eq!(same.into_backend(HTTPS), Ok(Backend::new("10.0.0.11".parse().unwrap(), 7)));
+        let other: BackendArg = "[2001:db8::1]:8443".parse().unwrap();
+        let mistake = other.into_backend(HTTPS).unwrap_err();
+        assert_eq!(mistake.words(), "8443");
+        assert!(mistake.hint.unwrap().contains("`nat`, which comes with a later version"));
+    }
+
+    #[test]
+    fn a_port_is_also_a_matcher() {
+        assert_eq!(HTTPS.allow().to_string(), "allow tcp/443");
+    }
+}
