@@ -1,25 +1,56 @@
 //! `foobar.toml`: strict, with the place of every mistake.
+//!
+//! What a later version will understand is refused by a sentence, never accepted and ignored.
 
-use crate::domain::{Rule, Service};
+mod check;
+mod error;
+mod firewall;
+mod interfaces;
+mod places;
+mod section;
+mod services;
+mod warnings;
 
-/// A whole, valid configuration: what a file says, and what a daemon runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg(test)]
+mod tests;
+
+use std::{fs, path::Path};
+
+pub use check::{ConfigFault, Place};
+pub use error::{ConfigError, Spot};
+use section::Section;
+use serde::{Deserialize, Serialize};
+use toml::de::DeTable;
+
+use crate::domain::{
+    Rule, Service,
+    mistake::{Fault, Parsed},
+};
+
+/// A whole configuration: what a file says, and what a daemon runs.
+///
+/// [`Config::parse`] gives a valid one. JSON is checked part by part; [`Config::check`] checks the whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Config {
     pub interfaces: Vec<Interface>,
     pub firewall: Firewall,
     pub services: Vec<Service>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Interface {
     pub name: String,
+    #[serde(default)]
     pub mode: Mode,
     /// The other end of a veth pair, which needs a passing program: `NETNS:IFACE`, or `IFACE` in this namespace.
+    #[serde(default)]
     pub peer: Option<String>,
 }
 
 /// How XDP is attached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Native where the driver can, else generic.
@@ -29,17 +60,58 @@ pub enum Mode {
     Generic,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The rules, and what happens to what they leave.
+///
+/// `default` is `pass` where a file has no `[firewall]`, and `drop` where it has one that does not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Firewall {
     pub default: Policy,
     pub rules: Vec<Rule>,
 }
 
 /// What happens to a packet that no rule, service or exemption decides.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Policy {
     #[default]
     Pass,
     Drop,
+}
+
+impl Config {
+    /// Reads a whole configuration; `file_name` is for the error only.
+    pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigError> {
+        read(text).map_err(|fault| ConfigError::placed(file_name, text, fault))
+    }
+
+    /// Reads a file.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        let name = path.display().to_string();
+        let bytes = fs::read(path).map_err(|error| ConfigError::unreadable(&name, &error))?;
+        let text = String::from_utf8(bytes).map_err(|error| ConfigError::not_text(&name, &error))?;
+        Self::parse(&text, &name)
+    }
+}
+
+fn read(text: &str) -> Parsed<Config> {
+    let table = DeTable::parse(text).map_err(|error| syntax(&error))?;
+    let file = Section::whole(text, &table);
+    file.keys(
+        &["interfaces", "firewall", "service"],
+        &[("monitor", "metrics and the dashboard are not in this version")],
+    )?;
+    let (interfaces, interface_places) = interfaces::read(&file)?;
+    let (firewall, rule_places) = firewall::read(&file)?;
+    let (services, service_places) = services::read(&file)?;
+    let config = Config { interfaces, firewall, services };
+    let places = places::Places { interfaces: interface_places, rules: rule_places, services: service_places };
+    config.check().map_err(|fault| places.place(fault))?;
+    Ok(config)
+}
+
+fn syntax(error: &toml::de::Error) -> Fault {
+    let problem = error.message().lines().collect::<Vec<_>>().join(", ");
+    Fault::new(error.span().unwrap_or(0..0), format!("this is not TOML: {problem}"))
 }

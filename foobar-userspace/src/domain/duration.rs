@@ -30,7 +30,6 @@ pub(crate) mod text {
 
     use super::Word;
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
     pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&super::write(*duration))
     }

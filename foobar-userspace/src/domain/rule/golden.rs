@@ -13,7 +13,7 @@ fn texts_and_their_canonical_form() {
         ("allow tcp/80,443", "allow tcp/80,443"),
         ("allow tcp/443,80,80", "allow tcp/80,443"),
         ("allow tcp/80,81,82-90,85-100", "allow tcp/80-100"),
-        ("allow tcp/1-65535", "allow tcp"),
+        ("allow tcp/1-1000,1001-65535", "allow tcp/1-65535"),
         ("allow tcp/any", "allow tcp"),
         ("allow udp/5000-5999 from 2001:db8::/32", "allow udp/5000-5999 from 2001:db8::/32"),
         ("allow vrrp", "allow vrrp"),
@@ -48,6 +48,7 @@ fn texts_and_their_canonical_form() {
 }
 
 /// A text, the words at fault, and parts of the sentence and of the hint.
+#[rustfmt::skip]
 const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("", "", "missing", "begins with `allow` or `deny`"),
     ("   ", "", "missing", "begins with `allow` or `deny`"),

@@ -5,7 +5,9 @@ use std::ops::RangeInclusive;
 use super::{IcmpTypes, Ports};
 
 impl Ports {
-    /// Sorts the ranges and merges those that touch; no range, or every port, is any port.
+    /// Sorts the ranges and merges those that touch; no range is any port.
+    ///
+    /// Every port is still not any port: a fragment has none, and only "any" matches it.
     pub fn new(ranges: impl IntoIterator<Item = RangeInclusive<u16>>) -> Self {
         let mut ranges: Vec<_> = ranges.into_iter().filter(|range| !range.is_empty()).collect();
         ranges.sort_by_key(|range| *range.start());
@@ -18,7 +20,7 @@ impl Ports {
                 _ => merged.push(range),
             }
         }
-        if merged == [1..=u16::MAX] || merged == [0..=u16::MAX] { Self::default() } else { Self(merged) }
+        Self(merged)
     }
 
     /// Whether any port matches, and packets without a port too.
@@ -28,12 +30,12 @@ impl Ports {
 }
 
 impl IcmpTypes {
-    /// Sorts the types; none, or every type, is any type.
+    /// Sorts the types; none is any type.
     pub fn new(types: impl IntoIterator<Item = u8>) -> Self {
         let mut types: Vec<u8> = types.into_iter().collect();
         types.sort_unstable();
         types.dedup();
-        if types.len() == 256 { Self::default() } else { Self(types) }
+        Self(types)
     }
 
     /// Whether any type matches.

@@ -247,7 +247,7 @@ fn positive(word: Word<'_>) -> Parsed<u32> {
 fn period(word: Word<'_>) -> Parsed<Duration> {
     match word.text {
         "s" => Ok(Duration::from_secs(1)),
-        "m" => Ok(Duration::from_secs(60)),
+        "m" => Ok(Duration::from_mins(1)),
         other => {
             Err(word.fault(format!("`{other}` is not a unit of a rate")).hint("write `/s` (second) or `/m` (minute)"))
         }

@@ -12,9 +12,12 @@ use super::{Backend, BackendState, Forward, Queries, Service, Transport};
 use crate::domain::rule::arbitrary::name;
 
 fn addresses(v6: bool) -> BoxedStrategy<Vec<IpAddr>> {
-    let one = move |bits: u32| match v6 {
-        false => IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 | (bits & 0x00ff_ffff))),
-        true => IpAddr::V6(Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(bits))),
+    let one = move |bits: u32| {
+        if v6 {
+            IpAddr::V6(Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(bits)))
+        } else {
+            IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 | (bits & 0x00ff_ffff)))
+        }
     };
     prop::collection::vec(1..u32::MAX, 2..6)
         .prop_map(move |bits| bits.into_iter().map(one).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>())

@@ -13,7 +13,7 @@ use std::{net::IpAddr, time::Duration};
 
 pub use check::{Part, ServiceFault};
 pub use notation::{BackendAddress, BackendArg, ServicePort};
-pub(crate) use notation::{backend_address, service_port};
+pub(crate) use notation::{backend_address, other_port, service_port};
 use serde::{Deserialize, Serialize};
 
 /// Weight of a backend that states none.
@@ -22,8 +22,8 @@ pub const DEFAULT_WEIGHT: u16 = 100;
 /// Largest weight of a backend.
 pub const MAX_WEIGHT: u16 = 1000;
 
-/// How long a silent connection keeps its backend, where the service does not say: idle MySQL connections live.
-pub const DEFAULT_IDLE: Duration = Duration::from_secs(3 * 60 * 60);
+/// How long a silent connection keeps its backend, where the service does not say: the idle connections of a database live.
+pub const DEFAULT_IDLE: Duration = Duration::from_hours(3);
 
 /// A virtual address, port and protocol whose flows are spread over backends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,121 @@
+//! What makes a whole configuration valid, whether it came from a file, from JSON or from live commands.
+
+use std::collections::HashMap;
+
+use super::{Config, Interface};
+use crate::domain::{
+    Part,
+    mistake::{Fault, Word},
+    name,
+};
+
+/// What is wrong with a configuration, and with which part of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}")]
+pub struct ConfigFault {
+    pub place: Place,
+    pub problem: String,
+    pub hint: Option<String>,
+}
+
+/// A part of a configuration; everything by its place in its list, from 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    Interface(usize),
+    Peer(usize),
+    Rule {
+        index: usize,
+        /// The word of the rule that is at fault, where it is one word.
+        word: Option<String>,
+    },
+    Service(usize, Part),
+}
+
+type Checked = Result<(), ConfigFault>;
+
+fn fault(place: Place, problem: impl Into<String>, hint: impl Into<String>) -> ConfigFault {
+    ConfigFault { place, problem: problem.into(), hint: Some(hint.into()) }
+}
+
+impl Config {
+    /// Checks every part, what the parts have in common, and that this version enforces all of it.
+    pub fn check(&self) -> Checked {
+        self.check_interfaces()?;
+        self.check_rules()?;
+        self.check_services()
+    }
+
+    fn check_interfaces(&self) -> Checked {
+        let mut seen = HashMap::new();
+        for (index, interface) in self.interfaces.iter().enumerate() {
+            interface.check(index)?;
+            if seen.insert(&interface.name, index).is_some() {
+                let problem = format!("interface `{}` stands twice", interface.name);
+                return Err(fault(Place::Interface(index), problem, "write it once"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_rules(&self) -> Checked {
+        let mut names = HashMap::new();
+        for (index, rule) in self.firewall.rules.iter().enumerate() {
+            if let Err(refused) = rule.enforceable() {
+                return Err(fault(Place::Rule { index, word: Some(refused.word) }, refused.problem, refused.hint));
+            }
+            if let Some(name) = &rule.name
+                && let Some(first) = names.insert(name, index)
+            {
+                let place = Place::Rule { index, word: Some(name.clone()) };
+                let problem = format!("the name `{name}` belongs to rule {} already", first + 1);
+                return Err(fault(
+                    place,
+                    problem,
+                    "a name is given once: `foobar rule rm NAME` must know which is meant",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_services(&self) -> Checked {
+        let (mut names, mut places) = (HashMap::new(), HashMap::new());
+        for (index, service) in self.services.iter().enumerate() {
+            service.check().map_err(|wrong| ConfigFault {
+                place: Place::Service(index, wrong.part),
+                problem: wrong.problem,
+                hint: wrong.hint,
+            })?;
+            if names.insert(&service.name, index).is_some() {
+                let problem = format!("a service named `{}` exists already", service.name);
+                return Err(fault(Place::Service(index, Part::Name), problem, "give each service its own name"));
+            }
+            if let Some(first) = places.insert((service.address, service.notation()), &service.name) {
+                let problem = format!("service `{first}` has {} on {} already", service.notation(), service.address);
+                let hint = format!("add the backends to `{first}`, or choose another address or port");
+                return Err(fault(Place::Service(index, Part::Port), problem, hint));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Interface {
+    /// Checks the names of the interface and of its peer; `index` is its place in the list.
+    fn check(&self, index: usize) -> Checked {
+        let Self { name, mode: _, peer } = self;
+        let at = |place, wrong: Fault| ConfigFault { place, problem: wrong.problem, hint: wrong.hint };
+        name::interface(Word::whole(name)).map_err(|wrong| at(Place::Interface(index), wrong))?;
+        let Some(peer) = peer else { return Ok(()) };
+        name::peer(Word::whole(peer)).map_err(|wrong| at(Place::Peer(index), wrong))?;
+        if peer == name {
+            let problem = format!("interface `{name}` cannot be its own peer");
+            return Err(fault(
+                Place::Peer(index),
+                problem,
+                "the peer is the other end of the veth pair: `NETNS:IFACE` or `IFACE`",
+            ));
+        }
+        Ok(())
+    }
+}

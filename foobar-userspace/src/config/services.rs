@@ -1,0 +1,121 @@
+//! `[[service]]`: what is balanced, and over which backends.
+
+use super::{
+    places::ServicePlaces,
+    section::{Section, Text, Value},
+};
+use crate::domain::{
+    Backend, Forward, Queries, Service, ServicePort, duration,
+    mistake::{Fault, Parsed, Word},
+    name, prefix,
+    service::{DEFAULT_IDLE, DEFAULT_WEIGHT, MAX_WEIGHT, other_port, service_port},
+};
+
+const BACKENDS: &str = "backends = [{ address = \"10.0.0.11\", weight = 100 }]";
+
+const KEYS: [&str; 8] = ["name", "address", "ports", "forward", "affinity", "idle", "queries", "backends"];
+
+const LATER: [(&str, &str); 4] = [
+    ("health", "this version does not check backends; drain and ready them by `foobar backend`"),
+    ("on_down", "this version does not check backends"),
+    ("snat", "the mode `snat` is not in this version"),
+    ("ring", "the size of a ring cannot be chosen in this version"),
+];
+
+const BACKEND_LATER: [(&str, &str); 1] = [("backup", "backup backends are not in this version")];
+
+pub fn read(file: &Section<'_>) -> Parsed<(Vec<Service>, Vec<ServicePlaces>)> {
+    let Some(value) = file.value("service") else {
+        return Ok((Vec::new(), Vec::new()));
+    };
+    if value.is_table() {
+        let fault = Fault::new(value.span(), "`[service]` must be a list of tables, and is one table");
+        return Err(fault.hint("write `[[service]]`, with two brackets on each side"));
+    }
+    value.list("[[service]]")?.iter().map(service).collect()
+}
+
+fn service(value: &Value<'_>) -> Parsed<(Service, ServicePlaces)> {
+    let section = value.section("[[service]]", "[[service]]")?;
+    section.keys(&KEYS, &LATER)?;
+    let name = section.required("name", "\"web\"")?.text("name = \"web\"")?;
+    checked(&name, name::name)?;
+    let address = section.required("address", "\"192.0.2.10\"")?.text("address = \"192.0.2.10\"")?;
+    let ports = ports(&section.required("ports", "\"tcp/443\"")?)?;
+    let port = checked(&ports, service_port)?;
+    let forward = section.value("forward").map_or(Ok(Forward::Dsr), forward)?;
+    section.value("affinity").map_or(Ok(()), affinity)?;
+    let idle = section.value("idle").map(|value| value.text("idle = \"3h\"")).transpose()?;
+    let queries = section.value("queries");
+    let backends = section.required("backends", "[{ address = \"10.0.0.11\" }]")?;
+    let (list, each) = backends.list(BACKENDS)?.iter().map(|value| backend(value, port)).collect::<Parsed<(_, _)>>()?;
+    let service = Service {
+        name: name.value.to_owned(),
+        address: checked(&address, prefix::address)?,
+        transport: port.transport,
+        port: port.port,
+        forward,
+        queries: queries.map_or(Ok(Queries::Auto), self::queries)?,
+        idle: idle.as_ref().map_or(Ok(DEFAULT_IDLE), |text| checked(text, duration::read))?,
+        backends: list,
+    };
+    let places = ServicePlaces {
+        section: section.span(),
+        name: name.inside(),
+        address: address.inside(),
+        port: ports.inside(),
+        idle: idle.as_ref().map(Text::inside),
+        queries: queries.map(|value| value.span()),
+        backends: backends.span(),
+        each,
+    };
+    Ok((service, places))
+}
+
+/// Reads a string of the file as something; a mistake stands at its word.
+fn checked<'t, T>(text: &Text<'t>, read: impl FnOnce(Word<'t>) -> Parsed<T>) -> Parsed<T> {
+    read(text.word()).map_err(|fault| text.place(fault))
+}
+
+fn ports<'t>(value: &Value<'t>) -> Parsed<Text<'t>> {
+    if value.is_array() {
+        let fault = Fault::new(value.span(), "a service has one port in this version: lists are refused");
+        return Err(fault.hint("write a service for each port, as in `ports = \"tcp/443\"`"));
+    }
+    value.text("ports = \"tcp/443\"")
+}
+
+fn forward(value: Value<'_>) -> Parsed<Forward> {
+    value.choice(&[("dsr", Forward::Dsr)], &["tunnel", "nat", "snat"])
+}
+
+fn affinity(value: Value<'_>) -> Parsed<()> {
+    value.choice(&[("flow", ())], &["source", "quic"])
+}
+
+fn queries(value: Value<'_>) -> Parsed<Queries> {
+    let options = [("auto", Queries::Auto), ("http", Queries::Http), ("connections", Queries::Connections)];
+    value.choice(&options, &["tls", "mysql", "dns"])
+}
+
+type Spans = (std::ops::Range<usize>, Option<std::ops::Range<usize>>);
+
+fn backend(value: &Value<'_>, service: ServicePort) -> Parsed<(Backend, Spans)> {
+    let section = value.section("a backend", BACKENDS)?;
+    section.keys(&["address", "port", "weight"], &BACKEND_LATER)?;
+    let text = section.required("address", "\"10.0.0.11\"")?.text("address = \"10.0.0.11\"")?;
+    let at = checked(&text, crate::domain::service::backend_address)?;
+    if let Some(port) = at.port {
+        let fault = Fault::new(text.inside(), "an address stands without its port in a file");
+        return Err(fault.hint(format!("write `address = \"{}\", port = {port}`", at.address)));
+    }
+    if let Some(value) = section.value("port") {
+        let port = value.number(1..=u16::MAX, "port = 443")?;
+        if port != service.port {
+            return Err(other_port(value.span(), port, service));
+        }
+    }
+    let weight = section.value("weight");
+    let share = weight.map_or(Ok(DEFAULT_WEIGHT), |value| value.number(0..=MAX_WEIGHT, "weight = 100"))?;
+    Ok((Backend::new(at.address, share), (text.inside(), weight.map(|value| value.span()))))
+}

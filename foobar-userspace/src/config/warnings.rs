@@ -1,0 +1,237 @@
+//! What is valid and probably not meant: a default that locks out, rules that never match, services without flows.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    ops::RangeInclusive,
+};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::{Config, Policy};
+use crate::domain::{Matcher, Rule, Service, Source, Verdict};
+
+impl Config {
+    /// One sentence for each thing that an operator should know before it runs.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let mut earlier = Earlier::default();
+        for (index, rule) in self.firewall.rules.iter().enumerate() {
+            if let Some(by) = earlier.covers(rule) {
+                warnings.push(self.never_matches(index, &by));
+            }
+            earlier.add(index, rule);
+        }
+        if self.firewall.default == Policy::Drop {
+            warnings.splice(0..0, self.default_drop(&earlier));
+        }
+        warnings.extend(self.services.iter().filter_map(|service| self.denied_service(service, &earlier)));
+        warnings.extend(self.services.iter().filter_map(no_weight));
+        warnings
+    }
+
+    fn never_matches(&self, index: usize, by: &BTreeSet<usize>) -> String {
+        let rules = &self.firewall.rules;
+        let names: Vec<_> =
+            by.iter().take(3).map(|first| format!("rule {} (`{}`)", first + 1, rules[*first])).collect();
+        let more = if by.len() > 3 { " and others" } else { "" };
+        let verb = if by.len() == 1 { "decides" } else { "decide" };
+        let (number, names) = (index + 1, names.join(", "));
+        format!(
+            "rule {number} (`{}`) can never match: {names}{more} {verb} about all of its packets first",
+            rules[index]
+        )
+    }
+
+    fn default_drop(&self, rules: &Earlier) -> Vec<String> {
+        if rules.everything().is_some_and(|first| self.firewall.rules[first].verdict == Verdict::Allow) {
+            return Vec::new();
+        }
+        let mut warnings = Vec::new();
+        if self.services.is_empty() && self.firewall.rules.iter().all(|rule| rule.verdict == Verdict::Deny) {
+            warnings.push(
+                "the default is `drop`, no rule allows anything and there is no service: \
+                 nothing reaches this host, SSH included"
+                    .to_owned(),
+            );
+        }
+        warnings.push(
+            "the default is `drop`, and this version does not recognise answers to connections that this host opens \
+             (DNS, package mirrors, NTP): they need rules, such as `allow from 192.0.2.53`"
+                .to_owned(),
+        );
+        warnings
+    }
+
+    fn denied_service(&self, service: &Service, rules: &Earlier) -> Option<String> {
+        let first = rules.first_for(&service.notation().matcher())?;
+        let rule = &self.firewall.rules[first];
+        (rule.verdict == Verdict::Deny).then(|| {
+            format!(
+                "service `{}` gets no packets: rule {} (`{rule}`) denies {} before services are looked at",
+                service.name,
+                first + 1,
+                service.notation()
+            )
+        })
+    }
+}
+
+fn no_weight(service: &Service) -> Option<String> {
+    service
+        .backends
+        .iter()
+        .all(|backend| backend.weight == 0)
+        .then(|| format!("every backend of service `{}` has weight 0: new flows have nowhere to go", service.name))
+}
+
+/// What the rules so far have decided, by the first rule that did.
+#[derive(Default)]
+struct Earlier {
+    all: Option<usize>,
+    prefixes: HashMap<IpNet, usize>,
+    /// By protocol: for each port or ICMP type the first rule, and at the end for a packet without one.
+    protocols: HashMap<u8, Vec<Option<usize>>>,
+}
+
+impl Earlier {
+    /// The rule that decides about every packet, if one does.
+    fn everything(&self) -> Option<usize> {
+        self.all
+    }
+
+    fn add(&mut self, index: usize, rule: &Rule) {
+        let narrowed = !rule.to.is_empty() || !rule.on.is_empty() || rule.limit.is_some() || rule.lifetime.is_some();
+        if narrowed || (rule.matcher != Matcher::Any && !rule.from.is_empty()) {
+            return;
+        }
+        for source in &rule.from {
+            if let Source::Prefix(prefix) = source {
+                self.prefixes.entry(*prefix).or_insert(index);
+            }
+        }
+        if let Some((protocol, kinds, ranges)) = kinds(&rule.matcher) {
+            let decided = self.protocols.entry(protocol).or_insert_with(|| vec![None; kinds]);
+            for slot in ranges.into_iter().flatten().filter(|slot| decided[*slot].is_none()).collect::<Vec<_>>() {
+                decided[slot] = Some(index);
+            }
+        } else if rule.from.is_empty() {
+            self.all.get_or_insert(index);
+        }
+    }
+
+    /// The earlier rules that decide about every packet of this one, if they do.
+    fn covers(&self, rule: &Rule) -> Option<BTreeSet<usize>> {
+        if let Some(first) = self.all {
+            return Some([first].into());
+        }
+        let whole = [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())];
+        self.sources(whole.iter()).or_else(|| self.named_sources(&rule.from)).or_else(|| self.kinds(&rule.matcher))
+    }
+
+    fn named_sources(&self, from: &[Source]) -> Option<BTreeSet<usize>> {
+        let prefixes: Option<Vec<_>> = from
+            .iter()
+            .map(|source| match source {
+                Source::Prefix(prefix) => Some(prefix),
+                Source::Set(_) => None,
+            })
+            .collect();
+        prefixes.filter(|prefixes| !prefixes.is_empty()).and_then(|prefixes| self.sources(prefixes.into_iter()))
+    }
+
+    fn sources<'a>(&self, mut prefixes: impl Iterator<Item = &'a IpNet>) -> Option<BTreeSet<usize>> {
+        prefixes.try_fold(BTreeSet::new(), |mut by, prefix| {
+            by.insert(self.prefix(prefix)?);
+            Some(by)
+        })
+    }
+
+    /// The first rule for a prefix that contains this one.
+    fn prefix(&self, prefix: &IpNet) -> Option<usize> {
+        let wider = (0..=prefix.prefix_len()).filter_map(|len| IpNet::new(prefix.addr(), len).ok());
+        wider.filter_map(|wider| self.prefixes.get(&wider.trunc())).min().copied()
+    }
+
+    fn kinds(&self, matcher: &Matcher) -> Option<BTreeSet<usize>> {
+        let (protocol, _, ranges) = kinds(matcher)?;
+        let decided = self.protocols.get(&protocol)?;
+        ranges.into_iter().flatten().map(|slot| decided[slot]).collect()
+    }
+
+    /// The first rule that decides about some packet of this matcher from anywhere.
+    fn first_for(&self, matcher: &Matcher) -> Option<usize> {
+        let by_kind = self.kinds(matcher).and_then(|by| by.first().copied());
+        by_kind.into_iter().chain(self.all).min()
+    }
+}
+
+/// The protocol of a matcher, how many kinds of packets it has, and which of them match.
+fn kinds(matcher: &Matcher) -> Option<(u8, usize, Vec<RangeInclusive<usize>>)> {
+    const PORTS: usize = 1 << 16;
+    const TYPES: usize = 1 << 8;
+    let (protocol, last, ranges) = match matcher {
+        Matcher::Any => return None,
+        Matcher::Tcp(ports) => (6, PORTS, wide(&ports.0)),
+        Matcher::Udp(ports) => (17, PORTS, wide(&ports.0)),
+        Matcher::Icmp(types) => (1, TYPES, single(&types.0)),
+        Matcher::Icmpv6(types) => (58, TYPES, single(&types.0)),
+        Matcher::Protocol(number) => (*number, 0, Vec::new()),
+    };
+    let ranges = if ranges.is_empty() { vec![0..=last] } else { ranges };
+    Some((protocol, last + 1, ranges))
+}
+
+fn wide(ranges: &[RangeInclusive<u16>]) -> Vec<RangeInclusive<usize>> {
+    ranges.iter().map(|range| usize::from(*range.start())..=usize::from(*range.end())).collect()
+}
+
+fn single(types: &[u8]) -> Vec<RangeInclusive<usize>> {
+    types.iter().map(|number| usize::from(*number)..=usize::from(*number)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Firewall;
+
+    fn never(rules: &[&str]) -> Vec<usize> {
+        let rules = rules.iter().map(|text| text.parse().expect(text)).collect();
+        let config = Config { firewall: Firewall { default: Policy::Pass, rules }, ..Config::default() };
+        let number = |warning: String| warning.split(' ').nth(1).and_then(|number| number.parse().ok());
+        config.warnings().into_iter().filter_map(number).collect()
+    }
+
+    #[test]
+    fn covered_rules_are_named() {
+        assert_eq!(never(&["allow tcp/80", "allow tcp/80"]), [2], "a duplicate");
+        assert_eq!(never(&["allow tcp", "deny tcp/80"]), [2]);
+        assert_eq!(never(&["deny", "allow tcp/80", "allow from 10.0.0.1"]), [2, 3]);
+        assert_eq!(never(&["deny from 10.0.0.0/8", "allow from 10.1.0.0/16,10.2.0.1"]), [2]);
+        assert_eq!(never(&["allow tcp/1-100", "allow tcp/101-200", "deny tcp/50-150"]), [3]);
+        assert_eq!(never(&["deny from 0.0.0.0/0,::/0", "allow gre"]), [2]);
+        assert_eq!(never(&["allow icmp/echo-request", "deny icmp/echo-request"]), [2]);
+        assert_eq!(never(&["allow gre", "deny proto/47"]), [2]);
+    }
+
+    #[test]
+    fn rules_that_can_match_are_not() {
+        assert_eq!(never(&["allow tcp/80", "deny tcp"]), [0_usize; 0]);
+        assert_eq!(never(&["allow tcp/1-65535", "allow tcp"]), [0_usize; 0], "a fragment has no port");
+        assert_eq!(never(&["deny from 10.0.0.0/8", "allow from 10.0.0.1,192.0.2.1"]), [0_usize; 0]);
+        assert_eq!(never(&["deny from 0.0.0.0/0", "allow from ::/0", "allow udp"]), [3]);
+        assert_eq!(never(&["allow icmp", "allow icmpv6"]), [0_usize; 0]);
+        assert_eq!(never(&["deny from @bad", "allow from 10.0.0.1"]), [0_usize; 0]);
+        assert_eq!(never(&["allow tcp limit 10/s", "deny tcp"]), [0_usize; 0]);
+        assert_eq!(never(&["allow tcp from 10.0.0.0/8", "deny tcp", "deny from 10.0.0.0/8"]), [0_usize; 0]);
+    }
+
+    #[test]
+    fn ten_thousand_rules_are_looked_through_at_once() {
+        let text = |n: u32| format!("deny from 10.{}.{}.0/24", n / 256, n % 256);
+        let rules = (0..10_000).map(|n| text(n).parse().unwrap()).collect();
+        let config = Config { firewall: Firewall { default: Policy::Pass, rules }, ..Config::default() };
+        let before = std::time::Instant::now();
+        assert_eq!(config.warnings(), [""; 0]);
+        assert!(before.elapsed().as_secs() < 5, "took {:?}", before.elapsed());
+    }
+}
