@@ -38,38 +38,59 @@ pub fn read(file: &Section<'_>) -> Parsed<(Vec<Service>, Vec<ServicePlaces>)> {
 fn service(value: &Value<'_>) -> Parsed<(Service, ServicePlaces)> {
     let section = value.section("[[service]]", "[[service]]")?;
     section.keys(&KEYS, &LATER)?;
-    let name = section.required("name", "\"web\"")?.text("name = \"web\"")?;
-    checked(&name, name::name)?;
-    let address = section.required("address", "\"192.0.2.10\"")?.text("address = \"192.0.2.10\"")?;
-    let ports = ports(&section.required("ports", "\"tcp/443\"")?)?;
-    let port = checked(&ports, service_port)?;
-    let forward = section.value("forward").map_or(Ok(Forward::Dsr), forward)?;
-    section.value("affinity").map_or(Ok(()), affinity)?;
-    let idle = section.value("idle").map(|value| value.text("idle = \"3h\"")).transpose()?;
-    let queries = section.value("queries");
-    let backends = section.required("backends", "[{ address = \"10.0.0.11\" }]")?;
-    let (list, each) = backends.list(BACKENDS)?.iter().map(|value| backend(value, port)).collect::<Parsed<(_, _)>>()?;
+    let fields = Fields::read(&section)?;
+    let port = checked(&fields.ports, service_port)?;
+    let list = fields.backends.list(BACKENDS)?;
+    let (backends, each) = list.iter().map(|value| backend(value, port)).collect::<Parsed<(_, _)>>()?;
     let service = Service {
-        name: name.value.to_owned(),
-        address: checked(&address, prefix::address)?,
+        name: checked(&fields.name, name::name)?.to_owned(),
+        address: checked(&fields.address, prefix::address)?,
         transport: port.transport,
         port: port.port,
-        forward,
-        queries: queries.map_or(Ok(Queries::Auto), self::queries)?,
-        idle: idle.as_ref().map_or(Ok(DEFAULT_IDLE), |text| checked(text, duration::read))?,
-        backends: list,
+        forward: section.value("forward").map_or(Ok(Forward::Dsr), forward)?,
+        queries: fields.queries.map_or(Ok(Queries::Auto), queries)?,
+        idle: fields.idle.as_ref().map_or(Ok(DEFAULT_IDLE), |text| checked(text, duration::read))?,
+        backends,
     };
-    let places = ServicePlaces {
-        section: section.span(),
-        name: name.inside(),
-        address: address.inside(),
-        port: ports.inside(),
-        idle: idle.as_ref().map(Text::inside),
-        queries: queries.map(|value| value.span()),
-        backends: backends.span(),
-        each,
-    };
-    Ok((service, places))
+    section.value("affinity").map_or(Ok(()), affinity)?;
+    Ok((service, fields.places(&section, each)))
+}
+
+/// What a service says, not yet understood.
+struct Fields<'t> {
+    name: Text<'t>,
+    address: Text<'t>,
+    ports: Text<'t>,
+    idle: Option<Text<'t>>,
+    queries: Option<Value<'t>>,
+    backends: Value<'t>,
+}
+
+impl<'t> Fields<'t> {
+    fn read(section: &Section<'t>) -> Parsed<Self> {
+        Ok(Self {
+            name: section.required("name", "\"web\"")?.text("name = \"web\"")?,
+            address: section.required("address", "\"192.0.2.10\"")?.text("address = \"192.0.2.10\"")?,
+            ports: ports(&section.required("ports", "\"tcp/443\"")?)?,
+            idle: section.value("idle").map(|value| value.text("idle = \"3h\"")).transpose()?,
+            queries: section.value("queries"),
+            backends: section.required("backends", "[{ address = \"10.0.0.11\" }]")?,
+        })
+    }
+
+    fn places(&self, section: &Section<'_>, each: Vec<Spans>) -> ServicePlaces {
+        let Self { name, address, ports, idle, queries, backends } = self;
+        ServicePlaces {
+            section: section.span(),
+            name: name.inside(),
+            address: address.inside(),
+            port: ports.inside(),
+            idle: idle.as_ref().map(Text::inside),
+            queries: queries.map(|value| value.span()),
+            backends: backends.span(),
+            each,
+        }
+    }
 }
 
 /// Reads a string of the file as something; a mistake stands at its word.

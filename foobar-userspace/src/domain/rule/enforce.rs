@@ -35,8 +35,10 @@ impl Rule {
                 "from",
                 "this version enforces rules by source or by protocol and port, not both at once",
                 &format!(
-                    "write `{} {}` for every source, or leave the protocol out to match everything from those sources",
-                    self.verdict, self.matcher
+                    "write `{}` for everything from there, or `{} {}` for every source",
+                    Self { matcher: Matcher::Any, name: None, ..self.clone() },
+                    self.verdict,
+                    self.matcher
                 ),
             ));
         }

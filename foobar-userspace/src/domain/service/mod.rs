@@ -2,18 +2,21 @@
 //!
 //! In JSON a service has one `port` such as `"tcp/443"`, as everywhere that an operator reads it.
 
+mod backend;
 mod check;
 mod json;
-mod notation;
+mod port;
 
 #[cfg(test)]
 pub(crate) mod arbitrary;
 
 use std::{net::IpAddr, time::Duration};
 
+pub use backend::{BackendAddress, BackendArg};
+pub(crate) use backend::{backend_address, other_port};
 pub use check::{Part, ServiceFault};
-pub use notation::{BackendAddress, BackendArg, ServicePort};
-pub(crate) use notation::{backend_address, other_port, service_port};
+pub use port::ServicePort;
+pub(crate) use port::service_port;
 use serde::{Deserialize, Serialize};
 
 /// Weight of a backend that states none.

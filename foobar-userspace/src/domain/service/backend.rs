@@ -1,4 +1,4 @@
-//! How services and backends are written: `tcp/443`, `10.0.0.11:8443`, `[2001:db8::1]:8443=50`.
+//! A backend as it is written: `10.0.0.11`, `10.0.0.11:8443`, `[2001:db8::1]:8443=50`.
 
 use std::{
     fmt::{self, Display, Formatter},
@@ -6,23 +6,13 @@ use std::{
     str::FromStr,
 };
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-
-use super::{Backend, DEFAULT_WEIGHT, MAX_WEIGHT, Service, Transport};
+use super::{Backend, DEFAULT_WEIGHT, MAX_WEIGHT, ServicePort};
 use crate::domain::{
-    Mistake, Ports, Verdict,
+    Mistake,
     mistake::{Fault, Parsed, Word},
     prefix,
-    rule::{Matcher, Rule},
+    rule::read_port,
 };
-
-/// The port of a service: `tcp/443`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ServicePort {
-    pub transport: Transport,
-    /// 1..=65535
-    pub port: u16,
-}
 
 /// A backend's address, with a port where one is written: `10.0.0.11`, `10.0.0.11:8443`, `[2001:db8::1]:8443`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +27,6 @@ pub struct BackendArg {
     pub at: BackendAddress,
     /// 0..=1000; 100 where none is written.
     pub weight: u16,
-}
-
-impl Service {
-    /// Its port as an operator writes it.
-    pub fn notation(&self) -> ServicePort {
-        ServicePort { transport: self.transport, port: self.port }
-    }
 }
 
 impl BackendAddress {
@@ -76,38 +59,11 @@ impl BackendArg {
     }
 }
 
-/// Reads `tcp/443`; lists, ranges and `any` are refused by a sentence of their own.
-pub(crate) fn service_port(word: Word<'_>) -> Parsed<ServicePort> {
-    let example = "write it as in `tcp/443` or `udp/53`";
-    let (transport, ports) = match crate::domain::rule::read_matcher(word) {
-        Ok(Matcher::Tcp(ports)) => (Transport::Tcp, ports),
-        Ok(Matcher::Udp(ports)) => (Transport::Udp, ports),
-        Ok(_) => return Err(word.fault(format!("`{}` is not the port of a service", word.text)).hint(example)),
-        Err(fault) => return Err(fault),
-    };
-    match one(&ports) {
-        Some(port) => Ok(ServicePort { transport, port }),
-        None if !word.text.contains('/') => {
-            Err(word.fault(format!("`{}` without a port is not the port of a service", word.text)).hint(example))
-        }
-        None => Err(word
-            .fault("a service has one port in this version: lists, ranges and `any` are refused")
-            .hint("write a service for each port, as in `tcp/443`")),
-    }
-}
-
-fn one(ports: &Ports) -> Option<u16> {
-    match &ports.0[..] {
-        [range] if range.start() == range.end() => Some(*range.start()),
-        _ => None,
-    }
-}
-
 /// Reads `ADDRESS` or `ADDRESS:PORT`.
 pub(crate) fn backend_address(word: Word<'_>) -> Parsed<BackendAddress> {
     if let Ok(at) = word.text.parse::<SocketAddr>() {
         let port_at = word.text.rfind(':').map_or(0, |colon| colon + 1);
-        let port = crate::domain::rule::read_port(word.after(port_at))?;
+        let port = read_port(word.after(port_at))?;
         let address = prefix::address(Word { text: &at.ip().to_string(), start: word.start })
             .map_err(|fault| Fault { span: word.span(), ..fault })?;
         return Ok(BackendAddress { address, port: Some(port) });
@@ -115,7 +71,7 @@ pub(crate) fn backend_address(word: Word<'_>) -> Parsed<BackendAddress> {
     match prefix::address(word) {
         Ok(address) => Ok(BackendAddress { address, port: None }),
         Err(fault) => Err(match bad_port(word).filter(|_| word.text.parse::<IpAddr>().is_err()) {
-            Some(port) => crate::domain::rule::read_port(port).err().unwrap_or(fault),
+            Some(port) => read_port(port).err().unwrap_or(fault),
             None => fault,
         }),
     }
@@ -134,14 +90,6 @@ fn weight(word: Word<'_>) -> Parsed<u16> {
         word.fault(format!("`{}` is not a weight", word.text))
             .hint(format!("a weight is a number from 0 to {MAX_WEIGHT}"))
     })
-}
-
-impl FromStr for ServicePort {
-    type Err = Mistake;
-
-    fn from_str(text: &str) -> Result<Self, Mistake> {
-        service_port(Word::whole(text)).map_err(|fault| fault.within(text))
-    }
 }
 
 impl FromStr for BackendAddress {
@@ -164,21 +112,6 @@ impl FromStr for BackendArg {
     }
 }
 
-impl Display for Transport {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        })
-    }
-}
-
-impl Display for ServicePort {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.transport, self.port)
-    }
-}
-
 impl Display for BackendAddress {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.port {
@@ -194,66 +127,12 @@ impl Display for BackendArg {
     }
 }
 
-impl Serialize for ServicePort {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for ServicePort {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        std::borrow::Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
-}
-
-impl ServicePort {
-    /// The matcher of a rule for exactly this port.
-    pub fn matcher(self) -> Matcher {
-        let ports = Ports::new([self.port..=self.port]);
-        match self.transport {
-            Transport::Tcp => Matcher::Tcp(ports),
-            Transport::Udp => Matcher::Udp(ports),
-        }
-    }
-
-    /// The rule that would allow this port.
-    pub fn allow(self) -> Rule {
-        Rule::new(Verdict::Allow, self.matcher())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Transport;
 
     const HTTPS: ServicePort = ServicePort { transport: Transport::Tcp, port: 443 };
-
-    #[test]
-    fn ports_are_read_and_shown() {
-        for text in ["tcp/443", "udp/53", "tcp/65535"] {
-            assert_eq!(text.parse::<ServicePort>().unwrap().to_string(), text);
-        }
-    }
-
-    #[test]
-    fn other_ports_are_refused() {
-        for (text, said) in [
-            ("", "not a protocol"),
-            ("443", "not a protocol"),
-            ("tcp", "without a port"),
-            ("tcp/", "missing"),
-            ("tcp/0", "port 0"),
-            ("tcp/70000", "not a port"),
-            ("icmp", "not the port of a service"),
-            ("tcp/80,443", "one port in this version"),
-            ("tcp/80-90", "one port in this version"),
-            ("tcp/any", "one port in this version"),
-        ] {
-            let mistake = text.parse::<ServicePort>().expect_err(text);
-            assert!(mistake.problem.contains(said), "{text:?}: {mistake}");
-            assert!(mistake.hint.is_some(), "{text:?}");
-        }
-    }
 
     #[test]
     fn backends_are_read_and_shown() {
@@ -299,10 +178,5 @@ mod tests {
         let mistake = other.into_backend(HTTPS).unwrap_err();
         assert_eq!(mistake.words(), "8443");
         assert!(mistake.hint.unwrap().contains("`nat`, which comes with a later version"));
-    }
-
-    #[test]
-    fn a_port_is_also_a_matcher() {
-        assert_eq!(HTTPS.allow().to_string(), "allow tcp/443");
     }
 }
