@@ -7,7 +7,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use crate::domain::mistake::{Fault, Parsed, Word, nearest};
+use crate::domain::mistake::{Fault, Parsed, Word, choice, nearest};
 
 /// A table of the file.
 pub struct Section<'t> {
@@ -122,25 +122,8 @@ impl<'t> Value<'t> {
 
     /// One of some words; `later` are words of later versions.
     pub fn choice<T: Copy>(&self, options: &[(&'static str, T)], later: &[&str]) -> Parsed<T> {
-        let words: Vec<&'static str> = options.iter().map(|(word, _)| *word).collect();
-        let text = self.text(&format!("\"{}\"", words[0]))?;
-        if let Some((_, meant)) = options.iter().find(|(word, _)| *word == text.value) {
-            return Ok(*meant);
-        }
-        let key = self.key;
-        let problem = if later.contains(&text.value) {
-            format!("`{key} = \"{}\"` is refused: it is not in this version", text.value)
-        } else {
-            format!("`{}` is not a value of `{key}`", text.value)
-        };
-        let hint = match nearest(text.value, words.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!(
-                "`{key}` is {} in this version",
-                words.iter().map(|w| format!("`\"{w}\"`")).collect::<Vec<_>>().join(" or ")
-            ),
-        };
-        Err(Fault::new(text.inside(), problem).hint(hint))
+        let text = self.text(&format!("{} = \"{}\"", self.key, options[0].0))?;
+        choice(text.word(), self.key, options, later).map_err(|fault| text.place(fault))
     }
 
     fn mistyped(&self, wanted: &str, example: &str) -> Fault {

@@ -107,7 +107,7 @@ fn ports<'t>(value: &Value<'t>) -> Parsed<Text<'t>> {
 }
 
 fn forward(value: Value<'_>) -> Parsed<Forward> {
-    value.choice(&[("dsr", Forward::Dsr)], &["tunnel", "nat", "snat"])
+    value.choice(&Forward::WORDS, &Forward::LATER)
 }
 
 fn affinity(value: Value<'_>) -> Parsed<()> {
@@ -115,8 +115,7 @@ fn affinity(value: Value<'_>) -> Parsed<()> {
 }
 
 fn queries(value: Value<'_>) -> Parsed<Queries> {
-    let options = [("auto", Queries::Auto), ("http", Queries::Http), ("connections", Queries::Connections)];
-    value.choice(&options, &["tls", "mysql", "dns"])
+    value.choice(&Queries::WORDS, &Queries::LATER)
 }
 
 type Spans = (std::ops::Range<usize>, Option<std::ops::Range<usize>>);

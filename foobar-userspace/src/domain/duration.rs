@@ -2,11 +2,19 @@
 
 use std::time::Duration;
 
-use super::mistake::{Parsed, Word};
+use super::{
+    Mistake,
+    mistake::{Parsed, Word},
+};
 
 /// The canonical text of a duration.
 pub fn write(duration: Duration) -> String {
     humantime::format_duration(duration).to_string().replace(' ', "")
+}
+
+/// Reads a duration.
+pub fn parse(text: &str) -> Result<Duration, Mistake> {
+    read(Word::whole(text)).map_err(|fault| fault.within(text))
 }
 
 pub(crate) fn read(word: Word<'_>) -> Parsed<Duration> {

@@ -148,6 +148,22 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         .map(|(_, candidate)| candidate)
 }
 
+/// One of the words of `key`; `later` are words of later versions.
+pub(crate) fn choice<T: Copy>(word: Word<'_>, key: &str, options: &[(&str, T)], later: &[&str]) -> Parsed<T> {
+    if let Some((_, meant)) = options.iter().find(|(option, _)| *option == word.text) {
+        return Ok(*meant);
+    }
+    let problem = if later.contains(&word.text) {
+        format!("`{}` as `{key}` is not in this version", word.text)
+    } else {
+        format!("`{}` is not a value of `{key}`", word.text)
+    };
+    let words: Vec<_> = options.iter().map(|(option, _)| format!("`{option}`")).collect();
+    let hint = nearest(word.text, options.iter().map(|(option, _)| *option))
+        .map_or_else(|| format!("`{key}` is {}", words.join(" or ")), |near| format!("did you mean `{near}`?"));
+    Err(word.fault(problem).hint(hint))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,11 +9,19 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::mistake::{Fault, Parsed, Word};
+use super::{
+    Mistake,
+    mistake::{Fault, Parsed, Word},
+};
 
 /// Shows a prefix, without its length where that is the whole address.
 pub fn write(prefix: &IpNet, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if prefix.prefix_len() == prefix.max_prefix_len() { write!(f, "{}", prefix.addr()) } else { write!(f, "{prefix}") }
+}
+
+/// Reads the address of a service.
+pub fn parse_address(text: &str) -> Result<IpAddr, Mistake> {
+    address(Word::whole(text)).map_err(|fault| fault.within(text))
 }
 
 /// Reads `ADDRESS` or `ADDRESS/LENGTH` without host bits.
@@ -22,7 +30,7 @@ pub(crate) fn read(word: Word<'_>) -> Parsed<IpNet> {
         Some((address, len)) => (address, Some(len)),
         None => (word, None),
     };
-    let address = parse(address_word).ok_or_else(|| not_an_address(word, address_word))?;
+    let address = plain(address_word).ok_or_else(|| not_an_address(word, address_word))?;
     let longest = if address.is_ipv4() { 32 } else { 128 };
     let len = len.map_or(Ok(longest), |len| length(word, address, len, longest))?;
     let prefix = IpNet::new(address, len).map_err(|_| word.fault(format!("`{}` is not a prefix", word.text)))?;
@@ -37,9 +45,9 @@ pub(crate) fn read(word: Word<'_>) -> Parsed<IpNet> {
 
 /// Reads one address, of a service or of a backend.
 pub(crate) fn address(word: Word<'_>) -> Parsed<IpAddr> {
-    let Some(address) = parse(word) else {
+    let Some(address) = plain(word) else {
         let before = word.split_once('/').map_or(word, |(before, _)| before);
-        return Err(match parse(before) {
+        return Err(match plain(before) {
             Some(address) if before != word => word
                 .fault(format!("`{}` is a prefix, and one address is needed", word.text))
                 .hint(format!("write `{address}`")),
@@ -50,7 +58,7 @@ pub(crate) fn address(word: Word<'_>) -> Parsed<IpAddr> {
     Ok(address)
 }
 
-fn parse(word: Word<'_>) -> Option<IpAddr> {
+fn plain(word: Word<'_>) -> Option<IpAddr> {
     word.text.parse().ok()
 }
 

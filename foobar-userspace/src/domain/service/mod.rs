@@ -6,6 +6,7 @@ mod backend;
 mod check;
 mod json;
 mod port;
+mod words;
 
 #[cfg(test)]
 pub(crate) mod arbitrary;

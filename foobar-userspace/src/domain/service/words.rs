@@ -1,0 +1,91 @@
+//! The words for a service's settings: how it forwards, what it counts.
+
+use std::{
+    fmt::{self, Display, Formatter},
+    str::FromStr,
+};
+
+use super::{BackendState, Forward, Queries};
+use crate::domain::{
+    Mistake,
+    mistake::{Word, choice},
+};
+
+impl Forward {
+    pub(crate) const WORDS: [(&str, Self); 1] = [("dsr", Self::Dsr)];
+    pub(crate) const LATER: [&str; 3] = ["tunnel", "nat", "snat"];
+}
+
+impl Queries {
+    pub(crate) const WORDS: [(&str, Self); 3] =
+        [("auto", Self::Auto), ("http", Self::Http), ("connections", Self::Connections)];
+    pub(crate) const LATER: [&str; 3] = ["tls", "mysql", "dns"];
+}
+
+impl FromStr for Forward {
+    type Err = Mistake;
+
+    fn from_str(text: &str) -> Result<Self, Mistake> {
+        choice(Word::whole(text), "forward", &Self::WORDS, &Self::LATER).map_err(|fault| fault.within(text))
+    }
+}
+
+impl FromStr for Queries {
+    type Err = Mistake;
+
+    fn from_str(text: &str) -> Result<Self, Mistake> {
+        choice(Word::whole(text), "queries", &Self::WORDS, &Self::LATER).map_err(|fault| fault.within(text))
+    }
+}
+
+impl Display for Forward {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dsr => "dsr",
+        })
+    }
+}
+
+impl Display for Queries {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Http => "http",
+            Self::Connections => "connections",
+        })
+    }
+}
+
+impl Display for BackendState {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ready => "ready",
+            Self::Drain => "drain",
+            Self::Removing => "removing",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_values_are_inverse() {
+        for (word, forward) in Forward::WORDS {
+            assert_eq!((word.parse(), forward.to_string().as_str()), (Ok(forward), word));
+        }
+        for (word, queries) in Queries::WORDS {
+            assert_eq!((word.parse(), queries.to_string().as_str()), (Ok(queries), word));
+        }
+    }
+
+    #[test]
+    fn words_of_later_versions_are_refused_as_such() {
+        for later in Forward::LATER {
+            let mistake = later.parse::<Forward>().unwrap_err();
+            assert_eq!(mistake.problem, format!("`{later}` as `forward` is not in this version"));
+            assert_eq!(mistake.hint.as_deref(), Some("`forward` is `dsr`"));
+        }
+    }
+}
