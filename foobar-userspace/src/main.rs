@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary `foobar`: everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    foobar_userspace::cli::main()
+}

@@ -1,5 +1,13 @@
 //! The daemon's HTTP/JSON over a Unix socket: its types, its server, its client.
 
+mod changes;
+pub mod client;
+mod convert;
+pub mod daemon;
 pub mod refusal;
 pub mod requests;
+mod routes;
+pub mod server;
+pub mod socket;
 pub mod types;
+mod wire;

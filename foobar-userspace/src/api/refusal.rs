@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::ConfigError;
+
 /// A request that was not done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
@@ -68,13 +70,17 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// A refusal inside the error keeps its kind; anything else is foobar's own failure.
+/// A refusal inside the error keeps its kind, a mistake in a file is a refusal; anything else is foobar's own failure.
 impl From<anyhow::Error> for Refusal {
     fn from(error: anyhow::Error) -> Self {
-        match error.downcast::<Self>() {
-            Ok(refusal) => refusal,
-            Err(error) => Self::broken(format!("{error:#}")),
-        }
+        let refused = error.downcast::<Self>().or_else(|error| error.downcast::<ConfigError>().map(Self::from));
+        refused.unwrap_or_else(|error| Self::broken(format!("{error:#}")))
+    }
+}
+
+impl From<ConfigError> for Refusal {
+    fn from(error: ConfigError) -> Self {
+        Self { hint: error.hint.clone(), ..Self::malformed(error.to_string()) }
     }
 }
 

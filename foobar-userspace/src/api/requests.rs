@@ -1,13 +1,10 @@
 //! What a caller asks for, as it goes over the socket. Unknown keys are refused.
-
-use std::net::IpAddr;
+//!
+//! Addresses, ports and durations are text here, so that what is wrong with one is said in a sentence with a hint.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    config::Mode,
-    domain::{BackendState, Queries},
-};
+use crate::{config::Mode, domain::BackendState};
 
 /// Where a new rule goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,14 +35,15 @@ pub struct AddRule {
 #[serde(deny_unknown_fields)]
 pub struct ServiceSpec {
     pub name: String,
-    pub address: IpAddr,
+    pub address: String,
     /// `tcp/443`.
     pub port: String,
     /// `dsr`, the default.
     #[serde(default)]
     pub forward: Option<String>,
+    /// `auto`, the default, `http` or `connections`.
     #[serde(default)]
-    pub queries: Queries,
+    pub queries: Option<String>,
     /// As people write durations: `3h`, the default.
     #[serde(default)]
     pub idle: Option<String>,
@@ -56,7 +54,8 @@ pub struct ServiceSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackendSpec {
-    pub address: IpAddr,
+    /// A port may follow: the service's own.
+    pub address: String,
     /// 0..=1000, 100 by default.
     #[serde(default)]
     pub weight: Option<u16>,

@@ -1,0 +1,89 @@
+//! Changes to a service's backends that take the engine's own knowledge, or several of its steps.
+
+use std::net::IpAddr;
+
+use super::{
+    convert,
+    types::{BackendChange, BackendSpec, Refusal},
+};
+use crate::{
+    daemon::engine::Engine,
+    domain::{BackendAddress, BackendState, ServicePort, service::DEFAULT_WEIGHT},
+};
+
+/// A backend to add, whose port is compared with the service's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addition {
+    address: String,
+    weight: u16,
+}
+
+/// A change of weight, of state, or of both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    weight: Option<u16>,
+    state: Option<BackendState>,
+}
+
+impl Addition {
+    pub fn read(spec: &BackendSpec) -> Result<Self, Refusal> {
+        spec.address.parse::<BackendAddress>()?;
+        Ok(Self { address: spec.address.clone(), weight: spec.weight.unwrap_or(DEFAULT_WEIGHT) })
+    }
+
+    pub fn apply(self, engine: &mut Engine, service: &str) -> Result<(), Refusal> {
+        let backend = convert::backend(&self.address, Some(self.weight), port(engine, service)?)?;
+        engine.add_backend(service, backend)
+    }
+}
+
+impl Change {
+    pub fn read(BackendChange { weight, state }: BackendChange) -> Result<Self, Refusal> {
+        if weight.is_none() && state.is_none() {
+            return Err(Refusal::malformed("nothing is to be changed").hint("give a `weight`, a `state` or both"));
+        }
+        if state == Some(BackendState::Removing) {
+            return Err(Refusal::malformed("a backend is removed, not set to `removing`").hint("send a DELETE"));
+        }
+        Ok(Self { weight, state })
+    }
+
+    pub fn apply(self, engine: &mut Engine, service: &str, address: IpAddr) -> Result<(), Refusal> {
+        if let Some(weight) = self.weight {
+            engine.set_backend_weight(service, address, weight)?;
+        }
+        if let Some(state) = self.state {
+            engine.set_backend_state(service, address, state)?;
+        }
+        Ok(())
+    }
+}
+
+fn port(engine: &Engine, service: &str) -> Result<ServicePort, Refusal> {
+    let services = engine.services();
+    let found = services.iter().find(|candidate| candidate.name == service);
+    let found = found.ok_or_else(|| {
+        Refusal::missing(format!("there is no service `{service}`")).hint("list them: foobar service list")
+    })?;
+    Ok(found.port.parse()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_changes_something_that_may_be_changed() {
+        Change::read(BackendChange { weight: Some(0), state: None }).unwrap();
+        Change::read(BackendChange { weight: None, state: Some(BackendState::Drain) }).unwrap();
+        Change::read(BackendChange::default()).unwrap_err();
+        Change::read(BackendChange { weight: None, state: Some(BackendState::Removing) }).unwrap_err();
+    }
+
+    #[test]
+    fn an_addition_has_an_address() {
+        let spec = |address: &str| BackendSpec { address: address.into(), weight: None };
+        Addition::read(&spec("10.0.0.11:80")).unwrap();
+        assert!(Addition::read(&spec("web1")).unwrap_err().hint.is_some(), "the next step is named");
+    }
+}

@@ -1,0 +1,177 @@
+//! The command line's end of the socket: one connection per request, with a time limit.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request, StatusCode, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::{net::UnixStream, time::timeout};
+
+use super::{
+    types::{Refusal, RefusalKind},
+    wire,
+};
+
+/// How long the daemon may take to accept.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// How long the daemon may take to answer: attaching and publishing wait for the kernel.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// Speaks to one daemon.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+impl Client {
+    pub fn new(socket: &Path) -> Self {
+        Self { socket: socket.to_owned() }
+    }
+
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Refusal> {
+        self.ask(Method::GET, path, Bytes::new()).await
+    }
+
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Refusal> {
+        self.ask(Method::POST, path, json(body)?).await
+    }
+
+    pub async fn patch<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Refusal> {
+        self.ask(Method::PATCH, path, json(body)?).await
+    }
+
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Refusal> {
+        self.ask(Method::DELETE, path, Bytes::new()).await
+    }
+
+    /// Whether anybody accepts.
+    pub async fn is_answered(&self) -> bool {
+        self.connect().await.is_ok()
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, Refusal> {
+        let stream = self.connect().await?;
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "foobar")
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::CONNECTION, "close")
+            .body(Full::new(body))
+            .map_err(|error| Refusal::broken(format!("cannot ask for {path}: {error}")))?;
+        let (status, body) = timeout(ANSWER, exchange(stream, request)).await.map_err(|_| self.slow(ANSWER))??;
+        understand(status, &body)
+    }
+
+    async fn connect(&self) -> Result<UnixStream, Refusal> {
+        let connected = timeout(CONNECT, UnixStream::connect(&self.socket)).await.map_err(|_| self.slow(CONNECT))?;
+        connected.map_err(|error| unanswered(&self.socket, &error))
+    }
+
+    fn slow(&self, limit: Duration) -> Refusal {
+        let place = self.socket.display();
+        Refusal::broken(format!("the daemon on {place} did not answer within {} s", limit.as_secs()))
+            .hint("see its log; the change may still happen: foobar status")
+    }
+}
+
+/// A path of the API, each part encoded.
+pub fn path(parts: &[&str]) -> String {
+    let mut path = String::from("/v1");
+    for part in parts {
+        path.push('/');
+        for byte in part.bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b':' => path.push(char::from(byte)),
+                _ => path.push_str(&format!("%{byte:02X}")),
+            }
+        }
+    }
+    path
+}
+
+async fn exchange(stream: UnixStream, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Refusal> {
+    let lost = |error: hyper::Error| Refusal::broken(format!("the daemon hung up: {error}")).hint("see its log");
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
+    tokio::spawn(connection);
+    let response = sender.send_request(request).await.map_err(lost)?;
+    let status = response.status();
+    let body = response.into_body().collect().await.map_err(lost)?;
+    Ok((status, body.to_bytes()))
+}
+
+fn json(body: &impl Serialize) -> Result<Bytes, Refusal> {
+    let body = serde_json::to_vec(body).map_err(|error| Refusal::broken(format!("cannot write the request: {error}")))?;
+    Ok(body.into())
+}
+
+fn understand<T: DeserializeOwned>(status: StatusCode, body: &Bytes) -> Result<T, Refusal> {
+    let odd = |error: serde_json::Error| {
+        let body = String::from_utf8_lossy(body);
+        Refusal::broken(format!("the daemon's answer is not understood: {status}, {error}: {body}"))
+            .hint("is `foobar` as old as the daemon it talks to?")
+    };
+    if status.is_success() {
+        return serde_json::from_slice(body).map_err(odd);
+    }
+    let refusal: Refusal = serde_json::from_slice(body).map_err(odd)?;
+    Err(Refusal { kind: wire::kind(status), ..refusal })
+}
+
+fn unanswered(socket: &Path, error: &io::Error) -> Refusal {
+    let place = socket.display();
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            Refusal::new(RefusalKind::Missing, format!("no daemon answers on {place}")).hint("start the daemon: foobar run")
+        },
+        io::ErrorKind::PermissionDenied => {
+            Refusal::refused(format!("the socket {place} may not be opened: {error}")).hint("run it as root")
+        },
+        _ => Refusal::refused(format!("the socket {place} cannot be opened: {error}")).hint("name the socket: --socket"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_path_are_encoded() {
+        assert_eq!(path(&["interfaces", "eth0@x/y"]), "/v1/interfaces/eth0%40x%2Fy");
+        assert_eq!(path(&["services", "web", "backends", "2001:db8::1"]), "/v1/services/web/backends/2001:db8::1");
+    }
+
+    #[test]
+    fn a_refusal_comes_back_as_it_was_said() {
+        let body = Bytes::from_static(br#"{"error": "there is no rule 9", "hint": "list them: foobar rules"}"#);
+
+        let refusal = understand::<Vec<String>>(StatusCode::NOT_FOUND, &body).unwrap_err();
+
+        assert_eq!(refusal, Refusal::missing("there is no rule 9").hint("list them: foobar rules"));
+    }
+
+    #[test]
+    fn an_answer_that_is_not_json_is_shown() {
+        let refusal = understand::<Vec<String>>(StatusCode::OK, &Bytes::from_static(b"hello")).unwrap_err();
+
+        assert_eq!(refusal.kind, RefusalKind::Broken);
+        assert!(refusal.error.contains("hello"), "{}", refusal.error);
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_nobody_answers_has_a_next_step() {
+        let dir = tempfile::tempdir().unwrap();
+
+        let refusal = Client::new(&dir.path().join("none.sock")).get::<Vec<String>>("/v1/rules").await.unwrap_err();
+
+        assert!(refusal.error.starts_with("no daemon answers on "), "{}", refusal.error);
+        assert_eq!(refusal.hint.as_deref(), Some("start the daemon: foobar run"));
+    }
+}

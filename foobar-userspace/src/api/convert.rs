@@ -1,0 +1,207 @@
+//! From requests to the domain's values: what is wrong is said with the hint that the domain gives.
+
+use std::net::IpAddr;
+
+use super::types::{InterfaceSpec, Place, Refusal, ServiceSpec};
+use crate::{
+    config::Interface,
+    domain::{
+        Backend, BackendAddress, Forward, Mistake, NotYet, Queries, Rule, Service, ServiceFault, ServicePort,
+        duration,
+        mistake::{Fault, Word},
+        name, prefix,
+        service::{DEFAULT_IDLE, DEFAULT_WEIGHT},
+    },
+};
+
+impl From<Mistake> for Refusal {
+    fn from(mistake: Mistake) -> Self {
+        Self { hint: mistake.hint.clone(), ..Self::malformed(mistake.to_string()) }
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(Fault { span: _, problem, hint }: Fault) -> Self {
+        Self { hint, ..Self::malformed(problem) }
+    }
+}
+
+impl From<ServiceFault> for Refusal {
+    fn from(ServiceFault { part: _, problem, hint }: ServiceFault) -> Self {
+        Self { hint, ..Self::malformed(problem) }
+    }
+}
+
+impl From<NotYet> for Refusal {
+    fn from(not_yet: NotYet) -> Self {
+        Self { hint: Some(not_yet.hint.clone()), ..Self::refused(not_yet.to_string()) }
+    }
+}
+
+/// A rule that this version can enforce.
+pub fn rule(text: &str) -> Result<Rule, Refusal> {
+    let rule: Rule = text.parse()?;
+    rule.enforceable()?;
+    Ok(rule)
+}
+
+/// Where a rule goes.
+pub fn place(before: Option<String>, after: Option<String>) -> Result<Place, Refusal> {
+    match (before, after) {
+        (None, None) => Ok(Place::Default),
+        (Some(id), None) => Ok(Place::Before(id)),
+        (None, Some(id)) => Ok(Place::After(id)),
+        (Some(_), Some(_)) => Err(Refusal::malformed("a rule goes before one rule or after one, not both")),
+    }
+}
+
+/// A checked service.
+pub fn service(spec: ServiceSpec) -> Result<Service, Refusal> {
+    let ServiceSpec { name, address, port, forward, queries, idle, backends } = spec;
+    let notation: ServicePort = port.parse()?;
+    let backends = backends.iter().map(|spec| backend(&spec.address, spec.weight, notation));
+    let service = Service {
+        name,
+        address: prefix::address(Word::whole(&address))?,
+        transport: notation.transport,
+        port: notation.port,
+        forward: self::forward(forward.as_deref())?,
+        queries: self::queries(queries.as_deref())?,
+        idle: idle.as_deref().map_or(Ok(DEFAULT_IDLE), |idle| duration::read(Word::whole(idle)))?,
+        backends: backends.collect::<Result<_, _>>()?,
+    };
+    service.check()?;
+    Ok(service)
+}
+
+/// A ready backend of a service on this port.
+pub fn backend(address: &str, weight: Option<u16>, port: ServicePort) -> Result<Backend, Refusal> {
+    let address = address.parse::<BackendAddress>()?.for_service(port)?;
+    Ok(Backend::new(address, weight.unwrap_or(DEFAULT_WEIGHT)))
+}
+
+/// A backend's address as a part of a path.
+pub fn address(text: &str) -> Result<IpAddr, Refusal> {
+    Ok(text.parse::<BackendAddress>()?.address)
+}
+
+/// An interface to attach to.
+pub fn interface(InterfaceSpec { name, mode, peer }: InterfaceSpec) -> Result<Interface, Refusal> {
+    name::interface(Word::whole(&name))?;
+    if let Some(peer) = &peer {
+        name::peer(Word::whole(peer))?;
+    }
+    Ok(Interface { name, mode, peer })
+}
+
+/// The query of a removal: nothing, or `now=true`.
+pub fn now(query: Option<&str>) -> Result<bool, Refusal> {
+    match query {
+        None | Some("" | "now=false") => Ok(false),
+        Some("now=true") => Ok(true),
+        Some(other) => Err(Refusal::malformed(format!("`{other}` is not understood")).hint("write ?now=true")),
+    }
+}
+
+fn forward(text: Option<&str>) -> Result<Forward, Refusal> {
+    match text {
+        None | Some("dsr") => Ok(Forward::Dsr),
+        Some(mode @ ("tunnel" | "nat" | "snat")) => {
+            Err(Refusal::refused(format!("forward `{mode}` comes with a later version"))
+                .hint("this version forwards by `dsr`: the backends have the service's address on their loopback"))
+        },
+        Some(other) => Err(Refusal::malformed(format!("`{other}` is not a way to forward")).hint("write `dsr`")),
+    }
+}
+
+fn queries(text: Option<&str>) -> Result<Queries, Refusal> {
+    match text {
+        None | Some("auto") => Ok(Queries::Auto),
+        Some("http") => Ok(Queries::Http),
+        Some("connections") => Ok(Queries::Connections),
+        Some(other) => Err(Refusal::malformed(format!("`{other}` is not a way to count queries"))
+            .hint("write `auto`, `http` or `connections`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::types::BackendSpec;
+
+    fn web() -> ServiceSpec {
+        ServiceSpec {
+            name: "web".into(),
+            address: "192.0.2.10".into(),
+            port: "tcp/80".into(),
+            forward: None,
+            queries: None,
+            idle: None,
+            backends: vec![BackendSpec { address: "10.0.0.11".into(), weight: None }],
+        }
+    }
+
+    #[test]
+    fn a_plain_service_takes_the_defaults() {
+        let service = service(web()).unwrap();
+
+        assert_eq!((service.port, service.forward, service.idle), (80, Forward::Dsr, DEFAULT_IDLE));
+        assert_eq!(service.backends, [Backend::new("10.0.0.11".parse().unwrap(), 100)]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_service_is_said_with_a_hint() {
+        let backend = |address: &str| vec![BackendSpec { address: address.into(), weight: None }];
+        for (spec, words) in [
+            (ServiceSpec { name: "Web".into(), ..web() }, "is not a name"),
+            (ServiceSpec { address: "web".into(), ..web() }, "is not an address"),
+            (ServiceSpec { port: "tcp/80,443".into(), ..web() }, "one port"),
+            (ServiceSpec { forward: Some("nat".into()), ..web() }, "later version"),
+            (ServiceSpec { forward: Some("magic".into()), ..web() }, "`magic` is not"),
+            (ServiceSpec { queries: Some("mysql".into()), ..web() }, "`mysql` is not"),
+            (ServiceSpec { idle: Some("soon".into()), ..web() }, "not a duration"),
+            (ServiceSpec { backends: vec![], ..web() }, "no backend"),
+            (ServiceSpec { backends: backend("10.0.0.11:81"), ..web() }, "own port"),
+            (ServiceSpec { backends: backend("2001:db8::1"), ..web() }, "another address family"),
+        ] {
+            let refusal = service(spec).expect_err(words);
+            assert!(refusal.error.contains(words), "{}", refusal.error);
+            assert!(refusal.hint.is_some(), "{words}");
+        }
+    }
+
+    #[test]
+    fn a_rule_is_right_and_enforceable_or_refused() {
+        rule("allow tcp/80").unwrap();
+        assert!(rule("allow tcp/99999").unwrap_err().hint.is_some(), "a mistake has a hint");
+        assert!(rule("allow tcp/22 from 10.0.0.0/8").unwrap_err().hint.is_some(), "so has what is not enforced");
+    }
+
+    #[test]
+    fn a_place_is_one_place() {
+        assert_eq!(place(None, None), Ok(Place::Default));
+        assert_eq!(place(Some("3".into()), None), Ok(Place::Before("3".into())));
+        assert_eq!(place(None, Some("web".into())), Ok(Place::After("web".into())));
+        place(Some("1".into()), Some("2".into())).unwrap_err();
+    }
+
+    #[test]
+    fn now_is_said_in_one_way() {
+        assert_eq!((now(None), now(Some("now=true"))), (Ok(false), Ok(true)));
+        for odd in ["now", "now=1", "no=true"] {
+            now(Some(odd)).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn interfaces_and_peers_have_names() {
+        let spec = |name: &str, peer: Option<&str>| InterfaceSpec {
+            name: name.into(),
+            mode: crate::config::Mode::Auto,
+            peer: peer.map(Into::into),
+        };
+        interface(spec("eth0", Some("blue:eth0"))).unwrap();
+        interface(spec("a/b", None)).unwrap_err();
+        interface(spec("eth0", Some(":eth0"))).unwrap_err();
+    }
+}

@@ -1,0 +1,99 @@
+//! What each path does: read the request, ask the engine, answer.
+
+use axum::{
+    body::Bytes,
+    extract::{Path, RawQuery, State},
+};
+
+use super::{
+    changes::{Addition, Change},
+    convert,
+    daemon::Daemon,
+    types::{
+        AddRule, Attached, BackendChange, BackendSpec, InterfaceSpec, Refusal, RuleLine, ServiceSpec, ServiceStatus,
+        Stats, Status,
+    },
+    wire::{Answer, Done, Reply, read},
+};
+
+pub async fn status(State(daemon): State<Daemon>) -> Answer<Status> {
+    daemon.with(|engine| engine.status()).await.map(Reply)
+}
+
+pub async fn stats(State(daemon): State<Daemon>) -> Answer<Stats> {
+    daemon.with(|engine| engine.stats()).await.map(Reply)
+}
+
+pub async fn rules(State(daemon): State<Daemon>) -> Answer<Vec<RuleLine>> {
+    daemon.with(|engine| engine.rules()).await.map(Reply)
+}
+
+pub async fn add_rule(State(daemon): State<Daemon>, body: Bytes) -> Answer<RuleLine> {
+    let request: AddRule = read(&body)?;
+    let place = convert::place(request.before, request.after)?;
+    let rule = convert::rule(&request.rule)?;
+    daemon.with(move |engine| engine.add_rule(rule, &place)).await.map(Reply)
+}
+
+pub async fn remove_rule(State(daemon): State<Daemon>, Path(id): Path<String>) -> Answer<RuleLine> {
+    daemon.with(move |engine| engine.remove_rule(&id)).await.map(Reply)
+}
+
+pub async fn services(State(daemon): State<Daemon>) -> Answer<Vec<ServiceStatus>> {
+    daemon.with(|engine| Ok(engine.services())).await.map(Reply)
+}
+
+pub async fn add_service(State(daemon): State<Daemon>, body: Bytes) -> Answer<Done> {
+    let service = convert::service(read::<ServiceSpec>(&body)?)?;
+    done(daemon.with_backends(|engine| engine.add_service(service)).await)
+}
+
+pub async fn remove_service(State(daemon): State<Daemon>, Path(name): Path<String>) -> Answer<Done> {
+    done(daemon.with_backends(move |engine| engine.remove_service(&name)).await)
+}
+
+pub async fn add_backend(State(daemon): State<Daemon>, Path(service): Path<String>, body: Bytes) -> Answer<Done> {
+    let addition = Addition::read(&read::<BackendSpec>(&body)?)?;
+    done(daemon.with_backends(move |engine| addition.apply(engine, &service)).await)
+}
+
+pub async fn change_backend(
+    State(daemon): State<Daemon>,
+    Path((service, address)): Path<(String, String)>,
+    body: Bytes,
+) -> Answer<Done> {
+    let address = convert::address(&address)?;
+    let change = Change::read(read::<BackendChange>(&body)?)?;
+    done(daemon.with_backends(move |engine| change.apply(engine, &service, address)).await)
+}
+
+pub async fn remove_backend(
+    State(daemon): State<Daemon>,
+    Path((service, address)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+) -> Answer<Done> {
+    let address = convert::address(&address)?;
+    let now = convert::now(query.as_deref())?;
+    done(daemon.with_backends(move |engine| engine.remove_backend(&service, address, now)).await)
+}
+
+pub async fn attach(State(daemon): State<Daemon>, body: Bytes) -> Answer<Attached> {
+    let interface = convert::interface(read::<InterfaceSpec>(&body)?)?;
+    daemon.with_backends(move |engine| engine.attach(&interface)).await.map(Reply)
+}
+
+pub async fn detach(State(daemon): State<Daemon>, Path(name): Path<String>) -> Answer<Vec<String>> {
+    daemon.with(move |engine| engine.detach(Some(&name))).await.map(Reply)
+}
+
+pub async fn detach_all(State(daemon): State<Daemon>) -> Answer<Vec<String>> {
+    daemon.with(|engine| engine.detach(None)).await.map(Reply)
+}
+
+pub async fn no_such_path() -> Refusal {
+    Refusal::missing("the daemon has no such path").hint("is `foobar` as old as the daemon it talks to?")
+}
+
+fn done(answer: Result<(), Refusal>) -> Answer<Done> {
+    answer.map(|()| Reply(Done {}))
+}

@@ -1,0 +1,131 @@
+//! `foobar service add|rm|list`
+
+use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
+
+use super::{Global, output, status};
+use crate::{
+    api::{
+        client::path,
+        types::{BackendSpec, Refusal, ServiceSpec, ServiceStatus},
+    },
+    domain::BackendArg,
+};
+
+#[derive(Debug, Subcommand)]
+pub enum Service {
+    /// Spread what comes to an address and port over backends
+    Add(Add),
+    /// Remove a service: its packets go to this host again
+    #[command(visible_alias = "remove")]
+    Rm {
+        #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+        name: String,
+    },
+    /// List the services and their backends
+    List,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Example: foobar service add web 192.0.2.10 tcp/80 --backend 10.0.0.11 --backend 10.0.0.12=50")]
+pub struct Add {
+    /// What it is called
+    name: String,
+    /// The address that clients use
+    address: String,
+    /// tcp/PORT or udp/PORT
+    #[arg(value_name = "PORT")]
+    port: String,
+    /// A server behind it, and its share of new connections (100)
+    #[arg(long = "backend", value_name = "ADDRESS[=WEIGHT]", required = true)]
+    backends: Vec<String>,
+    /// How packets get to the backends: dsr rewrites the MAC alone
+    #[arg(long, value_name = "MODE", default_value = "dsr")]
+    forward: String,
+    /// What is counted as a query
+    #[arg(long, value_name = "auto|http|connections", default_value = "auto")]
+    queries: String,
+    /// How long a silent connection stays on its backend when the backends change
+    #[arg(long, value_name = "DURATION", default_value = "3h")]
+    idle: String,
+}
+
+impl Service {
+    pub async fn run(self, global: &Global) -> Result<(), Refusal> {
+        match self {
+            Self::Add(add) => add.run(global).await,
+            Self::Rm { name } => {
+                let _: serde_json::Value = global.client().delete(&path(&["services", &name])).await?;
+                output::say(&format!("service {name} is removed"));
+                Ok(())
+            },
+            Self::List => list(global).await,
+        }
+    }
+}
+
+impl Add {
+    async fn run(self, global: &Global) -> Result<(), Refusal> {
+        let spec = self.spec()?;
+        let _: serde_json::Value = global.client().post(&path(&["services"]), &spec).await?;
+        output::say(&format!("service {} is added", spec.name));
+        Ok(())
+    }
+
+    fn spec(self) -> Result<ServiceSpec, Refusal> {
+        let Self { name, address, port, backends, forward, queries, idle } = self;
+        let backends = backends.iter().map(|text| backend(text)).collect::<Result<_, _>>()?;
+        let (forward, queries, idle) = (Some(forward), Some(queries), Some(idle));
+        Ok(ServiceSpec { name, address, port, forward, queries, idle, backends })
+    }
+}
+
+async fn list(global: &Global) -> Result<(), Refusal> {
+    let services: Vec<ServiceStatus> = global.client().get(&path(&["services"])).await?;
+    if services.is_empty() && !global.json {
+        output::say("there are no services; add one: foobar service add --help");
+        return Ok(());
+    }
+    output::either(global.json, &services, || status::services(&services))
+}
+
+fn backend(text: &str) -> Result<BackendSpec, Refusal> {
+    let BackendArg { at, weight } = text.parse()?;
+    Ok(BackendSpec { address: at.to_string(), weight: Some(weight) })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn spec(line: &str) -> Result<ServiceSpec, Refusal> {
+        match Cli::try_parse_from(line.split(' ')).expect(line).command {
+            Some(Command::Service(Service::Add(add))) => add.spec(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_service_is_read_with_its_backends() {
+        let spec = spec("foobar service add web 192.0.2.10 tcp/80 --backend 10.0.0.11 --backend 10.0.0.12=50").unwrap();
+
+        assert_eq!((spec.name.as_str(), spec.port.as_str()), ("web", "tcp/80"));
+        let backends: Vec<_> = spec.backends.iter().map(|backend| (backend.address.as_str(), backend.weight)).collect();
+        assert_eq!(backends, [("10.0.0.11", Some(100)), ("10.0.0.12", Some(50))]);
+    }
+
+    #[test]
+    fn what_is_no_backend_is_refused_with_a_hint() {
+        let refusal = spec("foobar service add web 192.0.2.10 tcp/80 --backend web1").unwrap_err();
+
+        assert!(refusal.error.contains("not an address"), "{}", refusal.error);
+        assert!(refusal.hint.is_some(), "the next step is named");
+    }
+
+    #[test]
+    fn a_service_without_backends_is_refused() {
+        Cli::try_parse_from("foobar service add web 192.0.2.10 tcp/80".split(' ')).unwrap_err();
+    }
+}

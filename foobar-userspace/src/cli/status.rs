@@ -1,0 +1,182 @@
+//! `foobar status`, and `foobar` alone.
+
+use comfy_table::Cell;
+
+use super::{
+    Global, output,
+    tables::{bad, lines, passing, table, titled},
+    text::count,
+};
+use crate::{
+    api::{
+        client::path,
+        types::{AttachedMode, BackendStatus, InterfaceStatus, Refusal, ServiceStatus, Status},
+    },
+    config::Policy,
+    domain::BackendState,
+};
+
+const WELCOME: &str = "\
+foobar is not running. What to do next:
+  foobar run                     start the daemon, in the foreground; it changes nothing by itself
+  foobar attach eth0             then filter and balance what comes in on eth0
+  foobar --help                  everything else";
+
+/// `foobar status`
+pub async fn run(global: &Global) -> Result<(), Refusal> {
+    let status: Status = global.client().get(&path(&["status"])).await?;
+    output::either(global.json, &status, || show(&status))
+}
+
+/// `foobar`
+pub async fn welcome(global: &Global) -> Result<(), Refusal> {
+    if global.client().is_answered().await { run(global).await } else { output::print(WELCOME) }
+}
+
+fn show(status: &Status) -> String {
+    let default = match status.default {
+        Policy::Pass => "pass",
+        Policy::Drop => "drop",
+    };
+    let head = format!(
+        "foobar {}, program {} (id {}), generation {}, default {default}, {} rules, {} of {} notes used",
+        status.version,
+        status.program.name,
+        status.program.id,
+        status.generation,
+        status.rules,
+        count(status.notes.used),
+        count(status.notes.size),
+    );
+    let mut parts = vec![format!("{head}\n")];
+    if status.interfaces.is_empty() {
+        parts.push("attached to no interface; next: foobar attach IFACE\n".to_owned());
+    } else {
+        parts.push(titled("interfaces", &interfaces(&status.interfaces)));
+    }
+    if !status.services.is_empty() {
+        parts.push(format!("services\n{}\n", services(&status.services)));
+    }
+    parts.extend(status.warnings.iter().map(|warning| format!("warning: {warning}\n")));
+    parts.join("\n")
+}
+
+fn interfaces(interfaces: &[InterfaceStatus]) -> comfy_table::Table {
+    let mut table = table(["NAME", "MODE", "INDEX", "PEER"], &[2]);
+    for InterfaceStatus { name, mode, ifindex, peer } in interfaces {
+        let mode = match mode {
+            AttachedMode::Native => Cell::new("native"),
+            AttachedMode::Generic => passing("generic"),
+            AttachedMode::Absent => bad("absent"),
+        };
+        let peer = peer.as_deref().unwrap_or("-");
+        table.add_row([Cell::new(name), mode, Cell::new(ifindex), Cell::new(peer)]);
+    }
+    table
+}
+
+/// A line for each backend, the service's own words on its first.
+pub fn services(services: &[ServiceStatus]) -> String {
+    let headings = ["SERVICE", "ADDRESS", "PORT", "FORWARD", "BACKEND", "WEIGHT", "STATE", "SLOTS", "NEXT HOP"];
+    let mut table = table(headings, &[5, 7]);
+    for service in services {
+        let own = [service.name.clone(), service.address.to_string(), service.port.clone(), "dsr".to_owned()];
+        for (at, backend) in service.backends.iter().enumerate() {
+            let own = own.iter().map(|word| Cell::new(if at == 0 { word } else { "" }));
+            table.add_row(own.chain(cells(backend)));
+        }
+    }
+    lines(&table)
+}
+
+fn cells(backend: &BackendStatus) -> [Cell; 5] {
+    let next_hop = match (&backend.next_hop, &backend.problem) {
+        (Some(hop), _) => Cell::new(format!("{} {}", hop.interface, hop.mac)),
+        (None, Some(problem)) => bad(problem),
+        (None, None) => passing("not known yet"),
+    };
+    [
+        Cell::new(backend.address),
+        Cell::new(backend.weight),
+        state(backend.state),
+        Cell::new(count(backend.slots.into())),
+        next_hop,
+    ]
+}
+
+/// A backend's state, in a word.
+pub fn state(state: BackendState) -> Cell {
+    match state {
+        BackendState::Ready => Cell::new("ready"),
+        BackendState::Drain => passing("drain"),
+        BackendState::Removing => passing("removing"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::types::{HopStatus, NotesStatus, ProgramStatus},
+        domain::{Forward, Queries},
+    };
+
+    fn backend(address: &str, next_hop: Option<HopStatus>, problem: Option<&str>) -> BackendStatus {
+        BackendStatus {
+            address: address.parse().unwrap(),
+            weight: 100,
+            state: BackendState::Ready,
+            slots: 32_769,
+            next_hop,
+            problem: problem.map(Into::into),
+        }
+    }
+
+    fn status() -> Status {
+        let hop = HopStatus { interface: "eth0".into(), mac: "02:00:00:00:00:0b".into() };
+        Status {
+            version: "0.1.0".into(),
+            default: Policy::Drop,
+            generation: 7,
+            interfaces: vec![],
+            program: ProgramStatus { id: 42, name: "foobar".into() },
+            rules: 2,
+            services: vec![ServiceStatus {
+                name: "web".into(),
+                address: "192.0.2.10".parse().unwrap(),
+                port: "tcp/80".into(),
+                forward: Forward::Dsr,
+                queries: Queries::Auto,
+                idle_seconds: 10_800,
+                backends: vec![
+                    backend("10.0.0.11", Some(hop), None),
+                    backend("10.0.0.12", None, Some("no route to 10.0.0.12")),
+                ],
+            }],
+            notes: NotesStatus { used: 0, size: 1_048_576 },
+            warnings: vec!["nobody answers for 192.0.2.10".into()],
+        }
+    }
+
+    #[test]
+    fn a_status_says_what_is_and_what_to_do() {
+        let text = show(&status());
+
+        for words in [
+            "generation 7",
+            "default drop",
+            "next: foobar attach IFACE",
+            "warning: nobody answers",
+            "eth0 02:00:00:00:00:0b",
+            "no route to 10.0.0.12",
+            "32 769",
+        ] {
+            assert!(text.contains(words), "{words} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_service_is_named_on_its_first_line_only() {
+        assert_eq!(services(&status().services).matches("web").count(), 1);
+    }
+}

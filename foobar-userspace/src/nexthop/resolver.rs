@@ -1,0 +1,156 @@
+//! Resolves addresses, has the kernel ask for those who are silent, and bridges short silences.
+//!
+//! A backend whose MAC moves is silent for a moment, between the last unicast question and the first broadcast one.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use rtnetlink::{Error, Handle};
+use tracing::debug;
+
+use super::{
+    NextHop, NextHops,
+    kernel::{self, Neighbours},
+    way::{Neighbour, Route, Way, judge},
+};
+
+/// How long a next hop outlives its neighbour's last answer.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How often the kernel is told to ask for a neighbour that it has lost sight of.
+const ASK: Duration = Duration::from_secs(4);
+
+/// Remembers between rounds what was known, and what was asked for.
+#[derive(Debug, Default)]
+pub(super) struct Resolver {
+    known: HashMap<IpAddr, (NextHop, Instant)>,
+    asked: HashMap<IpAddr, Instant>,
+}
+
+/// What one round found.
+#[derive(Debug)]
+pub(super) struct Round {
+    pub hops: NextHops,
+    /// Somebody may yet answer.
+    pub is_waiting: bool,
+}
+
+impl Resolver {
+    /// Looks every address up anew.
+    pub async fn resolve(&mut self, handle: &Handle, addresses: &[IpAddr]) -> Result<Round, Error> {
+        self.known.retain(|address, _| addresses.contains(address));
+        self.asked.retain(|address, _| addresses.contains(address));
+        let mut round = Round { hops: NextHops::new(), is_waiting: false };
+        if addresses.is_empty() {
+            return Ok(round);
+        }
+        let links = kernel::links(handle).await?;
+        let neighbours = kernel::neighbours(handle).await?;
+        for &address in addresses {
+            let route = kernel::route(handle, address).await?;
+            let (link, neighbour) = match route {
+                Route::OnLink { ifindex } => (links.get(&ifindex), neighbour(&neighbours, ifindex, address)),
+                _ => (None, None),
+            };
+            let way = judge(address, route, link, neighbour);
+            round.is_waiting |= matches!(way, Way::Unanswered { .. });
+            self.ask(handle, address, &way, neighbour).await;
+            round.hops.insert(address, self.settle(address, way, Instant::now()));
+        }
+        Ok(round)
+    }
+
+    /// Has the kernel ask for the neighbour, if it does not by itself and was not told so lately.
+    async fn ask(&mut self, handle: &Handle, address: IpAddr, way: &Way, neighbour: Option<Neighbour>) {
+        let ifindex = match way {
+            Way::Found(hop) => hop.ifindex,
+            Way::Unanswered { ifindex, .. } => *ifindex,
+            Way::None(_) => return,
+        };
+        if !self.is_due(address, neighbour, Instant::now()) {
+            return;
+        }
+        if let Err(error) = kernel::ask(handle, ifindex, address).await {
+            debug!(%address, %error, "the kernel does not ask for a neighbour");
+        }
+    }
+
+    fn is_due(&mut self, address: IpAddr, neighbour: Option<Neighbour>, now: Instant) -> bool {
+        if !matches!(neighbour, None | Some(Neighbour::Silent | Neighbour::Stale(_))) {
+            return false;
+        }
+        let is_due = self.asked.get(&address).is_none_or(|&last| now.duration_since(last) >= ASK);
+        if is_due {
+            self.asked.insert(address, now);
+        }
+        is_due
+    }
+
+    /// A next hop, remembered, or the one remembered from a moment ago.
+    fn settle(&mut self, address: IpAddr, way: Way, now: Instant) -> Result<NextHop, String> {
+        match way {
+            Way::Found(hop) => {
+                self.known.insert(address, (hop.clone(), now));
+                Ok(hop)
+            },
+            Way::Unanswered { ifindex, problem } => match self.known.get(&address) {
+                Some((hop, last)) if hop.ifindex == ifindex && now.duration_since(*last) < GRACE => Ok(hop.clone()),
+                _ => Err(problem),
+            },
+            Way::None(problem) => {
+                self.known.remove(&address);
+                Err(problem)
+            },
+        }
+    }
+}
+
+fn neighbour(neighbours: &Neighbours, ifindex: u32, address: IpAddr) -> Option<Neighbour> {
+    neighbours.get(&(ifindex, address)).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hop() -> NextHop {
+        NextHop { interface: "eth0".into(), ifindex: 3, destination_mac: [2; 6], source_mac: [4; 6] }
+    }
+
+    fn silence(ifindex: u32) -> Way {
+        Way::Unanswered { ifindex, problem: "silent".into() }
+    }
+
+    #[test]
+    fn a_short_silence_is_bridged_and_a_long_one_is_not() {
+        let (mut resolver, address, start) = (Resolver::default(), "10.0.0.9".parse().unwrap(), Instant::now());
+
+        assert_eq!(resolver.settle(address, Way::Found(hop()), start), Ok(hop()));
+        assert_eq!(resolver.settle(address, silence(3), start + GRACE / 2), Ok(hop()));
+        assert_eq!(resolver.settle(address, silence(3), start + GRACE), Err("silent".into()));
+    }
+
+    #[test]
+    fn nothing_is_bridged_over_another_interface_or_a_lost_route() {
+        let (mut resolver, address, now) = (Resolver::default(), "10.0.0.9".parse().unwrap(), Instant::now());
+        resolver.settle(address, Way::Found(hop()), now).unwrap();
+
+        assert_eq!(resolver.settle(address, silence(4), now), Err("silent".into()));
+        assert_eq!(resolver.settle(address, Way::None("no route".into()), now), Err("no route".into()));
+        assert_eq!(resolver.settle(address, silence(3), now), Err("silent".into()));
+    }
+
+    #[test]
+    fn the_kernel_is_told_to_ask_once_in_a_while_and_never_while_it_does() {
+        let (mut resolver, address, now) = (Resolver::default(), "10.0.0.9".parse().unwrap(), Instant::now());
+
+        assert!(!resolver.is_due(address, Some(Neighbour::Sure([2; 6])), now));
+        assert!(!resolver.is_due(address, Some(Neighbour::Asked), now));
+        assert!(resolver.is_due(address, None, now));
+        assert!(!resolver.is_due(address, Some(Neighbour::Silent), now + ASK / 2));
+        assert!(resolver.is_due(address, Some(Neighbour::Stale([2; 6])), now + ASK));
+    }
+}
