@@ -26,7 +26,11 @@ fn main() -> Result<()> {
 /// Lets the pinned stable compiler build `core` for the BPF target.
 fn allow_build_std() {
     // SAFETY: this process has one thread.
-    unsafe { env::set_var("RUSTC_BOOTSTRAP", "1") };
+    unsafe {
+        env::set_var("RUSTC_BOOTSTRAP", "1");
+        // What the inner build says becomes a warning of this one: only what matters.
+        env::set_var("CARGO_TERM_QUIET", "true");
+    }
 }
 
 /// What the eBPF build lacks, in words.

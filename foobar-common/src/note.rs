@@ -134,6 +134,9 @@ fn noted(slot: Slot, note: Note, sign: Sign, now: u32) -> Choice {
 fn unnoted(slot: Slot, sign: Sign, now: u32) -> Choice {
     if sign.opens {
         let current = slot.current();
+        if current == 0 {
+            return Choice::sure(current, None);
+        }
         let note = Note { backend: current, kind: Kind::Provisional, seen: now, isn: sign.sequence };
         return Choice { backend: current, note: Some(note), without_room: slot.previous() };
     }

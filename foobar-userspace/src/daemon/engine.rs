@@ -1,0 +1,139 @@
+//! The one writer: every change is planned, persisted, published and then acknowledged.
+
+use std::{collections::BTreeSet, net::IpAddr, path::PathBuf};
+
+use foobar_common::next_hop::NextHop;
+
+use super::{
+    plan::{Forced, Plan, Rings, plan},
+    state::{State, Store, now},
+};
+use crate::{
+    api::types::Refusal,
+    datapath::{Datapath, Publication},
+    nexthop::NextHops,
+};
+
+/// Where an engine keeps what it has.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub pin_dir: PathBuf,
+    pub state_dir: PathBuf,
+    /// The configuration file; none: an empty configuration.
+    pub config: Option<PathBuf>,
+    /// Log every packet, for debugging.
+    pub trace_packets: bool,
+}
+
+/// The running configuration, the tables that enforce it, and the way to every backend.
+pub struct Engine {
+    pub(super) datapath: Datapath,
+    pub(super) store: Store,
+    pub(super) state: State,
+    pub(super) rings: Rings,
+    /// Ids of the rules in the order of the list.
+    pub(super) rule_ids: Vec<u32>,
+    pub(super) hops: NextHops,
+    /// Notes that the last sweep found.
+    pub(super) noted: u64,
+    pub(super) ticks: u64,
+}
+
+impl Engine {
+    /// Edits a copy of the state and puts it in force, or changes nothing.
+    pub(super) fn change<T>(&mut self, edit: impl FnOnce(&mut State) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        let mut wanted = self.state.clone();
+        let answer = edit(&mut wanted)?;
+        wanted.config.check().map_err(|fault| Refusal { hint: fault.hint, ..Refusal::refused(fault.problem) })?;
+        let plan = plan(&mut wanted, &self.rings, &Forced::new(), now())?;
+        self.put_in_force(wanted, plan)?;
+        Ok(answer)
+    }
+
+    /// Puts rings in force that time has changed.
+    pub(super) fn replace_rings(&mut self, mut state: State, slots: &Forced) -> Result<(), Refusal> {
+        let plan = plan(&mut state, &self.rings, slots, now())?;
+        self.put_in_force(state, plan)
+    }
+
+    /// Persists, then publishes. If publishing fails, what was in force stays, on disk too.
+    pub(super) fn put_in_force(&mut self, wanted: State, plan: Plan) -> Result<(), Refusal> {
+        self.store.save(&wanted)?;
+        if let Err(error) = self.publish(&wanted, &plan) {
+            self.store.save(&self.state)?;
+            return Err(error.into());
+        }
+        self.state = wanted;
+        self.rings = plan.rings;
+        self.rule_ids = plan.rule_ids;
+        Ok(())
+    }
+
+    fn publish(&mut self, wanted: &State, plan: &Plan) -> anyhow::Result<()> {
+        for id in &plan.new_rules {
+            self.datapath.reset_rule(*id)?;
+        }
+        for id in &plan.new_backends {
+            self.datapath.reset_backend(*id)?;
+        }
+        for id in &plan.new_backends {
+            self.datapath.set_next_hop(*id, Some(NextHop::UNRESOLVED))?;
+        }
+        self.write_next_hops(wanted)?;
+        let ring = |name: &String| (plan.rings[name].region, plan.rings[name].slots.as_slice());
+        let rings = plan.changed.iter().map(ring).collect();
+        let generation = self.datapath.publish(&Publication { image: &plan.image, rings })?;
+        tracing::debug!(generation = generation.number(), rings = plan.changed.len(), "published");
+        for id in wanted.ids.retired() {
+            self.datapath.set_next_hop(id, None)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the way to every backend that the resolver has spoken of; the others keep what stands in the table.
+    pub(super) fn write_next_hops(&mut self, state: &State) -> anyhow::Result<()> {
+        for (id, address) in ids(state) {
+            let hop = match self.hops.get(&address) {
+                Some(Ok(hop)) => NextHop::new(hop.destination_mac, hop.source_mac, hop.ifindex),
+                Some(Err(_)) => NextHop::UNRESOLVED,
+                None => continue,
+            };
+            self.datapath.set_next_hop(id, Some(hop))?;
+        }
+        Ok(())
+    }
+
+    /// Lets every backend live whose entry was never written, as after a crash between saving and publishing.
+    pub(super) fn revive_next_hops(&mut self, state: &State) -> anyhow::Result<()> {
+        for (id, _) in ids(state) {
+            if self.datapath.next_hop(id)?.is_none() {
+                self.datapath.set_next_hop(id, Some(NextHop::UNRESOLVED))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every backend's address once, for the resolver.
+    pub fn backend_addresses(&self) -> Vec<IpAddr> {
+        let backends = self.state.config.services.iter().flat_map(|service| &service.backends);
+        backends.map(|backend| backend.address).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Takes over what the resolver found out. An address that is not in there is unresolved.
+    pub fn set_next_hops(&mut self, hops: &NextHops) -> Result<(), Refusal> {
+        self.hops.clone_from(hops);
+        let state = self.state.clone();
+        Ok(self.write_next_hops(&state)?)
+    }
+}
+
+/// Every backend's id and address.
+fn ids(state: &State) -> Vec<(u32, IpAddr)> {
+    let mut ids = Vec::new();
+    for service in &state.config.services {
+        for backend in &service.backends {
+            ids.extend(state.ids.backend(service, backend.address).map(|id| (id, backend.address)));
+        }
+    }
+    ids
+}

@@ -1,0 +1,16 @@
+//! The daemon: one engine that holds the truth, and what keeps it company.
+//!
+//! `engine` plans, persists, publishes and acknowledges, in this order; `serve` runs it.
+
+mod aging;
+mod changes;
+pub mod engine;
+mod interfaces;
+pub mod lock;
+pub mod netns;
+mod plan;
+pub mod preflight;
+mod report;
+pub mod serve;
+mod start;
+mod state;

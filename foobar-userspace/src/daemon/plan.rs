@@ -1,0 +1,181 @@
+//! From the state that is wanted to what has to be written: one image, the rings that change, the ids that are new.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::IpAddr,
+};
+
+use foobar_common::{
+    address::{V4, V6},
+    find::ServiceEntry,
+    flow::{TCP, UDP},
+    image::Image,
+    layout::{MAX_RINGS, MAX_SERVICES},
+    ring::{self, Member},
+    slot::Slot,
+};
+
+use super::state::{State, Unrest};
+use crate::{
+    api::types::Refusal,
+    config::Policy,
+    domain::{BackendState, Queries, Service, Transport},
+    plan::classify::{Numbered, classify},
+};
+
+/// Plain-text HTTP's usual ports.
+const HTTP_PORTS: [u16; 6] = [80, 591, 8000, 8008, 8080, 8888];
+
+/// A service's ring in force, or about to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ring {
+    /// Where it is in the rings' map.
+    pub region: u32,
+    /// From which members it was built.
+    pub members: Vec<Member>,
+    pub slots: Vec<Slot>,
+}
+
+/// By service.
+pub type Rings = BTreeMap<String, Ring>;
+
+/// What has to be written for a state.
+pub struct Plan {
+    pub image: Image,
+    pub rings: Rings,
+    /// Services whose rings have to be written.
+    pub changed: BTreeSet<String>,
+    /// Ids of rules in the order of the list.
+    pub rule_ids: Vec<u32>,
+    pub new_rules: Vec<u32>,
+    pub new_backends: Vec<u32>,
+}
+
+/// Slots that a ring is to have, by service, whatever its members say: how aging changes a ring.
+pub type Forced = BTreeMap<String, Vec<Slot>>;
+
+/// Plans `state`, whose ids and unrest are brought up to date, from the rings in force.
+pub fn plan(state: &mut State, live: &Rings, forced: &Forced, now: u64) -> Result<Plan, Refusal> {
+    let services = state.config.services.clone();
+    if services.len() > MAX_SERVICES as usize {
+        return Err(Refusal::refused(format!("more than {MAX_SERVICES} services"))
+            .hint("run another instance with its own --pin-dir, --socket and --state"));
+    }
+    let (rule_ids, new_rules) = state.ids.number_rules(&state.config.firewall.rules)?;
+    let new_backends = state.ids.number_backends(&services)?;
+    let mut image = Image { drops: state.config.firewall.default == Policy::Drop, ..Image::default() };
+    let numbered = state.config.firewall.rules.iter().zip(&rule_ids).map(|(rule, id)| Numbered { rule, id: *id });
+    classify(&numbered.collect::<Vec<_>>(), &mut image)?;
+    let (rings, changed) = plan_rings(state, &services, live, forced, now)?;
+    for service in &services {
+        listen(service, rings[&service.name].region, &mut image);
+    }
+    Ok(Plan { image, rings, changed, rule_ids, new_rules, new_backends })
+}
+
+fn plan_rings(
+    state: &mut State,
+    services: &[Service],
+    live: &Rings,
+    forced: &Forced,
+    now: u64,
+) -> Result<(Rings, BTreeSet<String>), Refusal> {
+    let mut rings = Rings::new();
+    let mut changed = BTreeSet::new();
+    for service in services {
+        let members = members(service, state);
+        let old = live.get(&service.name);
+        let aged = forced.get(&service.name);
+        let slots = aged.cloned().unwrap_or_else(|| follow(old, &members, state));
+        if let Some(old) = old.filter(|old| old.slots == slots) {
+            rings.insert(service.name.clone(), Ring { members, ..old.clone() });
+            continue;
+        }
+        let taken: BTreeSet<_> = live.values().chain(rings.values()).map(|ring| ring.region).collect();
+        let region = (0..MAX_RINGS).find(|region| !taken.contains(region)).ok_or_else(too_many_rings)?;
+        if aged.is_none() && slots.iter().any(|slot| slot.is_tracked()) {
+            state.unrest.insert(service.name.clone(), Unrest::Waiting(now));
+        }
+        changed.insert(service.name.clone());
+        rings.insert(service.name.clone(), Ring { region, members, slots });
+    }
+    state.unrest.retain(|name, _| rings.contains_key(name));
+    Ok((rings, changed))
+}
+
+fn too_many_rings() -> Refusal {
+    Refusal::refused("too many services change at once: there is no spare room for their rings")
+        .hint("change fewer services at a time")
+}
+
+/// The slots that follow the ring in force when its members become `members`.
+fn follow(old: Option<&Ring>, members: &[Member], state: &State) -> Vec<Slot> {
+    let lives = |id| state.ids.lives(id);
+    match old {
+        Some(old) if old.members == members && old.slots.iter().all(|slot| lives(slot.previous())) => old.slots.clone(),
+        Some(old) => ring::follow(Some(&old.slots), &ring::build(members), lives),
+        None => ring::follow(None, &ring::build(members), lives),
+    }
+}
+
+/// The backends as the ring sees them; those that take no new flows have no weight there.
+pub fn members(service: &Service, state: &State) -> Vec<Member> {
+    let member = |backend: &crate::domain::Backend| {
+        let weight = if backend.state == BackendState::Ready { backend.weight } else { 0 };
+        let id = state.ids.backend(service, backend.address)?;
+        Some(Member { id, name: ring::name(bits(backend.address)), weight })
+    };
+    service.backends.iter().filter_map(member).collect()
+}
+
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => u128::from(address.to_bits()),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+fn listen(service: &Service, ring: u32, image: &mut Image) {
+    let entry = ServiceEntry { ring, seed: seed(service), http: counts_http(service) };
+    let protocol = protocol(service);
+    match service.address {
+        IpAddr::V4(address) => image.listen(V4::from(address), protocol, service.port, entry),
+        IpAddr::V6(address) => image.listen(V6::from(address), protocol, service.port, entry),
+    }
+}
+
+fn protocol(service: &Service) -> u8 {
+    match service.transport {
+        Transport::Tcp => TCP,
+        Transport::Udp => UDP,
+    }
+}
+
+/// What is mixed into the hashes of a service's flows: the same on every machine, fixed for the service's life.
+pub fn seed(service: &Service) -> u32 {
+    (ring::name(bits(service.address) ^ u128::from(service.port) << 64 ^ u128::from(protocol(service)) << 80) >> 32) as u32
+}
+
+fn counts_http(service: &Service) -> bool {
+    match service.queries {
+        Queries::Http => service.transport == Transport::Tcp,
+        Queries::Connections => false,
+        Queries::Auto => service.transport == Transport::Tcp && HTTP_PORTS.contains(&service.port),
+    }
+}
+
+/// The words of a service's key in bank 0, as the tables have it.
+pub fn key(service: &Service) -> Vec<u64> {
+    let mut image = Image::default();
+    listen(service, 0, &mut image);
+    image.services.into_keys().next().unwrap_or_default()
+}
+
+/// How many slots each backend has.
+pub fn shares(ring: &Ring) -> HashMap<u32, u32> {
+    let mut shares = HashMap::new();
+    for slot in &ring.slots {
+        *shares.entry(slot.current()).or_default() += 1;
+    }
+    shares
+}

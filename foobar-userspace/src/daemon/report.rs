@@ -1,0 +1,153 @@
+//! What the engine says of itself: rules, services, status, counters.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use foobar_common::layout::{MAX_NOTES, program};
+
+use super::{engine::Engine, plan::shares};
+use crate::{
+    api::types::{
+        AttachedMode, BackendCount, BackendStatus, HopStatus, InterfaceStatus, NotesStatus, OutcomeCount, ProgramStatus,
+        Refusal, RuleLine, ServiceCount, ServiceStatus, Stats, Status, Tally,
+    },
+    domain::{Backend, Service},
+};
+
+impl Engine {
+    /// The rules in order, with their counters.
+    pub fn rules(&self) -> Result<Vec<RuleLine>, Refusal> {
+        (0..self.state.config.firewall.rules.len()).map(|index| self.rule_line(index)).collect()
+    }
+
+    pub(super) fn rule_line(&self, index: usize) -> Result<RuleLine, Refusal> {
+        let id = self.rule_ids[index];
+        let tally = self.datapath.rule(id)?;
+        let rule = self.state.config.firewall.rules[index].to_string();
+        Ok(RuleLine { id, rule, packets: tally.packets, bytes: tally.bytes })
+    }
+
+    pub fn services(&self) -> Vec<ServiceStatus> {
+        self.state.config.services.iter().map(|service| self.service_status(service)).collect()
+    }
+
+    fn service_status(&self, service: &Service) -> ServiceStatus {
+        let shares = self.rings.get(&service.name).map(shares).unwrap_or_default();
+        let backend = |backend: &Backend| {
+            let id = self.state.ids.backend(service, backend.address);
+            let hop = self.hops.get(&backend.address);
+            BackendStatus {
+                address: backend.address,
+                weight: backend.weight,
+                state: backend.state,
+                slots: id.and_then(|id| shares.get(&id)).copied().unwrap_or(0),
+                next_hop: hop.and_then(|hop| hop.as_ref().ok()).map(|hop| HopStatus {
+                    interface: hop.interface.clone(),
+                    mac: mac(hop.destination_mac),
+                }),
+                problem: match hop {
+                    Some(Ok(_)) => None,
+                    Some(Err(problem)) => Some(problem.clone()),
+                    None => Some("its next hop is being looked up".to_owned()),
+                },
+            }
+        };
+        ServiceStatus {
+            name: service.name.clone(),
+            address: service.address,
+            port: service.notation().to_string(),
+            forward: service.forward,
+            queries: service.queries,
+            idle_seconds: service.idle.as_secs(),
+            backends: service.backends.iter().map(backend).collect(),
+        }
+    }
+
+    pub fn status(&mut self) -> Result<Status, Refusal> {
+        let program = ProgramStatus { id: self.datapath.program_id()?, name: program::MAIN.to_owned() };
+        Ok(Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            default: self.state.config.firewall.default,
+            generation: self.datapath.generation().number(),
+            interfaces: self.interfaces()?,
+            program,
+            rules: self.rule_ids.len() as u32,
+            services: self.services(),
+            notes: NotesStatus { used: self.noted, size: 2 * u64::from(MAX_NOTES) },
+            warnings: self.warnings()?,
+        })
+    }
+
+    fn interfaces(&self) -> Result<Vec<InterfaceStatus>, Refusal> {
+        let attachments = self.datapath.attachments()?;
+        let status = |interface: &crate::config::Interface| {
+            let attachment = attachments.iter().find(|a| a.interface == interface.name && a.alive);
+            InterfaceStatus {
+                name: interface.name.clone(),
+                mode: match attachment {
+                    Some(attachment) if attachment.native => AttachedMode::Native,
+                    Some(_) => AttachedMode::Generic,
+                    None => AttachedMode::Absent,
+                },
+                ifindex: attachment.map_or(0, |attachment| attachment.ifindex),
+                peer: interface.peer.clone(),
+            }
+        };
+        Ok(self.state.config.interfaces.iter().map(status).collect())
+    }
+
+    fn warnings(&self) -> Result<Vec<String>, Refusal> {
+        let mut warnings = self.state.config.warnings();
+        let interfaces = self.interfaces()?;
+        if interfaces.is_empty() {
+            warnings.push("no interface is attached: no packet is seen (`foobar attach IFACE`)".to_owned());
+        }
+        for interface in interfaces.iter().filter(|interface| interface.mode == AttachedMode::Absent) {
+            warnings.push(format!("{} is not there; it is attached when it comes back", interface.name));
+        }
+        Ok(warnings)
+    }
+
+    pub fn stats(&self) -> Result<Stats, Refusal> {
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut outcomes = Vec::new();
+        for (outcome, cpus) in self.datapath.outcomes()? {
+            outcomes.push(OutcomeCount {
+                outcome: outcome.name().to_owned(),
+                action: outcome.action().name().to_owned(),
+                packets: cpus.iter().map(|tally| tally.packets).sum(),
+                bytes: cpus.iter().map(|tally| tally.bytes).sum(),
+                per_cpu: cpus.iter().map(|tally| Tally { packets: tally.packets, bytes: tally.bytes }).collect(),
+            });
+        }
+        let services = self.state.config.services.iter().map(|service| self.service_count(service));
+        Ok(Stats {
+            at_ms: at.as_millis() as u64,
+            outcomes,
+            rules: self.rules()?,
+            services: services.collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn service_count(&self, service: &Service) -> Result<ServiceCount, Refusal> {
+        let mut backends = Vec::new();
+        for backend in &service.backends {
+            let Some(id) = self.state.ids.backend(service, backend.address) else { continue };
+            let tally = self.datapath.backend(id)?;
+            backends.push(BackendCount {
+                address: backend.address,
+                state: backend.state,
+                weight: backend.weight,
+                packets: tally.packets,
+                bytes: tally.bytes,
+                connections: tally.connections,
+                queries: tally.queries,
+            });
+        }
+        let port = service.notation().to_string();
+        Ok(ServiceCount { name: service.name.clone(), address: service.address, port, backends })
+    }
+}
+
+fn mac(bytes: [u8; 6]) -> String {
+    bytes.map(|byte| format!("{byte:02x}")).join(":")
+}

@@ -1,0 +1,163 @@
+//! How an engine comes up: from the file after a boot, from the running state within one.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+use foobar_common::slot::Slot;
+
+use super::{
+    engine::{Engine, Options},
+    plan::{Forced, Ring, Rings, key, members, plan},
+    state::{State, Store, boot_id, now},
+};
+use crate::{
+    api::types::Refusal,
+    config::Config,
+    datapath::{self, Datapath},
+    domain::BackendState,
+    nexthop::NextHops,
+};
+
+impl Engine {
+    /// Loads the tables or adopts them, puts the configuration in force, and attaches its interfaces.
+    ///
+    /// Where this fails on a machine without pins, none are left behind.
+    pub fn start(options: &Options) -> Result<Self> {
+        let wanted = Wanted::read(options)?;
+        let store = Store::new(&options.state_dir)?;
+        let pinned = options.pin_dir.exists();
+        let started = Self::open(options, &wanted, store);
+        if started.is_err() && !pinned {
+            datapath::remove_pins(&options.pin_dir).context("taking off what was loaded")?;
+        }
+        started
+    }
+
+    fn open(options: &Options, wanted: &Wanted, store: Store) -> Result<Self> {
+        let load = datapath::Options { pin_dir: options.pin_dir.clone(), trace_packets: options.trace_packets };
+        let datapath = Datapath::open(&load)?;
+        let saved = store.load()?;
+        let adopted = datapath.generation().number() > 0;
+        let mut state = state_at_start(saved.clone(), wanted, adopted)?;
+        let rings = match &saved {
+            Some(saved) if adopted && saved.boot == state.boot => read_rings(saved, &datapath)?,
+            _ => Rings::new(),
+        };
+        let mut engine = Self {
+            datapath,
+            store,
+            state: saved.unwrap_or_default(),
+            rings,
+            rule_ids: Vec::new(),
+            hops: NextHops::new(),
+            noted: 0,
+            ticks: 0,
+        };
+        if engine.rings.is_empty() {
+            engine.forget_all_notes()?;
+        }
+        engine.revive_next_hops(&state)?;
+        let plan = plan(&mut state, &engine.rings, &Forced::new(), now())?;
+        engine.put_in_force(state, plan)?;
+        engine.attach_at_start(!adopted)?;
+        Ok(engine)
+    }
+
+    fn forget_all_notes(&mut self) -> Result<()> {
+        for flow in self.datapath.notes()? {
+            self.datapath.forget(&flow);
+        }
+        Ok(())
+    }
+}
+
+/// What the operator asks for at start.
+struct Wanted {
+    config: Config,
+    /// The file's text; none without a file.
+    text: Option<String>,
+}
+
+impl Wanted {
+    fn read(options: &Options) -> Result<Self> {
+        let Some(path) = &options.config else { return Ok(Self { config: Config::default(), text: None }) };
+        let text = fs::read_to_string(path)
+            .map_err(|error| Refusal::refused(format!("{} cannot be read: {error}", path.display())).hint("check the path"))?;
+        let config = Config::parse(&text, &path.display().to_string())
+            .map_err(|error| Refusal::malformed(error.to_string()))?;
+        for warning in config.warnings() {
+            tracing::warn!("{warning}");
+        }
+        Ok(Self { config, text: Some(text) })
+    }
+}
+
+/// Same boot and file unchanged: the running state goes on. File changed: it is applied whole. After a boot: the file.
+fn state_at_start(saved: Option<State>, wanted: &Wanted, adopted: bool) -> Result<State> {
+    let boot = boot_id()?;
+    let fresh = State { boot: boot.clone(), file: wanted.text.clone(), config: wanted.config.clone(), ..State::default() };
+    let Some(saved) = saved.filter(|saved| saved.boot == boot) else { return Ok(fresh) };
+    // Without a file at this start, or with the same one, nothing new is wanted.
+    let unchanged = wanted.text.is_none() || wanted.text == saved.file;
+    let mut state = saved;
+    if !unchanged {
+        log_dropped(&state.config, &wanted.config);
+        state.config = successor(&state.config, &wanted.config);
+        state.file.clone_from(&wanted.text);
+    }
+    if !adopted {
+        // `detach` took everything off: only the file says where to attach again.
+        tracing::info!("the tables are new; the running configuration goes on");
+        state.config.interfaces.clone_from(&wanted.config.interfaces);
+        state = State { ids: State::default().ids, unrest: State::default().unrest, ..state };
+    }
+    Ok(state)
+}
+
+/// The wanted configuration; backends that it leaves out drain before they leave.
+fn successor(running: &Config, wanted: &Config) -> Config {
+    let mut next = wanted.clone();
+    for service in &mut next.services {
+        let same = |old: &&crate::domain::Service| {
+            old.name == service.name && old.address == service.address && old.notation() == service.notation()
+        };
+        let Some(old) = running.services.iter().find(same) else { continue };
+        for backend in &old.backends {
+            if service.backends.iter().all(|other| other.address != backend.address) {
+                service.backends.push(crate::domain::Backend { state: BackendState::Removing, ..backend.clone() });
+            }
+        }
+    }
+    next
+}
+
+fn log_dropped(running: &Config, wanted: &Config) {
+    tracing::info!("the configuration file changed; it is applied whole");
+    for rule in running.firewall.rules.iter().filter(|rule| !wanted.firewall.rules.contains(rule)) {
+        tracing::warn!("dropped, since the file does not have it: {rule}");
+    }
+    for service in &running.services {
+        match wanted.services.iter().find(|other| other.name == service.name) {
+            None => tracing::warn!("dropped, since the file does not have it: service {}", service.name),
+            Some(other) if other != service => tracing::warn!("service {} is as the file says again", service.name),
+            Some(_) => {}
+        }
+    }
+}
+
+/// The rings that packets see, as the services of the saved state.
+fn read_rings(saved: &State, datapath: &Datapath) -> Result<Rings> {
+    let regions = datapath.live_rings()?;
+    let mut rings = Rings::new();
+    for service in &saved.config.services {
+        let Some(region) = regions.get(&key(service)) else { continue };
+        let slots: Vec<Slot> = datapath.read_ring(*region)?;
+        // The members are those of the state unless a crash came between saving and publishing: then they are unknown,
+        // and the ring is built anew.
+        let members = members(service, saved);
+        let known = foobar_common::ring::build(&members);
+        let members = if slots.iter().zip(&known).all(|(slot, id)| slot.current() == *id) { members } else { Vec::new() };
+        rings.insert(service.name.clone(), Ring { region: *region, members, slots });
+    }
+    Ok(rings)
+}

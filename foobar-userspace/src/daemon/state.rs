@@ -1,0 +1,117 @@
+//! The running configuration on disk: what is acknowledged is here, whole, before it is acknowledged.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{ErrorKind, Write as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::{config::Config, plan::ids::Ids};
+
+/// What runs, and what it was made from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// The boot during which the tables that it speaks of were made.
+    pub boot: String,
+    /// The text of the configuration file as it was last applied.
+    pub file: Option<String>,
+    pub config: Config,
+    pub ids: Ids,
+    /// By service: how far its ring has come since it last changed. A service without an entry is calm.
+    pub unrest: BTreeMap<String, Unrest>,
+}
+
+/// A ring that changed. Seconds of the monotonic clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unrest {
+    /// Old flows may be silent on their previous backends until one `idle` after this.
+    Waiting(u64),
+    /// Previous backends are given up; slots get calm as their notes go.
+    Settling,
+}
+
+/// Where the state is kept.
+#[derive(Clone, Debug)]
+pub struct Store {
+    path: PathBuf,
+}
+
+impl Store {
+    /// Makes the directory where there is none.
+    pub fn new(dir: &Path) -> Result<Self> {
+        fs::create_dir_all(dir).with_context(|| format!("making the state directory {}", dir.display()))?;
+        Ok(Self { path: dir.join("running.json") })
+    }
+
+    /// `None` where nothing was saved yet.
+    pub fn load(&self) -> Result<Option<State>> {
+        let text = match fs::read_to_string(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("reading {}", self.path.display())),
+        };
+        let state = serde_json::from_str(&text).with_context(|| format!("{} is damaged", self.path.display()))?;
+        Ok(Some(state))
+    }
+
+    /// Replaces what was saved; after a crash either the old or the new text is there, whole.
+    pub fn save(&self, state: &State) -> Result<()> {
+        let text = serde_json::to_string_pretty(state).context("writing the state as JSON")?;
+        let fresh = self.path.with_extension("json.new");
+        self.replace(&fresh, &text).with_context(|| format!("saving the running configuration to {}", self.path.display()))
+    }
+
+    fn replace(&self, fresh: &Path, text: &str) -> Result<()> {
+        let mut file = File::create(fresh)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(fresh, &self.path)?;
+        // The rename is in the directory: it is durable when that is.
+        let dir = self.path.parent().unwrap_or(Path::new("/"));
+        Ok(File::open(dir)?.sync_all()?)
+    }
+}
+
+/// This boot's id (`random(4)`).
+pub fn boot_id() -> Result<String> {
+    let path = "/proc/sys/kernel/random/boot_id";
+    let id = fs::read_to_string(path).with_context(|| format!("reading {path}"))?;
+    Ok(id.trim().to_owned())
+}
+
+/// Seconds of the monotonic clock, which is the kernel program's clock too.
+pub fn now() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    u64::try_from(time.tv_sec).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_saved_is_loaded() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::new(dir.path()).expect("a store");
+        assert_eq!(store.load().expect("nothing"), None);
+        let mut state = State { boot: "b".to_owned(), ..State::default() };
+        state.unrest.insert("web".to_owned(), Unrest::Waiting(7));
+        state.config.firewall.rules.push("deny from 203.0.113.0/24 as scanner".parse().expect("a rule"));
+        store.save(&state).expect("saved");
+        assert_eq!(store.load().expect("loaded"), Some(state));
+    }
+
+    #[test]
+    fn a_damaged_state_is_named() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::new(dir.path()).expect("a store");
+        fs::write(dir.path().join("running.json"), "{").expect("written");
+        let error = format!("{:#}", store.load().expect_err("damaged"));
+        assert!(error.contains("running.json is damaged"), "{error}");
+    }
+}

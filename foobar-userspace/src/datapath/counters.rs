@@ -1,0 +1,75 @@
+//! Reads the per-CPU counters.
+
+use anyhow::{Context as _, Result};
+use aya::maps::{MapData, PerCpuArray, PerCpuValues};
+use foobar_common::{Outcome, layout::BACKEND_TALLY_WORDS};
+
+use super::Datapath;
+
+/// Packets and bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub packets: u64,
+    pub bytes: u64,
+}
+
+/// A tally a CPU, in the kernel's order.
+pub type PerCpu = Vec<Tally>;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BackendTally {
+    pub packets: u64,
+    pub bytes: u64,
+    pub connections: u64,
+    pub queries: u64,
+}
+
+impl Datapath {
+    /// Every outcome's counter.
+    pub fn outcomes(&self) -> Result<Vec<(Outcome, PerCpu)>> {
+        let read = |outcome: &Outcome| {
+            let values = self.tables.outcomes.get(&outcome.index(), 0).context("reading the outcomes' counters")?;
+            let tally = |[packets, bytes]: &[u64; 2]| Tally { packets: *packets, bytes: *bytes };
+            Ok((*outcome, values.iter().map(tally).collect()))
+        };
+        Outcome::ALL.iter().map(read).collect()
+    }
+
+    /// The counter of a rule's id.
+    pub fn rule(&self, id: u32) -> Result<Tally> {
+        let [packets, bytes] = sum(&self.tables.rules, id)?;
+        Ok(Tally { packets, bytes })
+    }
+
+    /// The counter of a backend's id.
+    pub fn backend(&self, id: u32) -> Result<BackendTally> {
+        let [packets, bytes, connections, queries]: [u64; BACKEND_TALLY_WORDS] = sum(&self.tables.backends, id)?;
+        Ok(BackendTally { packets, bytes, connections, queries })
+    }
+
+    /// Sets the counter of a rule's id to zero, for a rule that takes the id over.
+    pub fn reset_rule(&mut self, id: u32) -> Result<()> {
+        reset(&mut self.tables.rules, id)
+    }
+
+    pub fn reset_backend(&mut self, id: u32) -> Result<()> {
+        reset(&mut self.tables.backends, id)
+    }
+}
+
+fn sum<const N: usize>(counters: &PerCpuArray<MapData, [u64; N]>, index: u32) -> Result<[u64; N]> {
+    let values = counters.get(&index, 0).with_context(|| format!("reading counter {index}"))?;
+    let mut total = [0; N];
+    for value in values.iter() {
+        for (total, value) in total.iter_mut().zip(value) {
+            *total += value;
+        }
+    }
+    Ok(total)
+}
+
+fn reset<const N: usize>(counters: &mut PerCpuArray<MapData, [u64; N]>, index: u32) -> Result<()> {
+    let cpus = aya::util::nr_cpus().map_err(|(file, error)| anyhow::anyhow!("reading {file}: {error}"))?;
+    let zeros = PerCpuValues::try_from(vec![[0; N]; cpus]).context("as many zeros as CPUs")?;
+    counters.set(index, zeros, 0).with_context(|| format!("resetting counter {index}"))
+}

@@ -1,0 +1,76 @@
+//! Loads the embedded object over new or pinned maps.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, bail};
+use aya::{
+    Ebpf, EbpfLoader,
+    programs::{ProgramError, Xdp},
+};
+use foobar_common::layout::{map, program};
+
+use super::pins::Pins;
+
+/// What the build script built; empty where it had no BPF toolchain.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/foobar-ebpf"));
+
+/// aya-log's level above all others.
+const TRACE: u8 = 5;
+
+/// Loads both programs; their maps are those that are pinned, or are pinned as they are made.
+pub fn load(pins: &Pins, trace_packets: bool) -> Result<Ebpf> {
+    if OBJECT.is_empty() {
+        bail!(
+            "this foobar was built without its eBPF program: run `cargo xtask setup`, then build it again (bpf-linker or rust-src was missing)"
+        );
+    }
+    let level = if trace_packets { TRACE } else { 0 };
+    let mut loader = EbpfLoader::new();
+    loader.override_global("AYA_LOG_LEVEL", &level, true);
+    for name in map::ALL {
+        loader.map_pin_path(name, pins.map(name));
+    }
+    let mut ebpf = loader.load(OBJECT).context("creating foobar's maps")?;
+    for name in [program::MAIN, program::PASS] {
+        find(&mut ebpf, name)?.load().map_err(|error| explain(name, error))?;
+    }
+    Ok(ebpf)
+}
+
+/// Says what a verifier's refusal means, since its log is thousands of lines.
+fn explain(name: &str, error: ProgramError) -> anyhow::Error {
+    let last_lines = match &error {
+        ProgramError::LoadError { verifier_log, .. } => {
+            let log = verifier_log.to_string();
+            let lines: Vec<_> = log.lines().rev().take(12).collect();
+            lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+        }
+        _ => String::new(),
+    };
+    anyhow::Error::new(error).context(format!("the kernel refused the program {name}:\n{last_lines}"))
+}
+
+/// Pins the programs in place of those of an earlier start.
+pub fn pin_programs(pins: &Pins, ebpf: &mut Ebpf) -> Result<()> {
+    for name in [program::MAIN, program::PASS] {
+        let path = pins.program(name);
+        if path.exists() {
+            fs::remove_file(&path).with_context(|| format!("replacing the pin {}", path.display()))?;
+        }
+        find(ebpf, name)?.pin(&path).with_context(|| format!("pinning {}", path.display()))?;
+    }
+    Ok(())
+}
+
+pub fn main_program(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
+    find(ebpf, program::MAIN)
+}
+
+pub fn pass_program(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
+    find(ebpf, program::PASS)
+}
+
+fn find<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
+    let program = ebpf.program_mut(name).with_context(|| format!("the object has no program {name}"))?;
+    program.try_into().with_context(|| format!("{name} is no XDP program"))
+}

@@ -1,0 +1,121 @@
+//! The kernel's side as the engine sees it: the only code that says `aya`.
+//!
+//! Everything loaded is pinned, so that traffic outlives this process; opening adopts what is pinned.
+
+mod attach;
+mod counters;
+mod foreign;
+mod grace;
+mod load;
+mod notes;
+mod pins;
+mod tables;
+mod words;
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Result;
+use aya::Ebpf;
+pub use counters::{BackendTally, PerCpu, Tally};
+use foobar_common::{generation::Generation, image::Image, next_hop::NextHop, slot::Slot};
+pub use notes::NotedFlow;
+pub use pins::remove_pins;
+
+pub use self::attach::{AttachError, Attachment};
+use self::{grace::Grace, pins::Pins, tables::TableMaps};
+
+/// How to load.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// A directory on a bpffs; made if it is not there.
+    pub pin_dir: PathBuf,
+    /// Let the program log every packet (aya-log, at trace).
+    pub trace_packets: bool,
+}
+
+/// The loaded programs and their tables.
+pub struct Datapath {
+    pins: Pins,
+    ebpf: Ebpf,
+    tables: TableMaps,
+    grace: Grace,
+    generation: Generation,
+}
+
+/// A generation, and the rings that its services' entries name.
+pub struct Publication<'a> {
+    pub image: &'a Image,
+    /// Regions that no generation in force uses, and what to write there.
+    pub rings: Vec<(u32, &'a [Slot])>,
+}
+
+impl Datapath {
+    /// Loads the programs over new tables, or over those that are pinned, and swaps them into the pinned links.
+    pub fn open(options: &Options) -> Result<Self> {
+        let pins = Pins::new(&options.pin_dir)?;
+        pins.prepare()?;
+        let mut ebpf = load::load(&pins, options.trace_packets)?;
+        let tables = TableMaps::take(&mut ebpf)?;
+        let generation = tables.generation()?;
+        let mut datapath = Self { pins, ebpf, tables, grace: Grace::default(), generation };
+        datapath.adopt_links()?;
+        load::pin_programs(&datapath.pins, &mut datapath.ebpf)?;
+        Ok(datapath)
+    }
+
+    /// The generation in force; number 0 where nothing was published.
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    pub fn pin_dir(&self) -> &Path {
+        self.pins.root()
+    }
+
+    /// Puts rules and services in force together. Waits until no packet can be reading the idle bank.
+    pub fn publish(&mut self, publication: &Publication<'_>) -> Result<Generation> {
+        self.grace.wait()?;
+        let bank = 1 - self.generation.bank();
+        for (region, slots) in &publication.rings {
+            self.tables.write_ring(*region, slots)?;
+        }
+        self.tables.write_bank(bank, publication.image)?;
+        let next = Generation::new(self.generation.number() + 1, bank, publication.image.drops);
+        self.tables.set_generation(next)?;
+        self.generation = next;
+        self.grace.begin();
+        Ok(next)
+    }
+
+    /// The ring regions of the services in force, by the words of their keys in bank 0.
+    pub fn live_rings(&self) -> Result<HashMap<Vec<u64>, u32>> {
+        self.tables.rings_of_bank(self.generation.bank())
+    }
+
+    pub fn read_ring(&self, region: u32) -> Result<Vec<Slot>> {
+        self.tables.read_ring(region)
+    }
+
+    /// `None`: the backend is dead.
+    pub fn set_next_hop(&mut self, backend: u32, next_hop: Option<NextHop>) -> Result<()> {
+        self.tables.set_next_hop(backend, next_hop)
+    }
+
+    /// `None`: the backend is dead, or its id was never used.
+    pub fn next_hop(&self, backend: u32) -> Result<Option<NextHop>> {
+        self.tables.next_hop(backend)
+    }
+
+    /// The main program's id, as `bpftool prog` shows it.
+    pub fn program_id(&mut self) -> Result<u32> {
+        Ok(load::main_program(&mut self.ebpf)?.info()?.id())
+    }
+
+    /// The main program, for tests and measurements through `BPF_PROG_TEST_RUN`.
+    pub fn program(&mut self) -> Result<&mut aya::programs::Xdp> {
+        load::main_program(&mut self.ebpf)
+    }
+}

@@ -1,0 +1,177 @@
+//! Where everything is pinned, and how it is taken off.
+//!
+//! ```text
+//! PIN_DIR/layout-1/maps/NAME            PIN_DIR/layout-1/programs/{foobar,foobar_pass}
+//! PIN_DIR/layout-1/links/IFACE:MODE:IFINDEX          PIN_DIR/layout-1/peers/IFACE
+//! ```
+
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+use foobar_common::layout::LAYOUT;
+
+/// The pins of one instance.
+#[derive(Clone, Debug)]
+pub struct Pins {
+    root: PathBuf,
+}
+
+/// A pinned link, by its file's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkPin {
+    pub interface: String,
+    pub native: bool,
+    /// The interface's index when it was attached.
+    pub ifindex: u32,
+}
+
+impl Pins {
+    pub fn new(root: &Path) -> Result<Self> {
+        if !root.is_absolute() {
+            bail!("the pin directory {} is not an absolute path", root.display());
+        }
+        Ok(Self { root: root.to_owned() })
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn layout_dir(&self) -> PathBuf {
+        self.root.join(format!("layout-{LAYOUT}"))
+    }
+
+    pub fn map(&self, name: &str) -> PathBuf {
+        self.layout_dir().join("maps").join(name)
+    }
+
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.layout_dir().join("programs").join(name)
+    }
+
+    pub fn link(&self, pin: &LinkPin) -> PathBuf {
+        self.layout_dir().join("links").join(pin.file_name())
+    }
+
+    /// The peer's link for an interface of ours.
+    pub fn peer(&self, interface: &str) -> PathBuf {
+        self.layout_dir().join("peers").join(escape(interface))
+    }
+
+    /// Makes the directories. Pins of another layout are refused, not touched.
+    pub fn prepare(&self) -> Result<()> {
+        if let Some(other) = self.other_layout()? {
+            bail!(
+                "{} holds pins of another version of foobar ({other}); `foobar detach` of that version takes them off",
+                self.root.display()
+            );
+        }
+        for part in ["maps", "programs", "links", "peers"] {
+            let dir = self.layout_dir().join(part);
+            fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+        }
+        Ok(())
+    }
+
+    fn other_layout(&self) -> Result<Option<String>> {
+        let own = format!("layout-{LAYOUT}");
+        Ok(names(&self.root)?.into_iter().find(|name| name.starts_with("layout-") && *name != own))
+    }
+
+    pub fn links(&self) -> Result<Vec<LinkPin>> {
+        let names = names(&self.layout_dir().join("links"))?;
+        Ok(names.iter().filter_map(|name| LinkPin::from_file_name(name)).collect())
+    }
+}
+
+impl LinkPin {
+    fn file_name(&self) -> String {
+        let mode = if self.native { "native" } else { "generic" };
+        format!("{}:{mode}:{}", escape(&self.interface), self.ifindex)
+    }
+
+    fn from_file_name(name: &str) -> Option<Self> {
+        // An interface's name holds no colon (the kernel's `dev_valid_name`).
+        let mut parts = name.split(':');
+        let (interface, mode, ifindex) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(Self { interface: unescape(interface), native: mode == "native", ifindex: ifindex.parse().ok()? })
+    }
+}
+
+/// A bpffs refuses names with dots; an interface's name holds no slash, colon or white space.
+fn escape(name: &str) -> String {
+    name.replace('%', "%25").replace('.', "%2E")
+}
+
+fn unescape(name: &str) -> String {
+    name.replace("%2E", ".").replace("%25", "%")
+}
+
+/// File names in a directory; none where it is missing.
+fn names(dir: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).with_context(|| format!("reading {}", dir.display())),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Takes everything off that is pinned below `pin_dir`, links first, and returns the interfaces that were attached.
+///
+/// Traffic passes unfiltered from then on.
+pub fn remove_pins(pin_dir: &Path) -> Result<Vec<String>> {
+    let pins = Pins::new(pin_dir)?;
+    let interfaces = pins.links()?.into_iter().map(|pin| pin.interface).collect();
+    for name in names(pin_dir)?.iter().filter(|name| name.starts_with("layout-")) {
+        let layout = pin_dir.join(name);
+        for part in ["links", "peers", "programs", "maps"] {
+            remove_dir(&layout.join(part))?;
+        }
+        remove_empty(&layout)?;
+    }
+    // Somebody else's files, and a directory that others share, stay.
+    let _ = fs::remove_dir(pin_dir);
+    Ok(interfaces)
+}
+
+fn remove_dir(dir: &Path) -> Result<()> {
+    for name in names(dir)? {
+        let path = dir.join(name);
+        fs::remove_file(&path).with_context(|| format!("removing the pin {}", path.display()))?;
+    }
+    remove_empty(dir)
+}
+
+fn remove_empty(dir: &Path) -> Result<()> {
+    match fs::remove_dir(dir) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", dir.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_links_file_name_keeps_everything() {
+        for interface in ["eth0", "eth0.100", "a%2Eb", "bond0.1.2"] {
+            let pin = LinkPin { interface: interface.to_owned(), native: true, ifindex: 7 };
+            assert!(!pin.file_name().contains('.'), "{}", pin.file_name());
+            assert_eq!(LinkPin::from_file_name(&pin.file_name()), Some(pin));
+        }
+        assert_eq!(LinkPin::from_file_name("eth0"), None);
+    }
+}

@@ -1,0 +1,240 @@
+//! Compiles an ordered list of rules into the tables that `foobar_common::admit` reads.
+//!
+//! Every enforceable rule constrains one dimension, the source or the protocol and port, so each table holds, for each
+//! of its classes, the first rule that matches there; the packet takes the first of both.
+
+use foobar_common::{
+    address::{V4, V6},
+    decision::Decision,
+    extension::is_extension,
+    flow::{ICMP, ICMPV6, TCP, UDP},
+    image::Image,
+    layout::{FRAGMENTS, ICMP_TYPES, ICMPV6_TYPES, MAX_NODES, PROTOCOLS, TCP_PORTS, UDP_PORTS},
+};
+use ipnet::IpNet;
+
+use crate::{
+    api::types::Refusal,
+    domain::{Matcher, Rule, Source, Verdict},
+};
+
+/// A rule and the id of its counter.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbered<'a> {
+    pub rule: &'a Rule,
+    pub id: u32,
+}
+
+/// Adds the rules, first match first, to an image.
+pub fn classify(rules: &[Numbered<'_>], image: &mut Image) -> Result<(), Refusal> {
+    for (place, numbered) in rules.iter().enumerate() {
+        let rule = numbered.rule;
+        rule.enforceable().map_err(|not_yet| {
+            Refusal::refused(format!("`{rule}`: {}", not_yet.problem)).hint(not_yet.hint)
+        })?;
+        let decision = Decision::new(place as u32, rule.verdict == Verdict::Allow, numbered.id);
+        if rule.from.is_empty() {
+            by_port(&rule.matcher, decision, image);
+        } else {
+            by_source(&rule.from, decision, image);
+        }
+    }
+    if image.nodes.0.len() > MAX_NODES as usize {
+        return Err(Refusal::refused(format!(
+            "the rules' prefixes need {} trie nodes, and there is room for {MAX_NODES}",
+            image.nodes.0.len()
+        ))
+        .hint("deny shorter prefixes, or fewer of them"));
+    }
+    Ok(())
+}
+
+fn by_source(sources: &[Source], decision: Decision, image: &mut Image) {
+    for source in sources {
+        match source {
+            Source::Prefix(IpNet::V4(net)) => {
+                image.roots[0].insert(&mut image.nodes, V4::from(net.addr()), u32::from(net.prefix_len()), decision);
+            }
+            Source::Prefix(IpNet::V6(net)) => {
+                image.roots[1].insert(&mut image.nodes, V6::from(net.addr()), u32::from(net.prefix_len()), decision);
+            }
+            // Refused by `Rule::enforceable`.
+            Source::Set(_) => {}
+        }
+    }
+}
+
+fn by_port(matcher: &Matcher, decision: Decision, image: &mut Image) {
+    let mut ports = PortTable { entries: &mut image.ports, decision };
+    match matcher {
+        Matcher::Any => {
+            image.roots[0].insert(&mut image.nodes, V4(0), 0, decision);
+            image.roots[1].insert(&mut image.nodes, V6([0, 0]), 0, decision);
+        }
+        Matcher::Tcp(list) if list.0.is_empty() => ports.whole(TCP_PORTS, 65_536, TCP),
+        Matcher::Udp(list) if list.0.is_empty() => ports.whole(UDP_PORTS, 65_536, UDP),
+        Matcher::Icmp(list) if list.0.is_empty() => ports.whole(ICMP_TYPES, 256, ICMP),
+        Matcher::Icmpv6(list) if list.0.is_empty() => ports.whole(ICMPV6_TYPES, 256, ICMPV6),
+        Matcher::Tcp(list) => ports.part(TCP_PORTS, list.0.iter().cloned().flatten(), TCP),
+        Matcher::Udp(list) => ports.part(UDP_PORTS, list.0.iter().cloned().flatten(), UDP),
+        Matcher::Icmp(list) => ports.part(ICMP_TYPES, list.0.iter().map(|kind| u16::from(*kind)), ICMP),
+        Matcher::Icmpv6(list) => ports.part(ICMPV6_TYPES, list.0.iter().map(|kind| u16::from(*kind)), ICMPV6),
+        Matcher::Protocol(number) => ports.whole(PROTOCOLS + u32::from(*number), 1, *number),
+    }
+}
+
+/// The port table, while one rule is added.
+struct PortTable<'a> {
+    entries: &'a mut [u32],
+    decision: Decision,
+}
+
+impl PortTable<'_> {
+    /// A whole protocol: its `count` entries from `first` on, and its later fragments.
+    fn whole(&mut self, first: u32, count: u32, protocol: u8) {
+        for entry in first..first + count {
+            self.decide(entry);
+        }
+        self.decide(FRAGMENTS + u32::from(protocol));
+        self.hidden();
+    }
+
+    /// Some ports or types of a protocol. Nobody can tell whether a later fragment is among them, so a denial holds for
+    /// all of the protocol's, and an allowance for none.
+    fn part(&mut self, first: u32, numbers: impl Iterator<Item = u16>, protocol: u8) {
+        for number in numbers {
+            self.decide(first + u32::from(number));
+        }
+        if !self.decision.allows() {
+            self.decide(FRAGMENTS + u32::from(protocol));
+        }
+        self.hidden();
+    }
+
+    /// A later fragment whose first header is an extension header can be of any protocol: every denial holds for it.
+    fn hidden(&mut self) {
+        if !self.decision.allows() {
+            for number in (0..=u8::MAX).filter(|number| is_extension(*number)) {
+                self.decide(FRAGMENTS + u32::from(number));
+            }
+        }
+    }
+
+    fn decide(&mut self, entry: u32) {
+        let entry = &mut self.entries[entry as usize];
+        *entry = Decision::from_word(*entry).first(self.decision).word();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use foobar_common::{
+        Flow, Outcome,
+        admit::{Admission, admit},
+        flow::{Segment, Transport},
+        image::HostTables,
+    };
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::rule::arbitrary::enforceable_rule;
+
+    fn tables(rules: &[Rule]) -> HostTables {
+        let numbered: Vec<_> =
+            rules.iter().enumerate().map(|(id, rule)| Numbered { rule, id: id as u32 }).collect();
+        let mut image = Image::default();
+        classify(&numbered, &mut image).expect("enforceable rules");
+        HostTables { image, ..HostTables::default() }
+    }
+
+    /// The rule list read top to bottom.
+    fn naive(rules: &[Rule], flow: &Flow<V4>) -> Option<usize> {
+        rules.iter().position(|rule| matches(rule, flow))
+    }
+
+    fn matches(rule: &Rule, flow: &Flow<V4>) -> bool {
+        let from = |source: &Source| match source {
+            Source::Prefix(IpNet::V4(net)) => net.contains(&std::net::Ipv4Addr::from_bits(flow.source.0)),
+            _ => false,
+        };
+        let source = rule.from.is_empty() || rule.from.iter().any(from);
+        let port = |list: &[std::ops::RangeInclusive<u16>], port: u16| {
+            list.is_empty() || list.iter().any(|range| range.contains(&port))
+        };
+        let matcher = match (&rule.matcher, flow.transport) {
+            (Matcher::Any, _) => true,
+            (Matcher::Tcp(list), Transport::Tcp(segment)) => port(&list.0, segment.destination),
+            (Matcher::Udp(list), Transport::Udp { destination, .. }) => port(&list.0, destination),
+            (Matcher::Icmp(list), Transport::Icmp { kind, .. }) => list.0.is_empty() || list.0.contains(&kind),
+            (Matcher::Protocol(number), Transport::Other) => *number == flow.protocol,
+            _ => false,
+        };
+        source && matcher
+    }
+
+    fn flows() -> impl Strategy<Value = Flow<V4>> {
+        let tcp = |destination| {
+            let flags = Segment::ACK;
+            (TCP, Transport::Tcp(Segment { source: 9, destination, flags, sequence: 0, payload: 54, payload_len: 0 }))
+        };
+        let transport = prop_oneof![
+            any::<u16>().prop_map(tcp),
+            (0u16..1024).prop_map(tcp),
+            (0u16..1024).prop_map(|destination| (UDP, Transport::Udp { source: 9, destination })),
+            (0u8..20).prop_map(|kind| (ICMP, Transport::Icmp { kind, code: 0 })),
+            (2u8..=255).prop_filter("known by number", |number| ![TCP, UDP].contains(number))
+                .prop_map(|number| (number, Transport::Other)),
+        ];
+        (any::<u32>(), any::<u32>(), transport).prop_map(|(source, destination, (protocol, transport))| Flow {
+            source: V4(source),
+            destination: V4(destination),
+            protocol,
+            hops: 64,
+            transport,
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn the_tables_answer_as_the_list_read_top_to_bottom(
+            rules in prop::collection::vec(enforceable_rule(), 0..12),
+            flows in prop::collection::vec((flows(), any::<prop::sample::Index>()), 64),
+        ) {
+            let tables = tables(&rules);
+            let prefixes: Vec<_> = rules.iter().flat_map(|rule| &rule.from).filter_map(|source| match source {
+                Source::Prefix(IpNet::V4(net)) => Some(net.addr().to_bits()),
+                _ => None,
+            }).collect();
+            for (mut flow, index) in flows {
+                // Half of the sources are ones that the rules speak of.
+                if !prefixes.is_empty() && flow.destination.0 % 2 == 0 {
+                    flow.source = V4(prefixes[index.index(prefixes.len())]);
+                }
+                let expected = match naive(&rules, &flow) {
+                    None => Ok(Admission { allowed: false, listens: false }),
+                    Some(place) if rules[place].verdict == Verdict::Allow => {
+                        Ok(Admission { allowed: true, listens: false })
+                    }
+                    Some(_) => Err(Outcome::Denied),
+                };
+                prop_assert_eq!(admit(&flow, 0, &tables, 64), expected, "{:?} {:?}", flow, rules);
+            }
+        }
+
+        #[test]
+        fn a_later_fragment_never_fares_better_than_any_packet_it_could_be_of(
+            rules in prop::collection::vec(enforceable_rule(), 0..12),
+            flow in flows(),
+            drops in any::<bool>(),
+        ) {
+            let tables = tables(&rules);
+            let fragment = Flow { transport: Transport::LaterFragment, ..flow };
+            let whole = admit(&flow, 0, &tables, 64);
+            let part = admit(&fragment, 0, &tables, 64);
+            let passes = |admitted: Result<Admission, Outcome>| admitted.is_ok_and(|admission| admission.allowed || !drops);
+            prop_assert!(!passes(part) || passes(whole), "{:?}: {:?} but {:?}", rules, part, whole);
+        }
+    }
+}

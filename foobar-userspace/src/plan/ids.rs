@@ -1,0 +1,140 @@
+//! Ids of rules and backends: small numbers that index counters and stand in slots.
+//!
+//! A rule keeps its id, and so its counter, as long as its identity is among the rules, wherever it stands. A backend
+//! keeps its id while it is a backend of its service.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use foobar_common::layout::{MAX_BACKENDS, MAX_RULES};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    api::types::Refusal,
+    domain::{Rule, Service},
+};
+
+/// Who has which id. Kept with the running configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ids {
+    /// By identity, and an ordinal among equals.
+    rules: BTreeMap<String, u32>,
+    /// By service, port and address.
+    backends: BTreeMap<String, u32>,
+    /// Ids of backends that left: a slot or a note may hold them still.
+    retired: BTreeSet<u32>,
+}
+
+impl Ids {
+    /// Gives every rule its id, in order; ids of rules that are gone are free again. Returns those that are new.
+    pub fn number_rules(&mut self, rules: &[Rule]) -> Result<(Vec<u32>, Vec<u32>), Refusal> {
+        let keys = rule_keys(rules);
+        self.rules.retain(|key, _| keys.contains(key));
+        let mut new = Vec::new();
+        for key in &keys {
+            if self.rules.contains_key(key) {
+                continue;
+            }
+            let used: BTreeSet<_> = self.rules.values().copied().collect();
+            let id = (1..MAX_RULES).find(|id| !used.contains(id)).ok_or_else(too_many_rules)?;
+            self.rules.insert(key.clone(), id);
+            new.push(id);
+        }
+        Ok((keys.iter().map(|key| self.rules[key]).collect(), new))
+    }
+
+    /// Gives every backend its id, and retires those of backends that are gone. Returns those that are new.
+    pub fn number_backends(&mut self, services: &[Service]) -> Result<Vec<u32>, Refusal> {
+        let keys: BTreeSet<_> = services.iter().flat_map(|service| {
+            service.backends.iter().map(|backend| backend_key(service, backend.address))
+        }).collect();
+        let retired = &mut self.retired;
+        self.backends.retain(|key, id| {
+            let stays = keys.contains(key);
+            if !stays {
+                retired.insert(*id);
+            }
+            stays
+        });
+        let mut new = Vec::new();
+        for key in keys {
+            if self.backends.contains_key(&key) {
+                continue;
+            }
+            let used: BTreeSet<_> = self.backends.values().chain(&self.retired).copied().collect();
+            let id = (1..MAX_BACKENDS).find(|id| !used.contains(id)).ok_or_else(too_many_backends)?;
+            self.backends.insert(key, id);
+            new.push(id);
+        }
+        Ok(new)
+    }
+
+    /// The id of a service's backend.
+    pub fn backend(&self, service: &Service, address: std::net::IpAddr) -> Option<u32> {
+        self.backends.get(&backend_key(service, address)).copied()
+    }
+
+    /// Ids of backends that left and may still be held.
+    pub fn retired(&self) -> impl Iterator<Item = u32> {
+        self.retired.iter().copied()
+    }
+
+    /// Frees retired ids that nothing holds.
+    pub fn release(&mut self, is_held: impl Fn(u32) -> bool) {
+        self.retired.retain(|id| is_held(*id));
+    }
+
+    /// Whether this id belongs to a backend.
+    pub fn lives(&self, id: u32) -> bool {
+        self.backends.values().any(|other| *other == id)
+    }
+}
+
+fn too_many_rules() -> Refusal {
+    Refusal::refused(format!("more than {} rules", MAX_RULES - 1)).hint("a rule can list many ports or prefixes")
+}
+
+fn too_many_backends() -> Refusal {
+    Refusal::refused(format!("more than {} backends", MAX_BACKENDS - 1))
+        .hint("ids of removed backends are free again when their last flows are over")
+}
+
+/// `identity#ordinal`, the ordinal among equal identities.
+fn rule_keys(rules: &[Rule]) -> Vec<String> {
+    let mut seen = BTreeMap::<String, u32>::new();
+    let key = |rule: &Rule| {
+        let identity = rule.identity();
+        let ordinal = seen.entry(identity.clone()).or_default();
+        *ordinal += 1;
+        format!("{identity}#{ordinal}")
+    };
+    rules.iter().map(key).collect()
+}
+
+fn backend_key(service: &Service, address: std::net::IpAddr) -> String {
+    format!("{} {} {}", service.name, service.notation(), address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(texts: &[&str]) -> Vec<Rule> {
+        texts.iter().map(|text| text.parse().expect("a rule")).collect()
+    }
+
+    #[test]
+    fn a_rule_keeps_its_id_when_others_come_and_go() {
+        let mut ids = Ids::default();
+        let (first, _) = ids.number_rules(&rules(&["allow tcp/80", "deny udp"])).expect("ids");
+        let (second, new) = ids.number_rules(&rules(&["deny from 10.0.0.0/8", "deny udp", "allow tcp/80"])).expect("ids");
+        assert_eq!(second[1..], [first[1], first[0]]);
+        assert_eq!(new, [second[0]]);
+    }
+
+    #[test]
+    fn equal_rules_have_counters_of_their_own() {
+        let mut ids = Ids::default();
+        let (both, _) = ids.number_rules(&rules(&["allow tcp/80", "allow tcp/80"])).expect("ids");
+        assert_ne!(both[0], both[1]);
+    }
+}

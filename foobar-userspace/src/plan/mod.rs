@@ -1,0 +1,5 @@
+//! From a configuration to tables. Pure: what is planned here is written by `datapath` and ordered by `daemon`.
+
+pub mod classify;
+pub mod ids;
+pub mod place;
