@@ -84,17 +84,15 @@ impl Client {
 
 /// A path of the API, each part encoded.
 pub fn path(parts: &[&str]) -> String {
-    let mut path = String::from("/v1");
-    for part in parts {
-        path.push('/');
-        for byte in part.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b':' => path.push(char::from(byte)),
-                _ => path.push_str(&format!("%{byte:02X}")),
-            }
-        }
+    let encoded = parts.iter().map(|part| part.bytes().map(encode).collect::<String>());
+    format!("/v1/{}", encoded.collect::<Vec<_>>().join("/"))
+}
+
+fn encode(byte: u8) -> String {
+    match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b':' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
     }
-    path
 }
 
 async fn exchange(stream: UnixStream, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Refusal> {
@@ -108,7 +106,8 @@ async fn exchange(stream: UnixStream, request: Request<Full<Bytes>>) -> Result<(
 }
 
 fn json(body: &impl Serialize) -> Result<Bytes, Refusal> {
-    let body = serde_json::to_vec(body).map_err(|error| Refusal::broken(format!("cannot write the request: {error}")))?;
+    let body =
+        serde_json::to_vec(body).map_err(|error| Refusal::broken(format!("cannot write the request: {error}")))?;
     Ok(body.into())
 }
 
@@ -129,12 +128,15 @@ fn unanswered(socket: &Path, error: &io::Error) -> Refusal {
     let place = socket.display();
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            Refusal::new(RefusalKind::Missing, format!("no daemon answers on {place}")).hint("start the daemon: foobar run")
-        },
+            Refusal::new(RefusalKind::Missing, format!("no daemon answers on {place}"))
+                .hint("start the daemon: foobar run")
+        }
         io::ErrorKind::PermissionDenied => {
             Refusal::refused(format!("the socket {place} may not be opened: {error}")).hint("run it as root")
-        },
-        _ => Refusal::refused(format!("the socket {place} cannot be opened: {error}")).hint("name the socket: --socket"),
+        }
+        _ => {
+            Refusal::refused(format!("the socket {place} cannot be opened: {error}")).hint("name the socket: --socket")
+        }
     }
 }
 

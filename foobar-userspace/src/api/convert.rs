@@ -6,8 +6,7 @@ use super::types::{InterfaceSpec, Place, Refusal, ServiceSpec};
 use crate::{
     config::Interface,
     domain::{
-        Backend, BackendAddress, Forward, Mistake, NotYet, Queries, Rule, Service, ServiceFault, ServicePort,
-        duration,
+        Backend, BackendAddress, Forward, Mistake, NotYet, Queries, Rule, Service, ServiceFault, ServicePort, duration,
         mistake::{Fault, Word},
         name, prefix,
         service::{DEFAULT_IDLE, DEFAULT_WEIGHT},
@@ -109,7 +108,7 @@ fn forward(text: Option<&str>) -> Result<Forward, Refusal> {
         Some(mode @ ("tunnel" | "nat" | "snat")) => {
             Err(Refusal::refused(format!("forward `{mode}` comes with a later version"))
                 .hint("this version forwards by `dsr`: the backends have the service's address on their loopback"))
-        },
+        }
         Some(other) => Err(Refusal::malformed(format!("`{other}` is not a way to forward")).hint("write `dsr`")),
     }
 }

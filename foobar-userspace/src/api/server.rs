@@ -20,10 +20,7 @@ pub fn router(daemon: Daemon) -> Router {
         .route("/v1/services", get(routes::services).post(routes::add_service))
         .route("/v1/services/{name}", delete(routes::remove_service))
         .route("/v1/services/{name}/backends", post(routes::add_backend))
-        .route(
-            "/v1/services/{name}/backends/{address}",
-            patch(routes::change_backend).delete(routes::remove_backend),
-        )
+        .route("/v1/services/{name}/backends/{address}", patch(routes::change_backend).delete(routes::remove_backend))
         .route("/v1/interfaces", post(routes::attach).delete(routes::detach_all))
         .route("/v1/interfaces/{name}", delete(routes::detach))
         .fallback(routes::no_such_path)

@@ -27,7 +27,8 @@ impl Socket {
     /// Listens at `path`. Call it while the process has one thread: the umask is everyone's.
     pub fn bind(path: &Path) -> Result<Self, Refusal> {
         let broken = |error: io::Error| {
-            Refusal::refused(format!("cannot listen on {}: {error}", path.display())).hint("name another place: --socket")
+            Refusal::refused(format!("cannot listen on {}: {error}", path.display()))
+                .hint("name another place: --socket")
         };
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             DirBuilder::new().recursive(true).mode(0o750).create(parent).map_err(broken)?;

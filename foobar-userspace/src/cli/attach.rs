@@ -121,7 +121,7 @@ fn sentence(attached: &Attached) -> String {
 }
 
 fn list(names: &[String]) -> String {
-    names.iter().map(|name| format!("{name} is detached\n")).collect()
+    names.iter().map(|name| format!("{name} is detached")).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::{
         client::path,
         types::{BackendChange, BackendSpec, Refusal},
     },
-    domain::BackendState,
+    domain::{BackendState, service::MAX_WEIGHT},
 };
 
 #[derive(Debug, Subcommand)]
@@ -18,7 +18,7 @@ pub enum Backend {
         #[command(flatten)]
         of: Of,
         /// Its share of new connections beside the others', 0 to 1000
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = weight())]
         weight: Option<u16>,
     },
     /// Drain a server, then remove it
@@ -39,7 +39,7 @@ pub enum Backend {
         #[command(flatten)]
         of: Of,
         /// 0 to 1000
-        #[arg(value_name = "N")]
+        #[arg(value_name = "N", value_parser = weight())]
         weight: u16,
     },
 }
@@ -65,7 +65,7 @@ impl Backend {
             Self::Weight { of, weight } => {
                 let change = BackendChange { weight: Some(weight), state: None };
                 of.change(global, change, &format!("has weight {weight}")).await
-            },
+            }
         }
     }
 }
@@ -101,6 +101,10 @@ impl Of {
     }
 }
 
+fn weight() -> clap::builder::RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(..=i64::from(MAX_WEIGHT))
+}
+
 fn state(state: BackendState) -> BackendChange {
     BackendChange { weight: None, state: Some(state) }
 }
@@ -133,6 +137,7 @@ mod tests {
             "foobar backend add web 10.0.0.11 --weight many",
             "foobar backend weight web 10.0.0.11",
             "foobar backend weight web 10.0.0.11 -1",
+            "foobar backend weight web 10.0.0.11 1001",
         ] {
             Cli::try_parse_from(line.split(' ')).expect_err(line);
         }

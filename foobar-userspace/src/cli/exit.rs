@@ -35,11 +35,8 @@ fn is_coloured() -> bool {
 
 fn lines(refusal: &Refusal, is_coloured: bool) -> String {
     let (red, cyan, plain) = if is_coloured { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
-    let mut lines = format!("{red}error:{plain} {}\n", refusal.error);
-    if let Some(hint) = &refusal.hint {
-        lines.push_str(&format!("{cyan}hint:{plain} {hint}\n"));
-    }
-    lines
+    let hint = refusal.hint.as_ref().map(|hint| format!("{cyan}hint:{plain} {hint}\n"));
+    format!("{red}error:{plain} {}\n{}", refusal.error, hint.unwrap_or_default())
 }
 
 /// Clap's paragraphs as one sentence and one hint: its tip if it has one, else how the command is used.
@@ -47,7 +44,9 @@ fn complaint(said: &str) -> Refusal {
     let paragraphs: Vec<_> = said.trim().split("\n\n").collect();
     let find = |start| paragraphs.iter().find_map(|paragraph| paragraph.trim().strip_prefix(start).map(one_line));
     let error = find("error:").unwrap_or_else(|| one_line(said));
-    let hint = find("tip:").or_else(|| find("Usage:").map(|usage| format!("usage: {usage}")));
+    // Clap counts an option from the environment among those that were typed.
+    let usage = |usage: String| format!("usage: {}", usage.replace(" --socket <PATH>", ""));
+    let hint = find("tip:").or_else(|| find("Usage:").map(usage));
     Refusal::malformed(error).hint(hint.unwrap_or_else(|| "see what can be said: foobar --help".to_owned()))
 }
 

@@ -156,14 +156,16 @@ mod tests {
     fn counters_begun_anew_count_from_nothing() {
         let rates = between(&stats(1_000, 500), &stats(2_000, 50));
 
-        assert_eq!(rates.outcomes[0].rate.packets, 50.0);
+        assert_eq!(rates.outcomes[0].rate, Rate { packets: 50.0, bits: 40_000.0 });
     }
 
     #[test]
     fn what_appeared_meanwhile_counts_from_nothing() {
         let before = Stats { at_ms: 1_000, outcomes: vec![], rules: vec![], services: vec![] };
 
-        assert_eq!(between(&before, &stats(2_000, 50)).backends[0].rate.packets, 50.0);
+        let rates = between(&before, &stats(2_000, 50));
+
+        assert_eq!(rates.backends[0].rate, Rate { packets: 50.0, bits: 40_000.0 });
     }
 
     #[test]

@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn what_makes_no_rule_is_refused() {
-        for line in ["foobar allow", "foobar allow tcp/80 --before 1 --after 2", "foobar rule rm", "foobar rule rm 1 2"] {
+        for line in ["foobar allow", "foobar allow tcp/80 --before 1 --after 2", "foobar rule rm", "foobar rule rm 1 2"]
+        {
             Cli::try_parse_from(line.split(' ')).unwrap_err();
         }
     }

@@ -57,7 +57,7 @@ impl Service {
                 let _: serde_json::Value = global.client().delete(&path(&["services", &name])).await?;
                 output::say(&format!("service {name} is removed"));
                 Ok(())
-            },
+            }
             Self::List => list(global).await,
         }
     }

@@ -38,7 +38,7 @@ pub fn count(number: u64) -> String {
 pub fn interval(text: &str) -> Result<Duration, String> {
     let interval =
         humantime::parse_duration(text).map_err(|_| "write a number with its unit, as in 500ms or 1s".to_owned())?;
-    if interval < Duration::from_millis(100) || interval > Duration::from_secs(3600) {
+    if interval < Duration::from_millis(100) || interval > Duration::from_hours(1) {
         return Err("the interval is between 100ms and 1h".to_owned());
     }
     Ok(interval)

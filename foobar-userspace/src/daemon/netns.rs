@@ -23,7 +23,7 @@ pub fn open(name: &str) -> Result<File, Refusal> {
     File::open(&path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
             Refusal::refused(format!("there is no network namespace `{name}`")).hint("list them: ip netns list")
-        },
+        }
         _ => Refusal::refused(format!("cannot open the network namespace `{name}`: {error}")).hint("run it as root"),
     })
 }
@@ -31,16 +31,16 @@ pub fn open(name: &str) -> Result<File, Refusal> {
 /// Moves the calling thread into a network namespace; threads it makes later are in it too.
 pub fn enter(name: &str) -> Result<(), Refusal> {
     let namespace = open(name)?;
-    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).map_err(|error| {
-        match io::Error::from(error) {
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).map_err(
+        |error| match io::Error::from(error) {
             error if error.kind() == io::ErrorKind::InvalidInput => {
                 Refusal::refused(format!("`{}` is not a network namespace", path(name).display()))
                     .hint("list them: ip netns list")
-            },
+            }
             error => Refusal::refused(format!("cannot enter the network namespace `{name}`: {error}"))
                 .hint("CAP_SYS_ADMIN is needed: run it as root"),
-        }
-    })
+        },
+    )
 }
 
 /// Runs `work` inside a network namespace, on a thread of its own; the caller stays where it is.

@@ -44,7 +44,9 @@ fn lacking(held: CapabilitySet, enters: bool) -> Result<(), Refusal> {
     match missing.as_slice() {
         [] => Ok(()),
         [name] => Err(Refusal::refused(format!("the capability {name} is missing"))),
-        [names @ .., last] => Err(Refusal::refused(format!("the capabilities {} and {last} are missing", names.join(", ")))),
+        [names @ .., last] => {
+            Err(Refusal::refused(format!("the capabilities {} and {last} are missing", names.join(", "))))
+        }
     }
     .map_err(|refusal| refusal.hint("run it as root, or give its unit these as AmbientCapabilities="))
 }
@@ -75,10 +77,7 @@ mod tests {
     #[test]
     fn every_missing_capability_is_named() {
         let refusal = lacking(CapabilitySet::empty(), true).unwrap_err();
-        assert_eq!(
-            refusal.error,
-            "the capabilities CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_SYS_ADMIN are missing"
-        );
+        assert_eq!(refusal.error, "the capabilities CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_SYS_ADMIN are missing");
 
         let refusal = lacking(CapabilitySet::BPF | CapabilitySet::NET_ADMIN, false).unwrap_err();
         assert_eq!(refusal.error, "the capability CAP_PERFMON is missing");

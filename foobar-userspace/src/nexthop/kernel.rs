@@ -65,7 +65,7 @@ fn link(message: LinkMessage) -> Link {
         match attribute {
             LinkAttribute::IfName(given) => name = given,
             LinkAttribute::Address(address) => mac = <[u8; 6]>::try_from(address).ok(),
-            _ => {},
+            _ => {}
         }
     }
     let is_ethernet = message.header.link_layer_type == LinkLayerType::Ether;
@@ -81,13 +81,13 @@ fn neighbour(message: &NeighbourMessage) -> Option<((u32, IpAddr), Neighbour)> {
             NeighbourAttribute::Destination(NeighbourAddress::Inet(v4)) => address = Some(IpAddr::V4(*v4)),
             NeighbourAttribute::Destination(NeighbourAddress::Inet6(v6)) => address = Some(IpAddr::V6(*v6)),
             NeighbourAttribute::LinkLayerAddress(bytes) => mac = <[u8; 6]>::try_from(bytes.as_slice()).ok(),
-            _ => {},
+            _ => {}
         }
     }
     let state = match (message.header.state, mac) {
         (NeighbourState::Reachable | NeighbourState::Permanent | NeighbourState::Noarp, Some(mac)) => {
             Neighbour::Sure(mac)
-        },
+        }
         (NeighbourState::Delay | NeighbourState::Probe, Some(mac)) => Neighbour::Checked(mac),
         (NeighbourState::Stale, Some(mac)) => Neighbour::Stale(mac),
         (NeighbourState::Incomplete, _) => Neighbour::Asked,
@@ -110,14 +110,16 @@ fn unicast(attributes: &[RouteAttribute]) -> Route {
     for attribute in attributes {
         match attribute {
             RouteAttribute::Oif(ifindex) => route = Route::OnLink { ifindex: *ifindex },
-            RouteAttribute::Gateway(RouteAddress::Inet(v4)) => return gateway((*v4).into()),
-            RouteAttribute::Gateway(RouteAddress::Inet6(v6)) => return gateway((*v6).into()),
-            RouteAttribute::Via(RouteVia::Inet(v4)) => return gateway((*v4).into()),
-            RouteAttribute::Via(RouteVia::Inet6(v6)) => return gateway((*v6).into()),
+            RouteAttribute::Gateway(RouteAddress::Inet(v4)) | RouteAttribute::Via(RouteVia::Inet(v4)) => {
+                return gateway((*v4).into());
+            }
+            RouteAttribute::Gateway(RouteAddress::Inet6(v6)) | RouteAttribute::Via(RouteVia::Inet6(v6)) => {
+                return gateway((*v6).into());
+            }
             RouteAttribute::Gateway(_) | RouteAttribute::Via(_) | RouteAttribute::Encap(_) => {
                 return Route::Gateway { gateway: None };
-            },
-            _ => {},
+            }
+            _ => {}
         }
     }
     route
@@ -148,10 +150,8 @@ mod tests {
         let v4 = "10.0.0.1".parse().unwrap();
         let v6 = "fe80::1".parse().unwrap();
 
-        let plain = answer(
-            RouteType::Unicast,
-            vec![RouteAttribute::Gateway(RouteAddress::Inet(v4)), RouteAttribute::Oif(3)],
-        );
+        let plain =
+            answer(RouteType::Unicast, vec![RouteAttribute::Gateway(RouteAddress::Inet(v4)), RouteAttribute::Oif(3)]);
         let via = answer(RouteType::Unicast, vec![RouteAttribute::Oif(3), RouteAttribute::Via(RouteVia::Inet6(v6))]);
 
         assert_eq!(plain, Route::Gateway { gateway: Some(v4.into()) });

@@ -95,7 +95,7 @@ impl Resolver {
             Way::Found(hop) => {
                 self.known.insert(address, (hop.clone(), now));
                 Ok(hop)
-            },
+            }
             Way::Unanswered { ifindex, problem } => match self.known.get(&address) {
                 Some((hop, last)) if hop.ifindex == ifindex && now.duration_since(*last) < GRACE => Ok(hop.clone()),
                 _ => Err(problem),
@@ -103,7 +103,7 @@ impl Resolver {
             Way::None(problem) => {
                 self.known.remove(&address);
                 Err(problem)
-            },
+            }
         }
     }
 }

@@ -4,9 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use anyhow::Context;
 use futures_util::{FutureExt, Stream, StreamExt};
-use rtnetlink::{
-    Handle, MulticastGroup, new_multicast_connection,
-};
+use rtnetlink::{Handle, MulticastGroup, new_multicast_connection};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 

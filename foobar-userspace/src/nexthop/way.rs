@@ -7,8 +7,12 @@ use super::NextHop;
 /// What the kernel's routes say about an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    OnLink { ifindex: u32 },
-    Gateway { gateway: Option<IpAddr> },
+    OnLink {
+        ifindex: u32,
+    },
+    Gateway {
+        gateway: Option<IpAddr>,
+    },
     /// One of this host's own addresses.
     Local,
     /// Nothing, or a route that says no.
@@ -47,7 +51,10 @@ pub(super) enum Neighbour {
 pub(super) enum Way {
     Found(NextHop),
     /// There is an interface, but nobody has answered on it yet, or any more.
-    Unanswered { ifindex: u32, problem: String },
+    Unanswered {
+        ifindex: u32,
+        problem: String,
+    },
     None(String),
 }
 
@@ -69,9 +76,7 @@ pub(super) fn judge(address: IpAddr, route: Route, link: Option<&Link>, neighbou
         return Way::None(format!("{address} is reached through {name}, which has no carrier"));
     }
     match neighbour.and_then(mac) {
-        Some(destination_mac) => {
-            Way::Found(NextHop { interface: name.clone(), ifindex, destination_mac, source_mac })
-        },
+        Some(destination_mac) => Way::Found(NextHop { interface: name.clone(), ifindex, destination_mac, source_mac }),
         None => Way::Unanswered { ifindex, problem: unanswered(address, name) },
     }
 }

@@ -35,7 +35,7 @@ impl Stats {
             (false, is_json) => {
                 let stats = read(&client).await?;
                 output::either(is_json, &stats, || counts::show(&stats, self.per_cpu))
-            },
+            }
         }
     }
 }

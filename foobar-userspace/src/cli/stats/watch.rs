@@ -97,7 +97,8 @@ mod tests {
     #[test]
     fn a_picture_shows_backends_outcomes_and_drops_by_reason() {
         let some = Rate { packets: 1500.0, bits: 12_000_000.0 };
-        let outcome = |name: &str, action: &str, rate| OutcomeRate { outcome: name.into(), action: action.into(), rate };
+        let outcome =
+            |name: &str, action: &str, rate| OutcomeRate { outcome: name.into(), action: action.into(), rate };
         let rates = Rates {
             outcomes: vec![
                 outcome("allowed", "pass", Rate::default()),

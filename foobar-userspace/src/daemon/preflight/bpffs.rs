@@ -43,7 +43,7 @@ fn judge(pin_dir: &Path, is_bpffs: bool, is_private: bool, is_private_sys: bool)
         .hint(hint)),
         (false, _, false) => {
             Err(Refusal::refused(format!("{pin_dir} is not on a bpffs")).hint("mount -t bpf bpf /sys/fs/bpf"))
-        },
+        }
     }
 }
 
@@ -52,7 +52,6 @@ fn existing(path: &Path) -> PathBuf {
 }
 
 #[expect(clippy::cast_sign_loss, reason = "the kernel's type is signed on some machines; the number is not")]
-#[expect(clippy::useless_conversion, reason = "the width differs between machines")]
 fn magic(found: &StatFs) -> u64 {
     u64::from(found.f_type as u32)
 }
