@@ -6,7 +6,7 @@ use std::{
     env, fs,
     net::Ipv4Addr,
     path::{Path, PathBuf},
-    process::{Child, Command, id},
+    process::{Child, Command, Stdio, id},
     thread,
     time::Duration,
 };
@@ -58,7 +58,7 @@ impl Names {
     /// Removes every trace of the demo, as far as it exists.
     pub fn remove(&self) {
         let namespaces = self.namespaces();
-        process::kill_in(&namespaces);
+        process::kill_left_behind(&namespaces, &self.directory());
         let _ = fs::remove_dir_all(self.pins());
         for name in namespaces.iter().filter(|name| Path::new("/run/netns").join(name).exists()) {
             let _ = quiet(&mut program("ip", ["netns", "delete", name]));
@@ -108,7 +108,10 @@ impl Lab {
     pub fn respond(&mut self, host: &str, port: u16, stays: bool) -> Result<()> {
         let mut command = self.inside(host);
         command.arg(env::current_exe()?).args(["__respond", "--name", host, "--listen", &format!("0.0.0.0:{port}")]);
-        command.args(stays.then_some("--stay"));
+        if stays {
+            // Whoever reads the demo's output shall see its end.
+            command.arg("--stay").stderr(Stdio::null());
+        }
         self.children.push(process::start_ready(&mut command)?);
         Ok(())
     }
@@ -169,6 +172,7 @@ fn left_behind() -> Result<Vec<u32>> {
     Ok(pids.filter(|pid| !is_running_demo(*pid)).collect())
 }
 
+/// A process that ended without anyone asking how still has a name, but no command line.
 fn is_running_demo(pid: u32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "xtask")
+    fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.split('\0').any(|word| word == "demo"))
 }

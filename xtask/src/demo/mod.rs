@@ -39,7 +39,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<ExitCode> {
     if args.clean {
         let removed = lab::remove_left_behind()?;
-        say::mark(true, &format!("{removed} demos removed"));
+        say::mark(true, &format!("demos removed: {removed}"));
         return Ok(ExitCode::SUCCESS);
     }
     setup::run(&[setup::Job::Demo])?;

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    os::unix::process::CommandExt,
+    os::unix::{fs::MetadataExt, process::CommandExt},
     path::Path,
     process::{Child, Command, Stdio},
     thread,
@@ -52,15 +52,17 @@ pub fn kill(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// Ends the demo's own programs that still run in these network namespaces: what an earlier `--keep` left.
-pub fn kill_in(namespaces: &[String]) {
-    let inode = |path: &Path| fs::metadata(path).ok().map(|meta| std::os::unix::fs::MetadataExt::ino(&meta));
+/// Ends the demo's own programs that still run: those inside its namespaces, and those told to use its directory.
+pub fn kill_left_behind(namespaces: &[String], directory: &Path) {
+    let inode = |path: &Path| fs::metadata(path).ok().map(|meta| meta.ino());
     let ours: Vec<_> = namespaces.iter().filter_map(|name| inode(&Path::new("/run/netns").join(name))).collect();
+    let directory = format!("{}/", directory.display());
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let is_inside = inode(&entry.path().join("ns/net")).is_some_and(|found| ours.contains(&found));
-        let runs = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        let read = |file: &str| fs::read_to_string(entry.path().join(file)).unwrap_or_default();
+        let is_inside = || inode(&entry.path().join("ns/net")).is_some_and(|found| ours.contains(&found));
         let pid = entry.file_name().to_string_lossy().parse().ok().and_then(Pid::from_raw);
-        if let (true, "xtask" | "foobar", Some(pid)) = (is_inside, runs.trim(), pid) {
+        let (Some(pid), "xtask" | "foobar") = (pid, read("comm").trim()) else { continue };
+        if is_inside() || read("cmdline").contains(&directory) {
             let _ = kill_process(pid, Signal::KILL);
         }
     }
