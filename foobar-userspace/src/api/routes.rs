@@ -15,9 +15,10 @@ use super::{
     },
     wire::{Answer, Done, Reply, read},
 };
+use crate::daemon::engine::Engine;
 
 pub async fn status(State(daemon): State<Daemon>) -> Answer<Status> {
-    daemon.with(|engine| engine.status()).await.map(Reply)
+    daemon.with(Engine::status).await.map(Reply)
 }
 
 pub async fn stats(State(daemon): State<Daemon>) -> Answer<Stats> {

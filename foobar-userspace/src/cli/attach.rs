@@ -73,7 +73,8 @@ impl Detach {
             None => lock_pins(Path::new(PIN_DIR)),
         };
         match lock {
-            Ok(lock) => self.remove(lock),
+            // Nobody starts a daemon on these pins meanwhile.
+            Ok(_lock) => self.remove(),
             Err(_) if client.is_answered().await => self.ask(global).await,
             Err(refusal) => Err(refusal),
         }
@@ -84,19 +85,17 @@ impl Detach {
         global.client().delete(&path).await
     }
 
-    fn remove(&self, lock: lock::Lock) -> Result<Vec<String>, Refusal> {
+    fn remove(&self) -> Result<Vec<String>, Refusal> {
         let pin_dir = self.pin_dir.as_deref().unwrap_or(Path::new(PIN_DIR));
-        let removed = match &self.interface {
+        match &self.interface {
             None => datapath::remove_pins(pin_dir).map_err(Refusal::from),
             Some(name) => Err(Refusal::refused(format!("without a daemon, {name} is not detached alone"))
                 .hint("start the daemon (foobar run), or detach everything: foobar detach")),
-        };
-        lock.release();
-        removed
+        }
     }
 }
 
-fn lock_pins(pin_dir: &Path) -> Result<lock::Lock, Refusal> {
+fn lock_pins(pin_dir: &Path) -> Result<lock::PinLock, Refusal> {
     preflight::pins(pin_dir)?;
     lock::pins(pin_dir).map_err(|refusal| refusal.hint("ask that daemon: foobar --socket PATH detach"))
 }

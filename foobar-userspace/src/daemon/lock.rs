@@ -16,24 +16,30 @@ use rustix::{
 
 use crate::api::types::Refusal;
 
-/// A lock that is held until this is dropped.
+/// Held until it is dropped.
 #[derive(Debug)]
-pub struct Lock {
+pub struct StateLock {
+    _file: File,
+}
+
+/// Held until it is dropped, and gone without a trace then.
+#[derive(Debug)]
+pub struct PinLock {
     _file: File,
     path: PathBuf,
 }
 
 /// Takes the state directory, which is created where it does not exist.
-pub fn state(dir: &Path) -> Result<Lock, Refusal> {
+pub fn state(dir: &Path) -> Result<StateLock, Refusal> {
     directory(dir, 0o750)?;
     let path = dir.join("lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(|e| failed(&path, &e))?;
     take(&file).map_err(|error| held(error, &file, "state directory", dir))?;
-    Ok(Lock { _file: file, path })
+    Ok(StateLock { _file: file })
 }
 
 /// Takes the pin directory: its parent is on a bpffs, itself need not exist.
-pub fn pins(dir: &Path) -> Result<Lock, Refusal> {
+pub fn pins(dir: &Path) -> Result<PinLock, Refusal> {
     let path = beside(dir);
     loop {
         directory(&path, 0o700)?;
@@ -44,15 +50,14 @@ pub fn pins(dir: &Path) -> Result<Lock, Refusal> {
         };
         take(&file).map_err(|error| held(error, &file, "pin directory", dir))?;
         if is_still(&path, &file) {
-            return Ok(Lock { _file: file, path });
+            return Ok(PinLock { _file: file, path });
         }
     }
 }
 
-impl Lock {
-    /// Lets go and leaves nothing behind where the lock is a directory; a file stays, for nobody minds it.
-    pub fn release(self) {
-        // Whoever waits for this very directory finds that it is gone, and makes it anew.
+impl Drop for PinLock {
+    fn drop(&mut self) {
+        // Still locked: whoever opened this very directory finds that it is gone, and makes it anew.
         let _ = fs::remove_dir(&self.path);
     }
 }
@@ -134,7 +139,7 @@ mod tests {
         let refusal = pins(&pin_dir).unwrap_err();
 
         assert!(refusal.error.contains("pin directory"), "{}", refusal.error);
-        first.release();
+        drop(first);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing stays behind");
         pins(&pin_dir).expect("the lock goes with its holder");
     }

@@ -41,8 +41,8 @@ const LAST_REQUESTS: Duration = Duration::from_secs(5);
 pub fn run(options: Options) -> anyhow::Result<()> {
     log(options.log)?;
     preflight::check(options.netns.as_deref(), &options.pin_dir)?;
-    let state_lock = lock::state(&options.state)?;
-    let pins_lock = lock::pins(&options.pin_dir)?;
+    let _state = lock::state(&options.state)?;
+    let _pins = lock::pins(&options.pin_dir)?;
     let socket = Socket::bind(&options.socket)?;
     if let Some(name) = &options.netns {
         netns::enter(name)?;
@@ -55,13 +55,8 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     })?;
     // Threads are made from here on, in the namespace that was entered.
     let runtime = Runtime::new().context("cannot start the runtime")?;
-    let outcome = runtime.block_on(serve(Daemon::new(engine), &socket));
-    // A change under way ends before the locks are let go.
-    drop(runtime);
-    drop(socket);
-    pins_lock.release();
-    drop(state_lock);
-    outcome
+    // What is declared last goes first: a change under way ends before the locks are let go.
+    runtime.block_on(serve(Daemon::new(engine), &socket))
 }
 
 async fn serve(daemon: Daemon, socket: &Socket) -> anyhow::Result<()> {

@@ -17,17 +17,27 @@ use super::{
     way::{Neighbour, Route, Way, judge},
 };
 
-/// How long a next hop outlives its neighbour's last answer.
+/// How long a next hop outlives its neighbour's silence.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How often the kernel is told to ask for a neighbour that it has lost sight of.
-const ASK: Duration = Duration::from_secs(4);
+/// How often the kernel is told to ask again for a neighbour that did not answer, or did a while ago.
+const ASK_AGAIN: Duration = Duration::from_secs(4);
+
+/// How often it is told to ask for one that it has forgotten.
+const ASK: Duration = Duration::from_millis(900);
 
 /// Remembers between rounds what was known, and what was asked for.
 #[derive(Debug, Default)]
 pub(super) struct Resolver {
-    known: HashMap<IpAddr, (NextHop, Instant)>,
+    known: HashMap<IpAddr, Known>,
     asked: HashMap<IpAddr, Instant>,
+}
+
+/// A next hop, and since when its neighbour is silent.
+#[derive(Debug)]
+struct Known {
+    hop: NextHop,
+    silent_since: Option<Instant>,
 }
 
 /// What one round found.
@@ -79,10 +89,12 @@ impl Resolver {
     }
 
     fn is_due(&mut self, address: IpAddr, neighbour: Option<Neighbour>, now: Instant) -> bool {
-        if !matches!(neighbour, None | Some(Neighbour::Silent | Neighbour::Stale(_))) {
-            return false;
-        }
-        let is_due = self.asked.get(&address).is_none_or(|&last| now.duration_since(last) >= ASK);
+        let spacing = match neighbour {
+            None => ASK,
+            Some(Neighbour::Silent | Neighbour::Stale(_)) => ASK_AGAIN,
+            Some(Neighbour::Sure(_) | Neighbour::Checked(_) | Neighbour::Asked) => return false,
+        };
+        let is_due = self.asked.get(&address).is_none_or(|&last| now.duration_since(last) >= spacing);
         if is_due {
             self.asked.insert(address, now);
         }
@@ -93,18 +105,26 @@ impl Resolver {
     fn settle(&mut self, address: IpAddr, way: Way, now: Instant) -> Result<NextHop, String> {
         match way {
             Way::Found(hop) => {
-                self.known.insert(address, (hop.clone(), now));
+                self.known.insert(address, Known { hop: hop.clone(), silent_since: None });
                 Ok(hop)
             }
-            Way::Unanswered { ifindex, problem } => match self.known.get(&address) {
-                Some((hop, last)) if hop.ifindex == ifindex && now.duration_since(*last) < GRACE => Ok(hop.clone()),
-                _ => Err(problem),
-            },
+            Way::Unanswered { ifindex, problem } => {
+                let known = self.known.get_mut(&address).filter(|known| known.hop.ifindex == ifindex);
+                let known = known.and_then(|known| (known.silence(now) < GRACE).then(|| known.hop.clone()));
+                known.ok_or(problem)
+            }
             Way::None(problem) => {
                 self.known.remove(&address);
                 Err(problem)
             }
         }
+    }
+}
+
+impl Known {
+    /// How long its neighbour has been silent, from the first time that this is asked.
+    fn silence(&mut self, now: Instant) -> Duration {
+        now.duration_since(*self.silent_since.get_or_insert(now))
     }
 }
 
@@ -129,8 +149,10 @@ mod tests {
         let (mut resolver, address, start) = (Resolver::default(), "10.0.0.9".parse().unwrap(), Instant::now());
 
         assert_eq!(resolver.settle(address, Way::Found(hop()), start), Ok(hop()));
-        assert_eq!(resolver.settle(address, silence(3), start + GRACE / 2), Ok(hop()));
-        assert_eq!(resolver.settle(address, silence(3), start + GRACE), Err("silent".into()));
+        let later = start + 10 * GRACE;
+        assert_eq!(resolver.settle(address, silence(3), later), Ok(hop()));
+        assert_eq!(resolver.settle(address, silence(3), later + GRACE / 2), Ok(hop()));
+        assert_eq!(resolver.settle(address, silence(3), later + GRACE), Err("silent".into()));
     }
 
     #[test]
@@ -150,7 +172,8 @@ mod tests {
         assert!(!resolver.is_due(address, Some(Neighbour::Sure([2; 6])), now));
         assert!(!resolver.is_due(address, Some(Neighbour::Asked), now));
         assert!(resolver.is_due(address, None, now));
-        assert!(!resolver.is_due(address, Some(Neighbour::Silent), now + ASK / 2));
-        assert!(resolver.is_due(address, Some(Neighbour::Stale([2; 6])), now + ASK));
+        assert!(resolver.is_due(address, None, now + ASK));
+        assert!(!resolver.is_due(address, Some(Neighbour::Silent), now + ASK_AGAIN));
+        assert!(resolver.is_due(address, Some(Neighbour::Stale([2; 6])), now + ASK + ASK_AGAIN));
     }
 }

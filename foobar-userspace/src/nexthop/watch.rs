@@ -20,8 +20,11 @@ const DEBOUNCE: Duration = Duration::from_millis(50);
 /// The longest time between two rounds.
 const PERIOD: Duration = Duration::from_secs(5);
 
+/// The same while somebody is silent.
+const WAITING_PERIOD: Duration = Duration::from_secs(1);
+
 /// How long the first round waits for answers, so that what was adopted is not forgotten for a moment.
-const FIRST_PATIENCE: Duration = Duration::from_secs(1);
+const FIRST_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long a round waits for those who are asked for the first time.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -55,13 +58,14 @@ async fn follow(daemon: &Daemon, told: &mut Option<NextHops>) -> anyhow::Result<
         let addresses = daemon.with(|engine| Ok(engine.backend_addresses())).await?;
         let patience = patience(told.as_ref(), &addresses);
         let round = settled(&mut resolver, &handle, &mut events, &addresses, patience).await?;
+        let period = if round.is_waiting { WAITING_PERIOD } else { PERIOD };
         if backends_changed || told.as_ref() != Some(&round.hops) {
             tell(daemon, told, round.hops).await?;
         }
         backends_changed = tokio::select! {
             event = events.next() => { event.context("the netlink socket is closed")?; false },
             () = daemon.backends_changed() => true,
-            () = sleep(PERIOD) => false,
+            () = sleep(period) => false,
         };
         if !backends_changed {
             sleep(DEBOUNCE).await;
