@@ -16,9 +16,9 @@ use crate::{
     domain::BackendState,
 };
 
-const WELCOME: &str = "\
-foobar is not running. What to do next:
-  foobar run                     start the daemon, in the foreground; it changes nothing by itself
+const NEXT: &str = "\
+What to do next:
+  foobar run                     start the daemon, in the foreground
   foobar attach eth0             then filter and balance what comes in on eth0
   foobar --help                  everything else";
 
@@ -30,7 +30,11 @@ pub async fn run(global: &Global) -> Result<(), Refusal> {
 
 /// `foobar`
 pub async fn welcome(global: &Global) -> Result<(), Refusal> {
-    if global.client().is_answered().await { run(global).await } else { output::print(WELCOME) }
+    if global.client().is_answered().await {
+        return run(global).await;
+    }
+    let place = global.socket.display();
+    output::print(&format!("No daemon answers on {place}; what an earlier one attached keeps working.\n\n{NEXT}"))
 }
 
 fn show(status: &Status) -> String {
