@@ -1,1 +1,8 @@
-//! 
+//! What foobar's tests stand on: frames, and a lab that runs them through the loaded program.
+//!
+//! Everything here panics where it cannot go on, with a sentence: a test that cannot run has failed.
+
+#![deny(unsafe_code)]
+
+pub mod frames;
+pub mod lab;

@@ -1,0 +1,151 @@
+//! What a test can say of a [`Packet`].
+
+use std::net::IpAddr;
+
+use foobar_common::{
+    extension::{self, AUTHENTICATION, FRAGMENT},
+    flow::Segment,
+};
+
+use super::{BALANCER, Content, Ip, Layer, Packet, Spoil, Transport, mac};
+
+const DOT1Q: u16 = 0x8100;
+const DOT1AD: u16 = 0x88a8;
+
+impl Packet {
+    /// As it leaves for a backend: only the Ethernet addresses differ.
+    pub fn to(&self, backend: &str) -> Self {
+        let address: IpAddr = backend.parse().unwrap_or_else(|_| panic!("{backend} is an address"));
+        Self { destination_mac: mac(address), source_mac: BALANCER, ..self.clone() }
+    }
+
+    /// Adds a tag inside of those that are there.
+    pub fn vlan(mut self, id: u16) -> Self {
+        self.tags.push((DOT1Q, id));
+        self
+    }
+
+    pub fn qinq(mut self, outer: u16, inner: u16) -> Self {
+        self.tags.push((DOT1AD, outer));
+        self.vlan(inner)
+    }
+
+    /// TTL or hop limit.
+    pub fn ttl(mut self, hops: u8) -> Self {
+        self.ip().hops = hops;
+        self
+    }
+
+    /// IPv4 options, filled up to whole words with the end of the list.
+    pub fn options(mut self, options: &[u8]) -> Self {
+        let ip = self.ip();
+        ip.options = options.to_vec();
+        ip.options.resize(options.len().next_multiple_of(4), 0);
+        self
+    }
+
+    /// Adds an IPv6 extension header, in its shortest usual form, behind those that are there.
+    pub fn extension(self, number: u8) -> Self {
+        match number {
+            FRAGMENT => self.fragment(0, false),
+            // A 12-byte check value: 24 bytes, six words less two (RFC 4302).
+            AUTHENTICATION => self.extension_bytes(number, &[&[0, 4, 0, 0], [7; 20].as_slice()].concat()),
+            _ => self.extension_bytes(number, &[0, 0, 1, 4, 0, 0, 0, 0]),
+        }
+    }
+
+    /// Adds an IPv6 extension header of these bytes, the first of which is filled in.
+    pub fn extension_bytes(mut self, number: u8, bytes: &[u8]) -> Self {
+        assert!(extension::is_extension(number), "{number} is an extension header");
+        self.ip().extensions.push((number, bytes.to_vec()));
+        self
+    }
+
+    /// Makes it a fragment whose bytes begin `offset` units of 8 into the whole: in IPv4 by the header's field, in IPv6
+    /// by an extension header. What follows stays, also where it is not the header that it looks like.
+    pub fn fragment(mut self, offset: u16, more: bool) -> Self {
+        if self.ip().source.is_ipv4() {
+            self.ip().fragment = (offset, more);
+            return self;
+        }
+        let [high, low] = (offset << 3 | u16::from(more)).to_be_bytes();
+        self.extension_bytes(FRAGMENT, &[0, 0, high, low, 0, 0, 0, 9])
+    }
+
+    pub fn syn(self) -> Self {
+        self.flags(Segment::SYN)
+    }
+
+    pub fn ack(self) -> Self {
+        self.flags(Segment::ACK)
+    }
+
+    pub fn fin(self) -> Self {
+        self.flags(Segment::FIN | Segment::ACK)
+    }
+
+    pub fn rst(self) -> Self {
+        self.flags(Segment::RST)
+    }
+
+    /// TCP's flags, whatever they are.
+    pub fn flags(mut self, wanted: u8) -> Self {
+        let Transport::Tcp { flags, .. } = &mut self.ip().transport else { panic!("only TCP has flags") };
+        *flags = wanted;
+        self
+    }
+
+    pub fn sequence(mut self, wanted: u32) -> Self {
+        let Transport::Tcp { sequence, .. } = &mut self.ip().transport else { panic!("only TCP has a sequence") };
+        *sequence = wanted;
+        self
+    }
+
+    /// TCP's options, in whole words.
+    pub fn tcp_options(mut self, wanted: &[u8]) -> Self {
+        let Transport::Tcp { options, .. } = &mut self.ip().transport else { panic!("only TCP has such options") };
+        *options = wanted.to_vec();
+        self
+    }
+
+    pub fn payload(mut self, wanted: &[u8]) -> Self {
+        match &mut self.ip().transport {
+            Transport::Tcp { payload, .. }
+            | Transport::Udp { payload, .. }
+            | Transport::Icmp { payload, .. }
+            | Transport::Other { payload, .. } => *payload = wanted.to_vec(),
+        }
+        self
+    }
+
+    /// Fills the frame up to `len` with a byte, behind what the IP header says is the packet.
+    pub fn padded(mut self, len: usize, byte: u8) -> Self {
+        self.padding = Some((len, byte));
+        self
+    }
+
+    /// Overwrites bytes counted from the IP header.
+    pub fn ip_bytes(mut self, offset: usize, bytes: &[u8]) -> Self {
+        self.spoiled.push(Spoil { of: Layer::Ip, offset, bytes: bytes.to_vec() });
+        self
+    }
+
+    /// Overwrites bytes counted from what follows the IP header and its extensions.
+    pub fn transport_bytes(mut self, offset: usize, bytes: &[u8]) -> Self {
+        self.spoiled.push(Spoil { of: Layer::Transport, offset, bytes: bytes.to_vec() });
+        self
+    }
+
+    /// Ends the frame after `len` bytes.
+    pub fn cut(mut self, len: usize) -> Self {
+        self.cut = Some(len);
+        self
+    }
+
+    fn ip(&mut self) -> &mut Ip {
+        match &mut self.content {
+            Content::Ip(ip) => ip,
+            Content::Raw(..) => panic!("this frame is not IP"),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Loads and publishes, in the daemon's order.
+
+use foobar_common::{image::Image, next_hop::NextHop};
+use foobar_userspace::{
+    daemon::plan::{Forced, Plan, Rings, plan},
+    daemon::state::now,
+    datapath::{Datapath, Options, Publication},
+};
+
+use super::{Lab, counts::Counts, pins::PinDir, privilege};
+
+/// A loaded program and what was published to it.
+pub struct Loaded {
+    pub datapath: Datapath,
+    pub rings: Rings,
+    pub image: Image,
+    /// Ids of the rules in the order of the list.
+    pub rule_ids: Vec<u32>,
+    /// The counters after the last frame.
+    pub counts: Counts,
+    /// Goes last.
+    _pins: PinDir,
+}
+
+impl Loaded {
+    fn new() -> Self {
+        privilege::demand();
+        let pins = PinDir::new();
+        let options = Options { pin_dir: pins.path().to_owned(), trace_packets: false };
+        let datapath = Datapath::open(&options).unwrap_or_else(|error| panic!("loading the program: {error:#}"));
+        let (rings, image) = (Rings::default(), Image::default());
+        Self { datapath, rings, image, rule_ids: Vec::new(), counts: Counts::default(), _pins: pins }
+    }
+
+    /// As `daemon::engine` does it.
+    fn publish(&mut self, plan: Plan) -> anyhow::Result<()> {
+        for id in &plan.new_rules {
+            self.datapath.reset_rule(*id)?;
+        }
+        for id in &plan.new_backends {
+            self.datapath.reset_backend(*id)?;
+            self.datapath.set_next_hop(*id, Some(NextHop::UNRESOLVED))?;
+        }
+        let ring = |name: &String| (plan.rings[name].region, plan.rings[name].slots.as_slice());
+        let rings = plan.changed.iter().map(ring).collect();
+        self.datapath.publish(&Publication { image: &plan.image, rings })?;
+        self.rings = plan.rings;
+        self.image = plan.image;
+        self.rule_ids = plan.rule_ids;
+        Ok(())
+    }
+}
+
+impl Lab {
+    /// Plans and publishes the configuration as it is.
+    pub fn publish(&mut self) {
+        let config = &self.state.config;
+        config.check().unwrap_or_else(|fault| panic!("the configuration is valid: {}", fault.problem));
+        let mut loaded = self.loaded.take().unwrap_or_else(Loaded::new);
+        let plan = plan(&mut self.state, &loaded.rings, &Forced::new(), now());
+        let plan = plan.unwrap_or_else(|refusal| panic!("the configuration can be planned: {refusal}"));
+        let done = loaded.publish(plan).and_then(|()| {
+            for (id, address) in self.backends() {
+                loaded.datapath.set_next_hop(id, Some(self.hop(address)))?;
+            }
+            self.state.ids.retired().try_for_each(|id| loaded.datapath.set_next_hop(id, None))
+        });
+        done.unwrap_or_else(|error| panic!("publishing: {error:#}"));
+        self.loaded = Some(loaded);
+        let counts = self.counts();
+        self.loaded().counts = counts;
+    }
+
+    /// What is loaded; loads it at first.
+    pub fn loaded(&mut self) -> &mut Loaded {
+        if self.loaded.is_none() {
+            self.publish();
+        }
+        self.loaded.as_mut().expect("it was published")
+    }
+
+    /// The datapath under the lab.
+    pub fn datapath(&mut self) -> &mut Datapath {
+        &mut self.loaded().datapath
+    }
+}
