@@ -74,3 +74,6 @@ fn find<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
     let program = ebpf.program_mut(name).with_context(|| format!("the object has no program {name}"))?;
     program.try_into().with_context(|| format!("{name} is no XDP program"))
 }
+
+/// The programs that time others (see the harness in foobar-ebpf). The daemon never loads them.
+pub static HARNESS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/foobar-harness"));

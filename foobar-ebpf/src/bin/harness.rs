@@ -1,0 +1,144 @@
+//! Times any XDP program through `BPF_PROG_TEST_RUN`, also one that rewrites or encapsulates.
+//!
+//! A wrapper tail-calls the program under test from a sub-program, puts the frame back as it was, and moves on to the
+//! next flow. Nothing in production loads this.
+
+#![no_std]
+#![no_main]
+
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::{xdp_action, xdp_md},
+    helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_get_buff_len},
+    macros::{map, xdp},
+    maps::{Array, ProgramArray},
+    programs::XdpContext,
+};
+
+/// Bytes that are put back after each run.
+const HEAD_WORDS: usize = 10;
+/// What the sub-program answers where no program was called.
+const NO_TARGET: u32 = 7;
+
+/// How to run; the host side fills it in word by word.
+///
+/// | word | |
+/// |---|---|
+/// | 0 | frame length |
+/// | 1 | offset of the two bytes of the source address that tell flows apart |
+/// | 2 | offset of the source port |
+/// | 3 | flows; 0: each run is a new one |
+/// | 4 | runs so far |
+/// | 5–14 | the frame's first 80 bytes |
+/// | 15–22 | runs by the action that they returned |
+type Settings = [u64; 15 + 8];
+
+#[map]
+static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
+/// The program under test. A table's programs agree on multi-buffer support, so each kind has its own.
+#[map]
+static TARGET: ProgramArray = ProgramArray::with_max_entries(1, 0);
+#[map]
+static TARGET_FRAGS: ProgramArray = ProgramArray::with_max_entries(1, 0);
+
+#[xdp]
+pub fn wrap(context: XdpContext) -> u32 {
+    let action = call(context.ctx);
+    next(&context, action)
+}
+
+#[xdp(frags)]
+pub fn wrap_frags(context: XdpContext) -> u32 {
+    let action = call_frags(context.ctx);
+    next(&context, action)
+}
+
+/// The least that a program can do, for programs without multi-buffer support.
+#[xdp]
+pub fn empty(_: XdpContext) -> u32 {
+    xdp_action::XDP_TX
+}
+
+#[xdp(frags)]
+pub fn empty_frags(_: XdpContext) -> u32 {
+    xdp_action::XDP_TX
+}
+
+#[inline(never)]
+fn call(context: *mut xdp_md) -> u32 {
+    tail_call(&TARGET, context)
+}
+
+#[inline(never)]
+fn call_frags(context: *mut xdp_md) -> u32 {
+    tail_call(&TARGET_FRAGS, context)
+}
+
+/// A tail call returns to the caller of the sub-program that makes it.
+#[inline(always)]
+fn tail_call(targets: &ProgramArray, context: *mut xdp_md) -> u32 {
+    let mut answer = NO_TARGET;
+    // SAFETY: the context is this program's own, and so is the variable; volatile, or the compiler would know the answer.
+    unsafe {
+        let _ = targets.tail_call(&XdpContext::new(context), 0);
+        core::ptr::read_volatile(&raw mut answer)
+    }
+}
+
+/// Puts the frame back and prepares the next flow. The wrapper's own answer is the action of the program under test.
+#[inline(always)]
+fn next(context: &XdpContext, action: u32) -> u32 {
+    let Some(settings) = SETTINGS.get_ptr_mut(0) else { return xdp_action::XDP_ABORTED };
+    // SAFETY: an array's element; a test run has one CPU.
+    let settings = unsafe { &mut *settings };
+    // SAFETY: the context is this program's own. (The verifier refuses what the compiler makes of `data_end - data`.)
+    let len = unsafe { bpf_xdp_get_buff_len(context.as_ptr().cast()) };
+    let grown = len as i64 - settings[0] as i64;
+    // SAFETY: as above.
+    if grown != 0 && unsafe { bpf_xdp_adjust_head(context.as_ptr().cast(), grown as i32) } != 0 {
+        return xdp_action::XDP_ABORTED;
+    }
+    let (start, end) = (context.data(), context.data_end());
+    if start + HEAD_WORDS * 8 > end {
+        return xdp_action::XDP_ABORTED;
+    }
+    for index in 0..HEAD_WORDS {
+        // SAFETY: within the bounds checked above; a test run's frame begins at an aligned address.
+        unsafe { *((start + index * 8) as *mut u64) = settings[5 + index] };
+    }
+    let run = settings[4];
+    settings[4] = run + 1;
+    settings[15 + (action & 7) as usize] += 1;
+    scatter(start, end, settings, run);
+    action & 7
+}
+
+/// Writes the next flow's source port and the end of its address.
+#[inline(always)]
+fn scatter(start: usize, end: usize, settings: &Settings, run: u64) {
+    let flows = settings[3];
+    if flows == 1 {
+        return;
+    }
+    let flow = if flows == 0 { run } else { run % flows };
+    let mixed = (flow + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    for (offset, value) in [(settings[1], mixed >> 32), (settings[2], mixed >> 48)] {
+        let place = start + (offset & 0x7f) as usize;
+        if place + 2 > end {
+            return;
+        }
+        // SAFETY: within the frame, at an even offset.
+        unsafe { *(place as *mut u16) = value as u16 };
+    }
+}
+
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// As the kernel spells it.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

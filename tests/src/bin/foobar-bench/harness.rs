@@ -1,0 +1,125 @@
+//! Runs programs in turn through the wrapper, and takes medians.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use aya::{
+    Ebpf,
+    maps::{Array, MapData, ProgramArray},
+    programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp},
+};
+use foobar_userspace::datapath::HARNESS;
+
+/// Bytes that the wrapper puts back.
+const HEAD: usize = 80;
+const WORDS: usize = 23;
+/// Where the counts of actions begin.
+const ACTIONS: usize = 15;
+
+/// The wrapper programs, loaded.
+pub struct Harness {
+    ebpf: Ebpf,
+    settings: Array<MapData, [u64; WORDS]>,
+    plain: ProgramArray<MapData>,
+    frags: ProgramArray<MapData>,
+}
+
+/// What is called: the empty program or one under test, with or without multi-buffer support.
+pub enum Target {
+    Empty,
+    EmptyFrags,
+    Plain(ProgramFd),
+    Frags(ProgramFd),
+}
+
+/// One frame, and over how many flows it is spread (0: each run is a new one).
+pub struct Load {
+    pub frame: Vec<u8>,
+    pub flows: u64,
+    pub v6: bool,
+}
+
+/// How long to measure.
+#[derive(Clone, Copy)]
+pub struct Effort {
+    pub repeat: u32,
+    pub rounds: usize,
+}
+
+impl Harness {
+    pub fn load() -> Result<Self> {
+        if HARNESS.is_empty() {
+            bail!("the timing programs were not built: run `cargo xtask setup`, then build again");
+        }
+        let mut ebpf = Ebpf::load(HARNESS).context("loading the harness (are you root?)")?;
+        for name in ["wrap", "wrap_frags", "empty", "empty_frags"] {
+            xdp(&mut ebpf, name)?.load().with_context(|| format!("loading {name}"))?;
+        }
+        let mut map = |name: &str| ebpf.take_map(name).with_context(|| format!("the harness has no map {name}"));
+        let settings = Array::try_from(map("SETTINGS")?)?;
+        let plain = ProgramArray::try_from(map("TARGET")?)?;
+        let frags = ProgramArray::try_from(map("TARGET_FRAGS")?)?;
+        Ok(Self { ebpf, settings, plain, frags })
+    }
+
+    /// Nanoseconds a run of each target, medians of interleaved rounds. The last target has to answer `action`.
+    pub fn compare(&mut self, targets: &[Target], load: &Load, action: u32, effort: &Effort) -> Result<Vec<f64>> {
+        let mut times = vec![Vec::new(); targets.len()];
+        for round in 0..=effort.rounds {
+            for (target, times) in targets.iter().zip(&mut times) {
+                let time = self.time(target, load, action, round as u64, effort.repeat)?;
+                // The first round warms up.
+                if round > 0 {
+                    times.push(time);
+                }
+            }
+        }
+        Ok(times.into_iter().map(median).collect())
+    }
+
+    fn time(&mut self, target: &Target, load: &Load, action: u32, round: u64, repeat: u32) -> Result<f64> {
+        let wrapper = self.aim(target)?;
+        // Where each run is a new flow, no round repeats the flows of another.
+        let first_run = if load.flows == 0 { round * u64::from(repeat) } else { 0 };
+        self.settings.set(0, settings(load, first_run), 0)?;
+        let options = TestRunOptions { data_in: Some(&load.frame), repeat, ..TestRunOptions::default() };
+        let result = xdp(&mut self.ebpf, wrapper)?.test_run(options)?;
+        let counts = self.settings.get(&0, 0)?;
+        if !matches!(target, Target::Empty | Target::EmptyFrags) {
+            let right = counts[ACTIONS + action as usize];
+            ensure!(right == u64::from(repeat), "{right} of {repeat} runs answered {action}: {:?}", &counts[ACTIONS..]);
+        }
+        Ok(result.duration.as_nanos() as f64)
+    }
+
+    /// Puts the target into its table, and says which wrapper calls it.
+    fn aim(&mut self, target: &Target) -> Result<&'static str> {
+        let Self { ebpf, plain, frags, .. } = self;
+        match target {
+            Target::Empty => plain.set(0, xdp(ebpf, "empty")?.fd()?, 0)?,
+            Target::EmptyFrags => frags.set(0, xdp(ebpf, "empty_frags")?.fd()?, 0)?,
+            Target::Plain(fd) => plain.set(0, fd, 0)?,
+            Target::Frags(fd) => frags.set(0, fd, 0)?,
+        }
+        Ok(if matches!(target, Target::Empty | Target::Plain(_)) { "wrap" } else { "wrap_frags" })
+    }
+}
+
+fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
+    let program = ebpf.program_mut(name).with_context(|| format!("the harness has no program {name}"))?;
+    Ok(program.try_into()?)
+}
+
+/// The wrapper's settings; see the harness in foobar-ebpf for the words.
+fn settings(load: &Load, first_run: u64) -> [u64; WORDS] {
+    let (address, port) = if load.v6 { (14 + 8 + 14, 14 + 40) } else { (14 + 12 + 2, 14 + 20) };
+    let mut words = [0; WORDS];
+    words[..5].copy_from_slice(&[load.frame.len() as u64, address, port, load.flows, first_run]);
+    for (word, bytes) in words[5..].iter_mut().zip(load.frame[..HEAD].as_chunks().0) {
+        *word = u64::from_ne_bytes(*bytes);
+    }
+    words
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}

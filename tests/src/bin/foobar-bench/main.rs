@@ -1,0 +1,80 @@
+//! `foobar-bench`: nanoseconds a packet, beside an empty program and beside xdp-filter, in one run.
+
+mod frames;
+mod harness;
+mod ours;
+mod peer;
+mod report;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+
+use self::{
+    frames::{Kind, frame},
+    harness::{Harness, Load, Target},
+    report::{Report, Row},
+};
+
+/// Times the data path through `BPF_PROG_TEST_RUN`.
+#[derive(Parser)]
+struct Arguments {
+    /// Runs of a program in one measurement.
+    #[arg(long, default_value_t = 1_000_000)]
+    repeat: u32,
+    /// Measurements of each program, in turn; the median counts.
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// Where to write the figures as JSON.
+    #[arg(long, default_value = "target/bench.json")]
+    json: std::path::PathBuf,
+}
+
+/// What is timed: a name, a frame, how many flows (0: each packet a new one), and the XDP action that proves it.
+struct Scenario {
+    name: &'static str,
+    kind: Kind,
+    flows: u64,
+    action: u32,
+}
+
+const DROP: u32 = 1;
+const PASS: u32 = 2;
+const TX: u32 = 3;
+
+const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "denied source", kind: Kind::DeniedSource, flows: 1, action: DROP },
+    Scenario { name: "allowed port", kind: Kind::AllowedPort, flows: 1, action: PASS },
+    Scenario { name: "forwarded, 1 flow", kind: Kind::Established, flows: 1, action: TX },
+    Scenario { name: "forwarded, 1,000 flows", kind: Kind::Established, flows: 1_000, action: TX },
+    Scenario { name: "forwarded, 100,000 flows", kind: Kind::Established, flows: 100_000, action: TX },
+    Scenario { name: "forwarded, SYNs of new flows", kind: Kind::Syn, flows: 0, action: TX },
+    Scenario { name: "forwarded, HTTP request", kind: Kind::Request, flows: 1, action: TX },
+];
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let mut harness = Harness::load()?;
+    let mut ours = ours::Ours::load().context("loading foobar")?;
+    let mut filter = peer::XdpFilter::load()?;
+    let mut report = Report::default();
+
+    let targets = [Target::Empty, Target::Plain(filter.program()?)];
+    let load = Load { frame: frame(Kind::AllowedPort, false), flows: 1, v6: false };
+    let times = harness.compare(&targets, &load, PASS, &arguments_of(&arguments))?;
+    report.f = times[1] - times[0];
+
+    for v6 in [false, true] {
+        for scenario in SCENARIOS {
+            let load = Load { frame: frame(scenario.kind, v6), flows: scenario.flows, v6 };
+            let targets = [Target::EmptyFrags, Target::Frags(ours.program()?)];
+            let times = harness.compare(&targets, &load, scenario.action, &arguments_of(&arguments))?;
+            report.rows.push(Row { name: scenario.name, v6, empty: times[0], foobar: times[1] });
+        }
+    }
+    report.print();
+    report.write(&arguments.json)
+}
+
+fn arguments_of(arguments: &Arguments) -> harness::Effort {
+    harness::Effort { repeat: arguments.repeat, rounds: arguments.rounds }
+}

@@ -1,0 +1,83 @@
+//! foobar as it is timed: 10 rules, 100 denied prefixes of each family, a service of each family.
+
+use std::{fmt::Write as _, path::PathBuf};
+
+use anyhow::Result;
+use aya::programs::ProgramFd;
+use foobar_common::next_hop::NextHop;
+use foobar_userspace::{
+    config::Config,
+    daemon::{
+        plan::{Forced, Rings, plan},
+        state::State,
+    },
+    datapath::{self, Datapath, Options, Publication},
+};
+
+use super::frames::{SERVICE_V4, SERVICE_V6};
+
+/// The loopback interface: where a test run's frames come in.
+const INGRESS: u32 = 1;
+
+pub struct Ours {
+    datapath: Datapath,
+    pins: PathBuf,
+}
+
+impl Ours {
+    pub fn load() -> Result<Self> {
+        let pins = PathBuf::from(format!("/sys/fs/bpf/foobar-bench-{}", std::process::id()));
+        let datapath = Datapath::open(&Options { pin_dir: pins.clone(), trace_packets: false })?;
+        let mut ours = Self { datapath, pins };
+        ours.publish()?;
+        Ok(ours)
+    }
+
+    pub fn program(&mut self) -> Result<ProgramFd> {
+        Ok(self.datapath.program()?.fd()?.try_clone()?)
+    }
+
+    fn publish(&mut self) -> Result<()> {
+        let config = Config::parse(&configuration(), "the bench's configuration")?;
+        let mut state = State { config, ..State::default() };
+        let plan = plan(&mut state, &Rings::new(), &Forced::new(), 0)?;
+        for id in &plan.new_backends {
+            let last = *id as u8;
+            let hop = NextHop::new([2, 0, 0, 0, 1, last], [2, 0, 0, 0, 0, 1], INGRESS);
+            self.datapath.set_next_hop(*id, Some(hop))?;
+        }
+        let rings = plan.rings.values().map(|ring| (ring.region, ring.slots.as_slice())).collect();
+        self.datapath.publish(&Publication { image: &plan.image, rings })?;
+        Ok(())
+    }
+}
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        if let Err(error) = datapath::remove_pins(&self.pins) {
+            eprintln!("{} is left behind: {error:#}", self.pins.display());
+        }
+    }
+}
+
+/// As an operator would write it.
+fn configuration() -> String {
+    let mut rules = String::new();
+    for (index, family) in ["203.0.113.0/24", "2001:db8:bad::/48"].iter().enumerate() {
+        let prefix = |net: u32| if index == 0 { format!("10.{net}.0.0/20") } else { format!("2001:db8:f{net:02x}::/48") };
+        let prefixes: Vec<_> = (0..99).map(prefix).chain([(*family).to_owned()]).collect();
+        let _ = writeln!(rules, "  \"deny from {}\",", prefixes.join(","));
+    }
+    for port in [22, 443, 8443, 9001, 9002, 9003, 9004, 9005] {
+        let _ = writeln!(rules, "  \"allow tcp/{port}\",");
+    }
+    let service = |name: &str, address: &str, backends: [&str; 3]| {
+        let backends = backends.map(|address| format!("{{ address = \"{address}\" }}")).join(", ");
+        format!("[[service]]\nname = \"{name}\"\naddress = \"{address}\"\nports = \"tcp/80\"\nforward = \"dsr\"\nbackends = [{backends}]\n")
+    };
+    format!(
+        "[firewall]\ndefault = \"drop\"\nrules = [\n{rules}]\n{}{}",
+        service("web", SERVICE_V4, ["198.18.1.1", "198.18.1.2", "198.18.1.3"]),
+        service("web6", SERVICE_V6, ["2001:db8:2::11", "2001:db8:2::12", "2001:db8:2::13"]),
+    )
+}

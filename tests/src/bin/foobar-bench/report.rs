@@ -1,0 +1,53 @@
+//! The table that people read, and the same as JSON.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+
+/// Nanoseconds a packet.
+pub struct Row {
+    pub name: &'static str,
+    pub v6: bool,
+    pub empty: f64,
+    pub foobar: f64,
+}
+
+impl Row {
+    /// Net of the empty program.
+    fn net(&self) -> f64 {
+        self.foobar - self.empty
+    }
+}
+
+#[derive(Default)]
+pub struct Report {
+    /// xdp-filter, net of the empty program.
+    pub f: f64,
+    pub rows: Vec<Row>,
+}
+
+impl Report {
+    pub fn print(&self) {
+        println!("F = xdp-filter, all features, a TCP frame that passes: {:.0} ns, net of an empty program\n", self.f);
+        println!("{:<32} {:>5} {:>8} {:>8} {:>8} {:>7}", "case", "", "empty", "foobar", "net ns", "net / F");
+        for row in &self.rows {
+            let family = if row.v6 { "IPv6" } else { "IPv4" };
+            let share = row.net() / self.f;
+            println!("{:<32} {family:>5} {:>8.0} {:>8.0} {:>8.0} {share:>7.2}", row.name, row.empty, row.foobar, row.net());
+        }
+    }
+
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let row = |row: &Row| {
+            json!({
+                "case": row.name, "family": if row.v6 { 6 } else { 4 }, "empty_ns": row.empty, "foobar_ns": row.foobar,
+                "net_ns": row.net(), "net_f": row.net() / self.f,
+            })
+        };
+        let text = json!({ "f_ns": self.f, "cases": self.rows.iter().map(row).collect::<Vec<_>>() });
+        fs::write(path, format!("{text:#}\n")).with_context(|| format!("writing {}", path.display()))?;
+        println!("\nwritten to {}", path.display());
+        Ok(())
+    }
+}
