@@ -8,7 +8,8 @@ pub struct Claims(Vec<(bool, String)>);
 impl Claims {
     /// Notes and shows whether a claim holds, with the figures behind it.
     pub fn check(&mut self, holds: bool, claim: &str, figures: &str) {
-        say::mark(holds, &format!("{claim} {}", say::dim(figures)));
+        let figures = if figures.is_empty() { String::new() } else { format!("  {}", say::dim(figures.trim())) };
+        say::mark(holds, &format!("{claim}{figures}"));
         self.0.push((holds, claim.to_owned()));
     }
 

@@ -46,7 +46,12 @@ impl Names {
         env::temp_dir().join(format!("foobar-demo-{}", self.tag))
     }
 
+    /// Where foobar pins, in a directory of the demo's own.
     pub fn pins(&self) -> PathBuf {
+        self.pin_parent().join("pins")
+    }
+
+    fn pin_parent(&self) -> PathBuf {
         Path::new("/sys/fs/bpf").join(format!("foobar-{}", self.tag))
     }
 
@@ -59,7 +64,7 @@ impl Names {
     pub fn remove(&self) {
         let namespaces = self.namespaces();
         process::kill_left_behind(&namespaces, &self.directory());
-        let _ = fs::remove_dir_all(self.pins());
+        let _ = fs::remove_dir_all(self.pin_parent());
         for name in namespaces.iter().filter(|name| Path::new("/run/netns").join(name).exists()) {
             let _ = quiet(&mut program("ip", ["netns", "delete", name]));
         }
@@ -79,6 +84,7 @@ impl Lab {
     pub fn build() -> Result<Self> {
         let lab = Self { names: Names::of(id()), children: Vec::new(), stays: false };
         fs::create_dir(lab.names.directory()).context("making the demo's directory")?;
+        fs::create_dir(lab.names.pin_parent()).context("making a directory for pins")?;
         for name in lab.names.namespaces() {
             quiet(&mut program("ip", ["netns", "add", &name]))?;
             Self::sysctl(&name, &["net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"])?;

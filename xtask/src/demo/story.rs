@@ -84,7 +84,7 @@ impl Story {
         }
         let counts = client.stop();
         let stats = self.foobar.stats()?;
-        table.show(&counts, Some(&stats));
+        table.conclude(&counts, &stats);
         self.judge_spread(&counts, &stats);
         self.requests.add(&counts);
         Ok(())

@@ -45,13 +45,23 @@ impl Table {
 
     /// Shows the latest figures. No stats means that no daemon answers.
     pub fn show(&mut self, counts: &Counts, stats: Option<&Stats>) {
-        let sample = || Sample { at: Instant::now(), counts: counts.clone(), stats: stats.cloned() };
-        let before = self.before.get_or_insert_with(sample);
-        let has_new_rates = before.at.elapsed() >= RATE_OVER;
+        let sample = Sample { at: Instant::now(), counts: counts.clone(), stats: stats.cloned() };
+        let has_new_rates = self.before.as_ref().is_some_and(|before| before.at.elapsed() >= RATE_OVER);
         if has_new_rates {
-            let before = std::mem::replace(before, sample());
-            self.take_rates(&before);
+            self.take_rates(sample);
+        } else {
+            self.before.get_or_insert(sample);
         }
+        self.draw(counts, stats, has_new_rates);
+    }
+
+    /// Shows the last figures, with rates however short it took.
+    pub fn conclude(&mut self, counts: &Counts, stats: &Stats) {
+        self.take_rates(Sample { at: Instant::now(), counts: counts.clone(), stats: Some(stats.clone()) });
+        self.draw(counts, Some(stats), true);
+    }
+
+    fn draw(&mut self, counts: &Counts, stats: Option<&Stats>, has_new_rates: bool) {
         if on_terminal() {
             let lines = self.lines(counts, stats);
             self.canvas.draw(&lines);
@@ -60,19 +70,18 @@ impl Table {
         }
     }
 
-    /// Rates since `before`.
-    fn take_rates(&mut self, before: &Sample) {
-        let Some(now) = &self.before else { return };
+    /// Rates from the sample before to this one.
+    fn take_rates(&mut self, now: Sample) {
+        let Some(before) = self.before.take() else { return };
         let millis = now.at.duration_since(before.at).as_millis().max(1) as u64;
         let rate = |is: u64, was: u64| is.saturating_sub(was) * 1000 / millis;
-        let row = |name: &str| {
-            let packets = |sample: &Sample| Some(seen(sample.stats.as_ref(), name)?.packets);
-            Row {
-                requests_per_second: rate(now.counts.by(name), before.counts.by(name)),
-                packets_per_second: packets(now).zip(packets(before)).map(|(is, was)| rate(is, was)),
-            }
+        let packets = |sample: &Sample, name: &str| Some(seen(sample.stats.as_ref(), name)?.packets);
+        let row = |name: &str| Row {
+            requests_per_second: rate(now.counts.by(name), before.counts.by(name)),
+            packets_per_second: packets(&now, name).zip(packets(&before, name)).map(|(is, was)| rate(is, was)),
         };
         self.rows = BACKENDS.iter().map(|(name, _)| row(name)).collect();
+        self.before = Some(now);
     }
 
     fn lines(&self, counts: &Counts, stats: Option<&Stats>) -> Vec<String> {
@@ -90,9 +99,8 @@ impl Table {
         }
         let failed = format!("failed {}", counts.failed());
         let failed = if counts.failed() == 0 { green(&failed) } else { red(&failed) };
-        let daemon = if stats.is_some() { "" } else { " · no daemon" };
         let slowest = counts.slowest.as_millis();
-        lines.push(format!("  {failed} {}", dim(&format!("· slowest {slowest} ms{daemon} · {}", self.caption))));
+        lines.push(format!("  {failed} {}", dim(&format!("· slowest {slowest} ms · {}", self.caption))));
         lines
     }
 
