@@ -14,6 +14,11 @@ use super::pins::Pins;
 /// What the build script built; empty where it had no BPF toolchain.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/foobar-ebpf"));
 
+/// The embedded object with the programs and maps; empty where it was built without a BPF toolchain.
+pub fn object() -> &'static [u8] {
+    OBJECT
+}
+
 /// aya-log's level above all others.
 const TRACE: u8 = 5;
 

@@ -19,7 +19,7 @@ use std::{
 
 use anyhow::Result;
 use aya::Ebpf;
-pub use load::HARNESS;
+pub use load::{HARNESS, object};
 pub use counters::{BackendTally, PerCpu, Tally};
 use foobar_common::{generation::Generation, image::Image, next_hop::NextHop, slot::Slot};
 pub use notes::NotedFlow;

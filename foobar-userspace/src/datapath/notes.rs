@@ -23,6 +23,14 @@ enum Key {
 }
 
 impl NotedFlow {
+    /// The words of the flow's key, as [`foobar_common::Address::flow_key`] makes them.
+    pub fn key(&self) -> &[u64] {
+        match &self.key {
+            Key::V4(words) => words,
+            Key::V6(words) => words,
+        }
+    }
+
     /// The slot of the flow in a ring of a service with this seed.
     pub fn slot(&self, seed: u32) -> u32 {
         let hash = match self.key {

@@ -7,7 +7,7 @@ use foobar_common::{
     flow::Segment,
 };
 
-use super::{BALANCER, Content, Ip, Layer, Packet, Spoil, Transport, mac};
+use super::{BALANCER, Content, Family, Ip, Layer, Packet, Spoil, Transport, mac};
 
 const DOT1Q: u16 = 0x8100;
 const DOT1AD: u16 = 0x88a8;
@@ -140,6 +140,15 @@ impl Packet {
     pub fn cut(mut self, len: usize) -> Self {
         self.cut = Some(len);
         self
+    }
+
+    /// `None`: it is not IP.
+    pub fn family(&self) -> Option<Family> {
+        match &self.content {
+            Content::Ip(ip) if ip.source.is_ipv4() => Some(Family::V4),
+            Content::Ip(_) => Some(Family::V6),
+            Content::Raw(..) => None,
+        }
     }
 
     fn ip(&mut self) -> &mut Ip {

@@ -55,6 +55,13 @@ enum Transport {
     Other { protocol: u8, payload: Vec<u8> },
 }
 
+/// Which IP a packet is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    V4,
+    V6,
+}
+
 /// Bytes that overwrite what was built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Spoil {

@@ -1,0 +1,25 @@
+//! Frames by chance, the same for the same seed: built from what matters to the program, then spoiled.
+
+mod mutate;
+mod oddity;
+mod plain;
+
+use fastrand::Rng;
+
+pub use self::{oddity::odd, plain::plain};
+
+/// A frame of at least 14 bytes, most of them nearly right.
+pub fn frame(rng: &mut Rng) -> Vec<u8> {
+    let packet = plain(rng);
+    let packet = if rng.u8(..) < 64 { odd(packet, rng) } else { packet };
+    let mut bytes = packet.bytes();
+    if rng.u8(..) < 50 {
+        mutate::mutate(&mut bytes, rng);
+    }
+    bytes
+}
+
+/// One of these.
+fn one_of<T: Copy>(rng: &mut Rng, list: &[T]) -> T {
+    list[rng.usize(..list.len())]
+}

@@ -1,0 +1,120 @@
+//! A lab and the host's tables side by side, fed with the same frames.
+
+use std::collections::{BTreeMap, HashMap};
+
+use foobar_common::{
+    Action, Outcome,
+    image::HostTables,
+    note::{Kind, Note},
+};
+use foobar_tests::lab::{Counts, Lab, run};
+
+pub struct Twin {
+    lab: Lab,
+    host: HostTables,
+    /// The kernel's counters of outcomes when they were last compared.
+    outcomes: BTreeMap<u32, [u64; 2]>,
+    after: Vec<u8>,
+    frames: usize,
+}
+
+impl Twin {
+    pub fn new(mut lab: Lab) -> Self {
+        let host = lab.host();
+        let outcomes = lab.outcomes();
+        Self { lab, host, outcomes, after: Vec::new(), frames: 0 }
+    }
+
+    /// Changes the configuration of both; what was counted and noted stays.
+    pub fn change(&mut self, edit: impl FnOnce(&mut Lab)) {
+        edit(&mut self.lab);
+        let old = std::mem::replace(&mut self.host, self.lab.host());
+        let HostTables { notes, rules, backends, outcomes, .. } = old;
+        self.host = HostTables { notes, rules, backends, outcomes, ..std::mem::take(&mut self.host) };
+    }
+
+    pub fn packets(&self, outcome: Outcome) -> u64 {
+        self.host.outcomes.borrow().get(&outcome).map_or(0, |[packets, _]| *packets)
+    }
+
+    /// Runs frames through both and compares what they became, then the outcomes' counters.
+    pub fn batch(&mut self, frames: &[Vec<u8>]) {
+        for frame in frames {
+            let (action, outcome, bytes) = self.both(frame);
+            assert!(
+                action == outcome.action() && self.after == bytes,
+                "frame {} differs: {frame:02x?}\nkernel {action:?} {:02x?}\nhost {outcome:?} {bytes:02x?}",
+                self.frames,
+                self.after
+            );
+            self.frames += 1;
+        }
+        if !self.outcomes_agree() {
+            self.name_the_frame(frames);
+        }
+    }
+
+    /// One frame through both. The kernel's bytes are in `self.after`.
+    fn both(&mut self, frame: &[u8]) -> (Action, Outcome, Vec<u8>) {
+        let action = run(self.lab.program(), frame, &mut self.after);
+        let mut bytes = frame.to_vec();
+        let outcome = self.host.run(&mut bytes);
+        (action, outcome, bytes)
+    }
+
+    fn outcomes_agree(&mut self) -> bool {
+        self.outcomes = self.lab.outcomes();
+        self.outcomes == host_outcomes(&self.host)
+    }
+
+    /// Actions and bytes agreed, but counters did not: runs the batch again to see for which frame.
+    fn name_the_frame(&mut self, frames: &[Vec<u8>]) -> ! {
+        for frame in frames {
+            let before = self.outcomes.clone();
+            let (_, outcome, _) = self.both(frame);
+            self.outcomes = self.lab.outcomes();
+            let moved: Vec<_> = Outcome::ALL
+                .iter()
+                .filter(|outcome| self.outcomes[&outcome.index()] != before[&outcome.index()])
+                .collect();
+            assert!(moved == [&outcome], "kernel {moved:?}, host {outcome:?}: {frame:02x?}");
+        }
+        panic!("counters differ in the batch before frame {}, and not when it is run again", self.frames);
+    }
+
+    /// Every counter, and every note but its time.
+    pub fn compare_everything(&mut self) {
+        let kernel = self.lab.counts();
+        assert_eq!(self.host_counts(&kernel), kernel, "counters after frame {}", self.frames);
+        let noted = self.lab.datapath().notes().expect("the notes can be read");
+        let kernel: HashMap<_, _> = noted.iter().map(|flow| (flow.key().to_vec(), timeless(flow.note))).collect();
+        let host: HashMap<_, _> =
+            self.host.notes.borrow().iter().map(|(key, note)| (key.clone(), timeless(*note))).collect();
+        println!("{} notes after frame {}", host.len(), self.frames);
+        assert!(kernel == host, "{} notes in the kernel, {} on the host, and they differ", kernel.len(), host.len());
+    }
+
+    /// The host's counters, zeros for those that only the kernel has.
+    fn host_counts(&self, kernel: &Counts) -> Counts {
+        let mut counts = Counts {
+            outcomes: host_outcomes(&self.host),
+            rules: kernel.rules.keys().map(|id| (*id, [0; 2])).collect(),
+            backends: kernel.backends.keys().map(|id| (*id, [0; 4])).collect(),
+        };
+        counts.rules.extend(self.host.rules.borrow().iter());
+        counts.backends.extend(self.host.backends.borrow().iter());
+        counts
+    }
+}
+
+fn host_outcomes(host: &HostTables) -> BTreeMap<u32, [u64; 2]> {
+    let counted = host.outcomes.borrow();
+    let of = |outcome: &Outcome| (outcome.index(), counted.get(outcome).copied().unwrap_or_default());
+    Outcome::ALL.iter().map(of).collect()
+}
+
+/// A note without its time: the clocks differ.
+fn timeless(note: Note) -> (u32, Kind, u32) {
+    let Note { backend, kind, seen: _, isn } = note;
+    (backend, kind, isn)
+}
