@@ -1,6 +1,6 @@
 //! What the machine itself has to offer: Linux, root, kernel types, a BPF file system.
 
-use std::{fs, path::Path, process};
+use std::{fs, iter, path::Path, process};
 
 use anyhow::{Context, Result};
 use rustix::mount::{MountFlags, mount};
@@ -67,8 +67,16 @@ fn is_bpffs() -> Result<bool> {
     Ok(stat.f_type == BPFFS_MAGIC)
 }
 
-/// Whether this process has mounts of its own. Unknown counts as no.
+/// Whether this process has mounts that an ancestor does not see. Ancestors that may not be looked at count as seeing them.
 fn is_private() -> bool {
-    let mounts = |process: &str| fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
-    matches!((mounts("self"), mounts("1")), (Some(ours), Some(first)) if ours != first)
+    let mounts = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+    let ours = mounts("self");
+    let mut ancestors = iter::successors(parent("self"), |pid| parent(pid));
+    ancestors.any(|pid| mounts(&pid).is_some_and(|theirs| Some(theirs) != ours))
+}
+
+fn parent(pid: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim();
+    (parent != "0").then(|| parent.to_owned())
 }
