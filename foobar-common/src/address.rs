@@ -6,8 +6,6 @@ use crate::header::Be32;
 pub trait Address: Copy + Eq {
     /// The address as it stands in an IP header.
     type Wire: Copy;
-    /// A service's key: address, port, protocol and bank in whole words.
-    type ServiceKey: Copy + AsRef<[u64]>;
     /// A flow's key in the table of notes.
     type FlowKey: Copy + AsRef<[u64]>;
 
@@ -30,8 +28,8 @@ pub trait Address: Copy + Eq {
     /// Never on the wire as a destination.
     fn is_bad_destination(self) -> bool;
 
-    /// `low`: port in bits 0–15, protocol in 16–23, bank in 24–31.
-    fn service_key(self, low: u32) -> Self::ServiceKey;
+    /// The address in two words; IPv4 in the second one.
+    fn words(self) -> [u64; 2];
 
     /// `ports`: source port, destination port and protocol in one word.
     fn flow_key(source: Self, destination: Self, ports: u64) -> Self::FlowKey;
@@ -50,7 +48,6 @@ pub struct V6(pub [u64; 2]);
 
 impl Address for V4 {
     type Wire = Be32;
-    type ServiceKey = [u64; 1];
     type FlowKey = [u64; 2];
 
     const BYTES: usize = 4;
@@ -83,8 +80,8 @@ impl Address for V4 {
     }
 
     #[inline(always)]
-    fn service_key(self, low: u32) -> [u64; 1] {
-        [u64::from(self.0) << 32 | u64::from(low)]
+    fn words(self) -> [u64; 2] {
+        [0, u64::from(self.0)]
     }
 
     #[inline(always)]
@@ -108,7 +105,6 @@ impl V6 {
 
 impl Address for V6 {
     type Wire = [Be32; 4];
-    type ServiceKey = [u64; 3];
     type FlowKey = [u64; 5];
 
     const BYTES: usize = 16;
@@ -143,8 +139,8 @@ impl Address for V6 {
     }
 
     #[inline(always)]
-    fn service_key(self, low: u32) -> [u64; 3] {
-        [self.0[0], self.0[1], u64::from(low)]
+    fn words(self) -> [u64; 2] {
+        self.0
     }
 
     #[inline(always)]

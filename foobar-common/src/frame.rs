@@ -11,11 +11,23 @@ impl<T: FromBytes + IntoBytes + KnownLayout + Immutable + Copy> Header for T {}
 
 /// A received frame, from its Ethernet header on.
 pub trait Frame {
-    /// The whole frame's length in bytes, every buffer of a multi-buffer frame included.
+    /// The frame's length in bytes. Of a multi-buffer frame it is the whole once [`Frame::reaches`] was asked for more
+    /// than the first buffer.
     fn len(&self) -> usize;
+
+    /// Whether the frame, every buffer included, is at least `end` bytes long.
+    fn reaches(&self, end: usize) -> bool;
 
     /// The header at `offset` bytes, or `None` where the frame ends before the header does.
     fn read<H: Header>(&self, offset: usize) -> Option<H>;
+
+    /// The same offset (below 32 KiB), of which the kernel's verifier knows nothing any more.
+    ///
+    /// It then looks at what follows once, and not once for each way that led there.
+    #[inline(always)]
+    fn forget(&self, offset: usize) -> usize {
+        offset
+    }
 
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -31,6 +43,10 @@ pub trait FrameMut: Frame {
 impl Frame for [u8] {
     fn len(&self) -> usize {
         <[u8]>::len(self)
+    }
+
+    fn reaches(&self, end: usize) -> bool {
+        end <= <[u8]>::len(self)
     }
 
     fn read<H: Header>(&self, offset: usize) -> Option<H> {

@@ -10,9 +10,9 @@ use std::{
 use crate::{
     address::Address,
     decision::Decision,
-    find::{ServiceEntry, service_key_low},
+    find::{BUCKET_WORDS, Bucket, ServiceEntry, ServiceKey, bucket_index, service_key},
     generation::Generation,
-    layout::{LISTENS, PORT_ENTRIES, service_entry},
+    layout::{LISTENS, PORT_ENTRIES, SERVICE_WORDS, service_entry},
     next_hop::NextHop,
     note::Note,
     outcome::Outcome,
@@ -31,8 +31,7 @@ pub struct Image {
     /// By source: IPv4, IPv6.
     pub roots: [Root; 2],
     pub nodes: Nodes,
-    /// By the words of a service's key in bank 0; one word for IPv4, three for IPv6.
-    pub services: HashMap<Vec<u64>, ServiceEntry>,
+    pub services: HashMap<ServiceKey, ServiceEntry>,
 }
 
 impl Default for Image {
@@ -52,9 +51,34 @@ impl Image {
     pub fn listen<A: Address>(&mut self, address: A, protocol: u8, port: u16, service: ServiceEntry) {
         let Some(entry) = service_entry(protocol, port) else { return };
         self.ports[entry as usize] |= LISTENS;
-        self.services.insert(address.service_key(service_key_low(port, protocol, 0)).as_ref().to_vec(), service);
+        self.services.insert(service_key(address, port, protocol), service);
+    }
+
+    /// The services as a bank's table holds them: a seed under which no two share a bucket, and the buckets.
+    ///
+    /// `None` where no such seed was found, as with more services than `MAX_SERVICES`.
+    pub fn service_table(&self) -> Option<Vec<u64>> {
+        (0..SEEDS).find_map(|seed| self.table_with(seed))
+    }
+
+    fn table_with(&self, seed: u64) -> Option<Vec<u64>> {
+        let mut words = vec![0; SERVICE_WORDS];
+        words[0] = seed;
+        for (key, entry) in &self.services {
+            let start = 1 + bucket_index(*key, seed) as usize * BUCKET_WORDS;
+            let bucket = &mut words[start..start + BUCKET_WORDS];
+            if bucket.iter().any(|word| *word != 0) {
+                return None;
+            }
+            bucket[..3].copy_from_slice(key);
+            bucket[3..].copy_from_slice(&entry.to_words());
+        }
+        Some(words)
     }
 }
+
+/// Seeds that are tried: one in ten fits a full table.
+const SEEDS: u64 = 10_000;
 
 /// Packets and bytes.
 pub type Tally = [u64; 2];
@@ -111,8 +135,10 @@ impl Tables for HostTables {
         self.image.nodes.0[node as usize][usize::from(byte)]
     }
 
-    fn service<A: Address>(&self, key: &A::ServiceKey) -> Option<ServiceEntry> {
-        self.image.services.get(key.as_ref()).copied()
+    fn service(&self, _: u32, key: ServiceKey) -> Option<Bucket> {
+        let [high, low, port] = key;
+        let [first, second] = self.image.services.get(&key)?.to_words();
+        Some([high, low, port, first, second])
     }
 
     fn slot(&self, ring: u32, slot: u32) -> Option<Slot> {
@@ -158,5 +184,31 @@ impl Tables for HostTables {
 
     fn redirect(&self, interface: u32) {
         self.redirected.set(Some(interface));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        address::{V4, V6},
+        flow::TCP,
+        layout::MAX_SERVICES,
+    };
+
+    #[test]
+    fn as_many_services_as_there_may_be_find_a_seed() {
+        let mut image = Image::default();
+        for index in 0..MAX_SERVICES / 2 {
+            let entry = ServiceEntry { ring: index, ..ServiceEntry::default() };
+            image.listen(V4(0xc000_0200 + index), TCP, 80, entry);
+            image.listen(V6([0x2001_0db8 << 32, u64::from(index)]), TCP, 443, entry);
+        }
+        let words = image.service_table().expect("a seed");
+        for (key, entry) in &image.services {
+            let start = 1 + bucket_index(*key, words[0]) as usize * BUCKET_WORDS;
+            assert_eq!(words[start..start + 3], *key);
+            assert_eq!(words[start + 3..start + 5], entry.to_words());
+        }
     }
 }

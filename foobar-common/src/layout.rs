@@ -16,8 +16,7 @@ pub mod map {
     pub const PORTS: &str = "PORTS";
     pub const ROOTS: &str = "ROOTS";
     pub const NODES: &str = "NODES";
-    pub const SERVICES_V4: &str = "SERVICES_V4";
-    pub const SERVICES_V6: &str = "SERVICES_V6";
+    pub const SERVICES: &str = "SERVICES";
     pub const RINGS: &str = "RINGS";
     pub const NEXT_HOPS: &str = "NEXT_HOPS";
     pub const NOTES_V4: &str = "NOTES_V4";
@@ -26,21 +25,8 @@ pub mod map {
     pub const RULES: &str = "RULES";
     pub const BACKENDS: &str = "BACKENDS";
 
-    pub const ALL: &[&str] = &[
-        GENERATION,
-        PORTS,
-        ROOTS,
-        NODES,
-        SERVICES_V4,
-        SERVICES_V6,
-        RINGS,
-        NEXT_HOPS,
-        NOTES_V4,
-        NOTES_V6,
-        OUTCOMES,
-        RULES,
-        BACKENDS,
-    ];
+    pub const ALL: &[&str] =
+        &[GENERATION, PORTS, ROOTS, NODES, SERVICES, RINGS, NEXT_HOPS, NOTES_V4, NOTES_V6, OUTCOMES, RULES, BACKENDS];
 }
 
 /// Names of the programs.
@@ -55,6 +41,10 @@ pub mod program {
 pub const MAX_RULES: u32 = 4096;
 /// Services of both families together.
 pub const MAX_SERVICES: u32 = 64;
+/// Buckets of a bank's table of services: a power of two.
+pub const SERVICE_BUCKETS: u32 = 1024;
+/// A bank's table of services in whole words: the seed, then the buckets.
+pub const SERVICE_WORDS: usize = 1 + SERVICE_BUCKETS as usize * crate::find::BUCKET_WORDS;
 /// Regions for rings: one a service, and spare ones for those that are being replaced.
 pub const MAX_RINGS: u32 = MAX_SERVICES + 32;
 /// Backend ids, 0 excluded.
@@ -129,5 +119,6 @@ pub const fn service_entry(protocol: u8, port: u16) -> Option<u32> {
 }
 
 const _: () = assert!(PORT_ENTRIES.is_multiple_of(2));
+const _: () = assert!(SERVICE_BUCKETS.is_power_of_two());
 const _: () = assert!(MAX_RULES <= crate::decision::Decision::MAX_IDS);
 const _: () = assert!(MAX_BACKENDS <= crate::slot::Slot::MAX_BACKENDS);

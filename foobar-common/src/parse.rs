@@ -43,6 +43,7 @@ pub fn link<F: Frame + ?Sized>(frame: &F) -> Step<Network> {
         ether_type = tag.ether_type.value();
         offset += VlanTag::LEN;
     }
+    let offset = frame.forget(offset);
     match ether_type {
         IPV4 => Ok(Network::V4(offset)),
         IPV6 => Ok(Network::V6(offset)),
@@ -65,7 +66,7 @@ pub fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Step<Flow<V4>> {
     if ip.version_ihl >> 4 != 4 || header_len < Ipv4::LEN || total_len < header_len {
         return Err(Outcome::BadHeader);
     }
-    if offset + total_len > frame.len() {
+    if !frame.reaches(offset + total_len) {
         return Err(Outcome::Truncated);
     }
     let fragment = ip.fragment.value();
@@ -87,7 +88,7 @@ pub fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Step<Flow<V6>> {
     if ip.version_class_flow.value() >> 28 != 6 {
         return Err(Outcome::BadHeader);
     }
-    if offset + Ipv6::LEN + payload_len > frame.len() {
+    if !frame.reaches(offset + Ipv6::LEN + payload_len) {
         return Err(Outcome::Truncated);
     }
     let part = Part {
@@ -137,7 +138,8 @@ fn behind_extension<F: Frame + ?Sized>(frame: &F, part: Part) -> Step<Part> {
     if len > part.len {
         return Err(Outcome::Truncated);
     }
-    let mut next = Part { protocol: header.next_header, offset: part.offset + len, len: part.len - len, ..part };
+    let mut next =
+        Part { protocol: header.next_header, offset: frame.forget(part.offset + len), len: part.len - len, ..part };
     if part.protocol == extension::FRAGMENT {
         let fragment: FragmentHeader = frame.read(part.offset).ok_or(Outcome::Truncated)?;
         let word = fragment.fragment.value();

@@ -2,7 +2,14 @@
 //!
 //! A table that has no answer never opens anything: the defaults of a missing entry are "no rule" and "no service".
 
-use crate::{address::Address, find::ServiceEntry, generation::Generation, next_hop::NextHop, note::Note, slot::Slot};
+use crate::{
+    address::Address,
+    find::{Bucket, ServiceKey},
+    generation::Generation,
+    next_hop::NextHop,
+    note::Note,
+    slot::Slot,
+};
 
 pub trait Tables {
     fn generation(&self) -> Generation;
@@ -16,7 +23,8 @@ pub trait Tables {
     /// A word of a trie's node.
     fn node(&self, node: u32, byte: u8) -> u32;
 
-    fn service<A: Address>(&self, key: &A::ServiceKey) -> Option<ServiceEntry>;
+    /// What stands in the key's bucket, whoever's it is.
+    fn service(&self, bank: u32, key: ServiceKey) -> Option<Bucket>;
 
     /// `slot < RING_SLOTS`.
     fn slot(&self, ring: u32, slot: u32) -> Option<Slot>;

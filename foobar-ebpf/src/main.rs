@@ -2,6 +2,7 @@
 
 #![no_std]
 #![no_main]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 mod exit;
 mod maps;

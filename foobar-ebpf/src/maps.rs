@@ -10,19 +10,17 @@ use aya_ebpf::{
 use foobar_common::{
     Address, Outcome, Tables,
     decision::Decision,
-    find::ServiceEntry,
+    find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
     generation::Generation,
     layout::{
-        BACKEND_TALLY_WORDS, CHILD, MAX_BACKENDS, MAX_NODES, MAX_NOTES, MAX_RINGS, MAX_RULES, MAX_SERVICES, NODE_WORDS,
-        PORT_ENTRIES, PORT_WORDS, RING_SLOTS, RING_WORDS, ROOT_WORDS, TALLY_WORDS,
+        BACKEND_TALLY_WORDS, CHILD, MAX_BACKENDS, MAX_NODES, MAX_NOTES, MAX_RINGS, MAX_RULES, NODE_WORDS, PORT_ENTRIES,
+        PORT_WORDS, RING_SLOTS, RING_WORDS, ROOT_WORDS, SERVICE_BUCKETS, SERVICE_WORDS, TALLY_WORDS,
     },
     next_hop::NextHop,
     note::Note,
     slot::Slot,
 };
 
-type ServiceV4 = <foobar_common::address::V4 as Address>::ServiceKey;
-type ServiceV6 = <foobar_common::address::V6 as Address>::ServiceKey;
 type FlowV4 = <foobar_common::address::V4 as Address>::FlowKey;
 type FlowV6 = <foobar_common::address::V6 as Address>::FlowKey;
 type Tally = [u64; TALLY_WORDS];
@@ -37,9 +35,7 @@ static ROOTS: Array<[u64; ROOT_WORDS]> = Array::with_max_entries(4, 0);
 #[map]
 static NODES: Array<[u64; NODE_WORDS]> = Array::with_max_entries(2 * MAX_NODES, 0);
 #[map]
-static SERVICES_V4: HashMap<ServiceV4, [u64; 2]> = HashMap::with_max_entries(2 * MAX_SERVICES, 0);
-#[map]
-static SERVICES_V6: HashMap<ServiceV6, [u64; 2]> = HashMap::with_max_entries(2 * MAX_SERVICES, 0);
+static SERVICES: Array<[u64; SERVICE_WORDS]> = Array::with_max_entries(2, 0);
 #[map]
 static RINGS: Array<[u64; RING_WORDS]> = Array::with_max_entries(MAX_RINGS, 0);
 #[map]
@@ -132,12 +128,15 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn service<A: Address>(&self, key: &A::ServiceKey) -> Option<ServiceEntry> {
-        // SAFETY: `A::V6` tells which key this is; an element is copied while the program holds RCU's read lock.
-        let words = unsafe {
-            if A::V6 { SERVICES_V6.get(same::<_, ServiceV6>(key)) } else { SERVICES_V4.get(same::<_, ServiceV4>(key)) }
-        };
-        words.map(|words| ServiceEntry::from_words(*words))
+    fn service(&self, bank: u32, key: ServiceKey) -> Option<Bucket> {
+        let words = SERVICES.get_ptr(bank)?.cast::<u64>();
+        // SAFETY: the table's first word.
+        let index = bucket_index(key, unsafe { words.read_volatile() });
+        if index >= SERVICE_BUCKETS {
+            return None;
+        }
+        // SAFETY: behind the first word stand as many buckets as that, and nobody writes a bank that is read.
+        Some(unsafe { words.add(1 + index as usize * BUCKET_WORDS).cast::<Bucket>().read() })
     }
 
     #[inline(always)]
@@ -155,7 +154,7 @@ impl Tables for Maps<'_> {
 
     #[inline(always)]
     fn note<A: Address>(&self, key: &A::FlowKey) -> Option<Note> {
-        // SAFETY: as for `service`.
+        // SAFETY: `A::V6` tells which key this is; an element is copied while the program holds RCU's read lock.
         let words =
             unsafe { if A::V6 { NOTES_V6.get(same::<_, FlowV6>(key)) } else { NOTES_V4.get(same::<_, FlowV4>(key)) } };
         words.map(|words| Note::from_words(*words))
@@ -164,7 +163,7 @@ impl Tables for Maps<'_> {
     #[inline(always)]
     fn set_note<A: Address>(&self, key: &A::FlowKey, note: Note) -> bool {
         let words = note.to_words();
-        // SAFETY: as for `service`.
+        // SAFETY: as for `note`.
         let done = unsafe {
             if A::V6 {
                 NOTES_V6.insert(same::<_, FlowV6>(key), words, 0)
@@ -178,7 +177,7 @@ impl Tables for Maps<'_> {
     #[inline(always)]
     fn delete_note<A: Address>(&self, key: &A::FlowKey) {
         // A note that is gone already is what was wanted.
-        // SAFETY: as for `service`.
+        // SAFETY: as for `note`.
         let _ = unsafe {
             if A::V6 { NOTES_V6.remove(same::<_, FlowV6>(key)) } else { NOTES_V4.remove(same::<_, FlowV4>(key)) }
         };

@@ -1,23 +1,27 @@
 //! Access to the frame behind an XDP context: the one file that touches packet memory.
 
-use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_xdp_get_buff_len, programs::XdpContext};
+use core::cell::Cell;
+
+use aya_ebpf::{bindings::xdp_md, helpers::generated::bpf_xdp_get_buff_len, programs::XdpContext};
 use foobar_common::{Frame, FrameMut, frame::Header};
 
-/// The linear part of a frame, and the length of the whole.
+/// The linear part of a frame, and as much of its length as had to be found out.
 ///
 /// Headers are read from the linear part alone: drivers put at least the headers there.
 pub struct Packet {
+    context: *mut xdp_md,
     start: usize,
     end: usize,
-    len: usize,
+    len: Cell<usize>,
 }
 
 impl Packet {
     #[inline(always)]
     pub fn new(context: &XdpContext) -> Self {
-        // SAFETY: the helper takes the context of this very program.
-        let len = unsafe { bpf_xdp_get_buff_len(context.as_ptr().cast()) };
-        Self { start: context.data(), end: context.data_end(), len: len as usize }
+        let (start, end) = (context.data(), context.data_end());
+        // The compiler must not fold this into a comparison of pointers, which the verifier refuses.
+        let len = hide(end - start);
+        Self { context: context.ctx, start, end, len: Cell::new(len) }
     }
 
     /// Where `H` stands at `offset`, if it ends within the linear part.
@@ -31,10 +35,39 @@ impl Packet {
     }
 }
 
+/// Keeps the compiler from seeing through a number.
+#[inline(always)]
+fn hide(number: usize) -> usize {
+    let mut number = number;
+    // SAFETY: moves a register to itself.
+    #[cfg(target_arch = "bpf")]
+    unsafe {
+        core::arch::asm!("{0} = {0}", inout(reg) number, options(pure, nomem, nostack));
+    }
+    number
+}
+
 impl Frame for Packet {
     #[inline(always)]
     fn len(&self) -> usize {
-        self.len
+        self.len.get()
+    }
+
+    #[inline(always)]
+    fn reaches(&self, end: usize) -> bool {
+        if end <= self.len.get() {
+            return true;
+        }
+        // SAFETY: the helper takes the context of this very program.
+        self.len.set(unsafe { bpf_xdp_get_buff_len(self.context) } as usize);
+        end <= self.len.get()
+    }
+
+    #[inline(always)]
+    fn forget(&self, offset: usize) -> usize {
+        // The verifier does not see that a number mixed twice with an unknown one is the same again.
+        let unknown = hide(self.end - self.start);
+        (hide(offset ^ unknown) ^ unknown) & 0x7fff
     }
 
     #[inline(always)]

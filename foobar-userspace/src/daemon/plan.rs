@@ -7,7 +7,7 @@ use std::{
 
 use foobar_common::{
     address::{V4, V6},
-    find::ServiceEntry,
+    find::{ServiceEntry, ServiceKey, service_key},
     flow::{TCP, UDP},
     image::Image,
     layout::{MAX_RINGS, MAX_SERVICES},
@@ -164,11 +164,12 @@ fn counts_http(service: &Service) -> bool {
     }
 }
 
-/// The words of a service's key in bank 0, as the tables have it.
-pub fn key(service: &Service) -> Vec<u64> {
-    let mut image = Image::default();
-    listen(service, 0, &mut image);
-    image.services.into_keys().next().unwrap_or_default()
+/// What the tables know a service by.
+pub fn key(service: &Service) -> ServiceKey {
+    match service.address {
+        IpAddr::V4(address) => service_key(V4::from(address), service.port, protocol(service)),
+        IpAddr::V6(address) => service_key(V6::from(address), service.port, protocol(service)),
+    }
 }
 
 /// How many slots each backend has.

@@ -21,7 +21,7 @@ use anyhow::Result;
 use aya::Ebpf;
 pub use load::{HARNESS, object};
 pub use counters::{BackendTally, PerCpu, Tally};
-use foobar_common::{generation::Generation, image::Image, next_hop::NextHop, slot::Slot};
+use foobar_common::{find::ServiceKey, generation::Generation, image::Image, next_hop::NextHop, slot::Slot};
 pub use notes::NotedFlow;
 pub use pins::remove_pins;
 
@@ -91,8 +91,8 @@ impl Datapath {
         Ok(next)
     }
 
-    /// The ring regions of the services in force, by the words of their keys in bank 0.
-    pub fn live_rings(&self) -> Result<HashMap<Vec<u64>, u32>> {
+    /// The ring regions of the services in force.
+    pub fn live_rings(&self) -> Result<HashMap<ServiceKey, u32>> {
         self.tables.rings_of_bank(self.generation.bank())
     }
 

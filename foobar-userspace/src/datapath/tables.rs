@@ -4,15 +4,15 @@ use std::collections::HashMap;
 
 use anyhow::{Context as _, Result};
 use aya::{
-    Ebpf, Pod,
+    Ebpf,
     maps::{Array, HashMap as HashTable, Map, MapData, PerCpuArray},
 };
 use foobar_common::{
-    find::ServiceEntry,
+    find::{BUCKET_WORDS, Bucket, ServiceEntry, ServiceKey},
     generation::Generation,
     image::Image,
     layout::{
-        BACKEND_TALLY_WORDS, CHILD, MAX_NODES, NODE_WORDS, PORT_WORDS, RING_SLOTS, RING_WORDS, ROOT_WORDS, TALLY_WORDS,
+        BACKEND_TALLY_WORDS, CHILD, MAX_NODES, NODE_WORDS, PORT_WORDS, RING_SLOTS, RING_WORDS, ROOT_WORDS, SERVICE_WORDS, TALLY_WORDS,
         map, root_index,
     },
     next_hop::NextHop,
@@ -21,17 +21,13 @@ use foobar_common::{
 
 use super::words;
 
-/// The low word of a service's key holds the bank here.
-const BANK_SHIFT: u32 = 24;
-
 /// Open handles of every map.
 pub struct TableMaps {
     generation: Array<MapData, u64>,
     ports: Array<MapData, [u64; PORT_WORDS]>,
     roots: Array<MapData, [u64; ROOT_WORDS]>,
     nodes: Array<MapData, [u64; NODE_WORDS]>,
-    services_v4: HashTable<MapData, [u64; 1], [u64; 2]>,
-    services_v6: HashTable<MapData, [u64; 3], [u64; 2]>,
+    services: Array<MapData, [u64; SERVICE_WORDS]>,
     rings: Array<MapData, [u64; RING_WORDS]>,
     next_hops: Array<MapData, [u64; 2]>,
     pub(super) notes_v4: HashTable<MapData, [u64; 2], [u64; 2]>,
@@ -56,8 +52,7 @@ impl TableMaps {
             ports: take(ebpf, map::PORTS)?,
             roots: take(ebpf, map::ROOTS)?,
             nodes: take(ebpf, map::NODES)?,
-            services_v4: take(ebpf, map::SERVICES_V4)?,
-            services_v6: take(ebpf, map::SERVICES_V6)?,
+            services: take(ebpf, map::SERVICES)?,
             rings: take(ebpf, map::RINGS)?,
             next_hops: take(ebpf, map::NEXT_HOPS)?,
             notes_v4: take(ebpf, map::NOTES_V4)?,
@@ -88,44 +83,20 @@ impl TableMaps {
             let node = node.map(|entry| shifted(entry, first_node));
             self.nodes.set(first_node + index as u32, words::pack(&node, 0)?, 0).context("writing a trie's node")?;
         }
-        self.write_services(bank, &image.services)
+        let services = image.service_table().context("no table holds that many services")?;
+        let services: Box<[u64; SERVICE_WORDS]> = services.into_boxed_slice().try_into().ok().context("a table's size")?;
+        self.services.set(bank, services, 0).context("writing the services")
     }
 
-    fn write_services(&mut self, bank: u32, services: &HashMap<Vec<u64>, ServiceEntry>) -> Result<()> {
-        clear_bank(&mut self.services_v4, bank)?;
-        clear_bank(&mut self.services_v6, bank)?;
-        for (key, entry) in services {
-            let words = entry.to_words();
-            match key.as_slice() {
-                [low] => self.services_v4.insert([in_bank(*low, bank)], words, 0),
-                [high, middle, low] => self.services_v6.insert([*high, *middle, in_bank(*low, bank)], words, 0),
-                _ => continue,
-            }
-            .context("writing a service")?;
-        }
-        Ok(())
-    }
-
-    /// Rings of the services in `bank`, by the words of their keys in bank 0.
-    pub fn rings_of_bank(&self, bank: u32) -> Result<HashMap<Vec<u64>, u32>> {
-        let mut rings = HashMap::new();
-        let mut note = |key: &[u64], words: [u64; 2]| {
-            let low = key[key.len() - 1];
-            if bank_of(low) == bank {
-                let mut key = key.to_vec();
-                *key.last_mut().expect("a key has words") = in_bank(low, 0);
-                rings.insert(key, ServiceEntry::from_words(words).ring);
-            }
+    /// Rings of the services in `bank`.
+    pub fn rings_of_bank(&self, bank: u32) -> Result<HashMap<ServiceKey, u32>> {
+        let words = self.services.get(&bank, 0).context("reading the services")?;
+        let buckets = words[1..].as_chunks::<BUCKET_WORDS>().0.iter();
+        let taken = buckets.filter(|bucket| bucket.iter().any(|word| *word != 0));
+        let ring = |[high, low, port, first, second]: &Bucket| {
+            ([*high, *low, *port], ServiceEntry::from_words([*first, *second]).ring)
         };
-        for item in self.services_v4.iter() {
-            let (key, words) = item.context("reading the services")?;
-            note(&key, words);
-        }
-        for item in self.services_v6.iter() {
-            let (key, words) = item.context("reading the services")?;
-            note(&key, words);
-        }
-        Ok(rings)
+        Ok(taken.map(ring).collect())
     }
 
     pub fn write_ring(&mut self, region: u32, slots: &[Slot]) -> Result<()> {
@@ -152,23 +123,4 @@ impl TableMaps {
 /// A trie's entry whose child is one of `first_node`'s bank.
 fn shifted(entry: u32, first_node: u32) -> u32 {
     if entry & CHILD == 0 { entry } else { entry + (first_node << 1) }
-}
-
-fn in_bank(low: u64, bank: u32) -> u64 {
-    low & !(0xff << BANK_SHIFT) | u64::from(bank) << BANK_SHIFT
-}
-
-fn bank_of(low: u64) -> u32 {
-    (low >> BANK_SHIFT) as u32 & 0xff
-}
-
-fn clear_bank<const N: usize>(services: &mut HashTable<MapData, [u64; N], [u64; 2]>, bank: u32) -> Result<()>
-where
-    [u64; N]: Pod,
-{
-    let keys: Vec<_> = services.keys().collect::<Result<_, _>>().context("reading the services")?;
-    for key in keys.iter().filter(|key| bank_of(key[N - 1]) == bank) {
-        services.remove(key).context("removing an old service")?;
-    }
-    Ok(())
 }
