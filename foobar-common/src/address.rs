@@ -71,7 +71,7 @@ impl Address for V4 {
     #[inline(always)]
     fn is_bad_source(self) -> bool {
         // 224.0.0.0/4 (RFC 1122 §3.2.1.3) and 255.255.255.255.
-        self.0 >> 28 == 0xe || self.0 == u32::MAX
+        self.0 >= 0xe000_0000 && (self.0 < 0xf000_0000 || self.0 == u32::MAX)
     }
 
     #[inline(always)]

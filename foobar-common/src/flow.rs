@@ -41,7 +41,8 @@ pub struct Segment {
     pub source: u16,
     pub destination: u16,
     pub flags: u8,
-    pub sequence: u32,
+    /// Offset of the header in the frame, in bytes, for what few packets are asked.
+    pub header: usize,
     /// Offset of the payload in the frame, in bytes.
     pub payload: usize,
     /// Bytes of payload, by the IP header.

@@ -92,16 +92,14 @@ pub struct Sign {
     pub sequence: u32,
 }
 
-impl From<Segment> for Sign {
-    #[inline(always)]
-    fn from(segment: Segment) -> Self {
-        Self { opens: segment.opens(), closes: segment.closes(), sequence: segment.sequence }
-    }
-}
-
 impl Sign {
     /// UDP has no openings: an un-noted datagram belongs to the previous backend.
     pub const DATAGRAM: Self = Self { opens: false, closes: false, sequence: 0 };
+
+    #[inline(always)]
+    pub const fn of(segment: &Segment, sequence: u32) -> Self {
+        Self { opens: segment.opens(), closes: segment.closes(), sequence }
+    }
 }
 
 /// Decides for a packet on a tracked slot. `note`: the flow's, if its backend lives.

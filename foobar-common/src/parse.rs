@@ -184,7 +184,7 @@ fn tcp<F: Frame + ?Sized>(frame: &F, part: &Part) -> Step<Transport> {
         source: tcp.source.value(),
         destination: tcp.destination.value(),
         flags: tcp.flags,
-        sequence: tcp.sequence.value(),
+        header: part.offset,
         payload: part.offset + header_len,
         payload_len: part.len - header_len,
     }))

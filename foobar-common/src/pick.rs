@@ -4,6 +4,8 @@ use crate::{
     address::Address,
     find::ServiceEntry,
     flow::Flow,
+    frame::Frame,
+    header::Tcp,
     layout::RING_SLOTS,
     next_hop::NextHop,
     note::{self, Note, Sign},
@@ -20,11 +22,17 @@ pub struct Picked {
 }
 
 #[inline(always)]
-pub fn pick<A: Address, T: Tables>(flow: &Flow<A>, service: &ServiceEntry, tables: &T) -> Step<Picked> {
+pub fn pick<F: Frame + ?Sized, A: Address, T: Tables>(
+    frame: &F,
+    flow: &Flow<A>,
+    service: &ServiceEntry,
+    tables: &T,
+) -> Step<Picked> {
     let ports = port_word(flow);
     let index = slot_index(flow_hash(flow.source, flow.destination, ports, service.seed));
     let slot = tables.slot(service.ring, index).ok_or(Outcome::NoBackend)?;
-    let backend = if slot.is_tracked() { remembered(flow, ports, slot, tables) } else { slot.current() };
+    let backend =
+        if slot.is_tracked() { remembered(sign(frame, flow), flow, ports, slot, tables) } else { slot.current() };
     let next_hop = tables.next_hop(backend).ok_or(Outcome::NoBackend)?;
     Ok(Picked { backend, next_hop })
 }
@@ -57,12 +65,19 @@ pub const fn slot_index(hash: u32) -> u32 {
     ((hash as u64 * RING_SLOTS as u64) >> 32) as u32
 }
 
+/// What this packet is to its connection.
+#[inline(always)]
+fn sign<F: Frame + ?Sized, A: Address>(frame: &F, flow: &Flow<A>) -> Sign {
+    let Some(segment) = flow.segment() else { return Sign::DATAGRAM };
+    let sequence = frame.read::<Tcp>(segment.header).map_or(0, |tcp| tcp.sequence.value());
+    Sign::of(&segment, sequence)
+}
+
 /// The backend of a flow whose slot changed lately.
 #[inline(always)]
-fn remembered<A: Address, T: Tables>(flow: &Flow<A>, ports: u64, slot: Slot, tables: &T) -> u32 {
+fn remembered<A: Address, T: Tables>(sign: Sign, flow: &Flow<A>, ports: u64, slot: Slot, tables: &T) -> u32 {
     let key = A::flow_key(flow.source, flow.destination, ports);
     let now = tables.now();
-    let sign = flow.segment().map_or(Sign::DATAGRAM, Sign::from);
     let choice = note::choose(slot, living_note::<A, T>(&key, tables), sign, now);
     match choice.note {
         Some(note) if !tables.set_note::<A>(&key, note) => choice.without_room,

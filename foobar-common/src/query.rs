@@ -57,8 +57,7 @@ mod tests {
     use super::*;
 
     fn count(payload: &[u8], http: bool, flags: u8) -> u64 {
-        let segment =
-            Segment { source: 1, destination: 80, flags, sequence: 0, payload: 0, payload_len: payload.len() };
+        let segment = Segment { source: 1, destination: 80, flags, header: 0, payload: 0, payload_len: payload.len() };
         queries(payload, &segment, &ServiceEntry { http, ..ServiceEntry::default() })
     }
 

@@ -45,7 +45,7 @@ fn judge<F: FrameMut + ?Sized, A: Address, T: Tables>(frame: &mut F, flow: &Flow
     if admission.listens
         && let Some(service) = find(flow, generation.bank(), tables)
     {
-        let picked = pick(flow, &service, tables)?;
+        let picked = pick(frame, flow, &service, tables)?;
         let outcome = forward(frame, &picked, tables)?;
         count(frame, flow, &service, &picked, tables);
         return Ok(outcome);

@@ -67,6 +67,11 @@ impl Lab {
         });
         done.unwrap_or_else(|error| panic!("publishing: {error:#}"));
         self.loaded = Some(loaded);
+        self.refresh();
+    }
+
+    /// Takes the counters as they are for the state before the next frame.
+    pub fn refresh(&mut self) {
         let counts = self.counts();
         self.loaded().counts = counts;
     }
