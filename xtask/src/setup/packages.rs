@@ -70,8 +70,6 @@ fn install(progress: &mut Progress, missing: &[&str]) -> Result<()> {
     }
     progress.installing(&names);
     let _quiet = NoServices::begin()?;
-    let hint =
-        || hinted(format!("apt-get could not install {names}"), format!("try `apt-get install {names}` by hand"));
     let apt = |args: &[&str]| {
         let mut apt_get = shell::program("apt-get", args);
         apt_get.env("DEBIAN_FRONTEND", "noninteractive").args(if args[0] == "install" { missing } else { &[] });
@@ -79,7 +77,12 @@ fn install(progress: &mut Progress, missing: &[&str]) -> Result<()> {
     };
     // A stale list of one source is no reason to stop: what matters is whether the packages install.
     let _ = apt(&["update", "-q"]);
-    apt(&["install", "-y", "-q", "--no-install-recommends"]).map(drop).with_context(hint)
+    apt(&["install", "-y", "-q", "--no-install-recommends"]).map(drop).map_err(|error| {
+        hinted(
+            format!("apt-get could not install {names}: {error:#}"),
+            format!("try `apt-get install {names}` by hand"),
+        )
+    })
 }
 
 /// Keeps packages from starting their services while it lives.
