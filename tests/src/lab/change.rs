@@ -41,6 +41,8 @@ impl Lab {
     }
 
     fn change(&mut self, edit: impl FnOnce(&mut State)) {
+        // What was before is in force first.
+        self.loaded();
         edit(&mut self.state);
         self.publish();
     }

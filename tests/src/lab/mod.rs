@@ -21,7 +21,11 @@ use foobar_userspace::{
 };
 
 use self::load::Loaded;
-pub use self::{counts::Counts, host::ROOM, run::{Got, run}};
+pub use self::{
+    counts::Counts,
+    host::ROOM,
+    run::{Got, run},
+};
 use crate::frames::{BALANCER, mac};
 
 /// The interface that frames come in by.
