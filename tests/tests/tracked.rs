@@ -155,5 +155,8 @@ fn without_room_for_a_note_a_flow_stays_on_the_previous_backend() {
     assert!(went_to(&lab.run(&flow(1).syn()), OLD));
     assert!(went_to(&lab.run(&flow(1).ack().sequence(5001)), OLD), "the whole connection does");
     assert!(went_to(&lab.run(&flow(2).ack()), OLD));
+    let noted = tcp("198.18.0.5:9", "10.0.0.1:443").ack().sequence(1001);
+    assert!(went_to(&lab.run(&noted), NEW), "notes that are there go on");
+    assert_eq!(notes(&mut lab).iter().filter(|note| note.kind == Kind::Lasting).count(), 1, "and change");
     assert_eq!(notes(&mut lab).len(), MAX_NOTES as usize);
 }

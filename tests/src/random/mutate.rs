@@ -25,7 +25,8 @@ fn change(frame: &mut Vec<u8>, rng: &mut Rng) {
         3 => frame[at] = [0, 1, 0x7f, 0xff][rng.usize(..4)],
         // Where the numbers of ether types, versions and protocols are.
         4 => {
-            let places: Vec<_> = [12, 13, 14, 16, 17, 20, 21, 23, 54].into_iter().filter(|at| *at < frame.len()).collect();
+            let places: Vec<_> =
+                [12, 13, 14, 16, 17, 20, 21, 23, 54].into_iter().filter(|at| *at < frame.len()).collect();
             frame[places[rng.usize(..places.len())]] = rng.u8(..);
         }
         5 => frame.truncate(rng.usize(SHORTEST..=frame.len())),

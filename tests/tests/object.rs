@@ -1,0 +1,90 @@
+//! The built object is what `foobar_common::layout` says it is. Needs no privilege: the kernel is not asked.
+
+use std::collections::BTreeMap;
+
+use aya_obj::{Map, Object};
+use foobar_common::{
+    Address, Outcome,
+    address::{V4, V6},
+    layout::{self, map},
+};
+use foobar_userspace::datapath;
+
+const ARRAY: u32 = 2;
+const HASH: u32 = 1;
+const PER_CPU_ARRAY: u32 = 6;
+
+/// Kind, bytes of a key, bytes of a value, entries.
+type Shape = (u32, usize, usize, u32);
+
+const fn array(words: usize, entries: u32) -> Shape {
+    (ARRAY, 4, words * 8, entries)
+}
+
+const fn counters(words: usize, entries: u32) -> Shape {
+    (PER_CPU_ARRAY, 4, words * 8, entries)
+}
+
+const fn notes<A: Address>() -> Shape {
+    (HASH, size_of::<A::FlowKey>(), 16, layout::MAX_NOTES)
+}
+
+/// Every map as the layout has it.
+fn wanted() -> BTreeMap<&'static str, Shape> {
+    BTreeMap::from([
+        (map::GENERATION, array(1, 1)),
+        (map::PORTS, array(layout::PORT_WORDS, 2)),
+        (map::ROOTS, array(layout::ROOT_WORDS, 4)),
+        (map::NODES, array(layout::NODE_WORDS, 2 * layout::MAX_NODES)),
+        (map::SERVICES, array(layout::SERVICE_WORDS, 2)),
+        (map::RINGS, array(layout::RING_WORDS, layout::MAX_RINGS)),
+        (map::NEXT_HOPS, array(2, layout::MAX_BACKENDS)),
+        (map::NOTES_V4, notes::<V4>()),
+        (map::NOTES_V6, notes::<V6>()),
+        (map::OUTCOMES, counters(layout::TALLY_WORDS, Outcome::COUNT as u32)),
+        (map::RULES, counters(layout::TALLY_WORDS, layout::MAX_RULES)),
+        (map::BACKENDS, counters(layout::BACKEND_TALLY_WORDS, layout::MAX_BACKENDS)),
+    ])
+}
+
+fn object() -> Object {
+    let bytes = datapath::object();
+    assert!(!bytes.is_empty(), "the eBPF program was not built\nhint: run `cargo xtask setup`, then build again");
+    Object::parse(bytes).expect("the object is one that aya reads")
+}
+
+#[test]
+fn every_map_has_the_name_and_the_size_that_the_layout_says() {
+    let shape = |map: &Map| {
+        (map.map_type(), map.key_size() as usize, map.value_size() as usize, map.max_entries())
+    };
+    let object = object();
+    let mut built: BTreeMap<_, _> = object.maps.iter().map(|(name, map)| (name.as_str(), shape(map))).collect();
+    // aya-log's own, and constants.
+    built.retain(|name, _| !name.starts_with("AYA_LOG") && !name.starts_with('.'));
+    assert_eq!(built, wanted());
+}
+
+#[test]
+fn the_list_of_maps_is_whole() {
+    let names: Vec<_> = wanted().into_keys().collect();
+    let mut all = map::ALL.to_vec();
+    all.sort_unstable();
+    assert_eq!(names, all);
+}
+
+#[test]
+fn both_programs_are_there_under_their_names() {
+    let object = object();
+    let mut names: Vec<_> = object.programs.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, [layout::program::MAIN, layout::program::PASS]);
+}
+
+#[test]
+fn every_key_and_value_is_made_of_whole_words() {
+    for (name, (kind, key, value, _)) in wanted() {
+        assert_eq!(value % 8, 0, "{name}");
+        assert!(kind != HASH || key % 8 == 0, "{name}");
+    }
+}
