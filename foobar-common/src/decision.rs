@@ -41,6 +41,7 @@ impl Decision {
 
     /// The one whose rule stands first.
     #[inline(always)]
+    #[must_use]
     pub const fn first(self, other: Self) -> Self {
         if other.0 < self.0 { other } else { self }
     }

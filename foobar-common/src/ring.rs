@@ -117,7 +117,7 @@ mod tests {
         (1..=count).map(|id| Member { id, name: name(u128::from(0x0a00_0000 + id)), weight: weight(id) }).collect()
     }
 
-    fn shares(ring: &[u32]) -> HashMap<u32, usize> {
+    fn shares(ring: &[u32]) -> HashMap<u32, u32> {
         ring.iter().fold(HashMap::new(), |mut shares, id| {
             *shares.entry(*id).or_default() += 1;
             shares
@@ -156,7 +156,7 @@ mod tests {
             let total: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
             for member in list {
                 let want = f64::from(member.weight) / total * f64::from(RING_SLOTS);
-                let got = shares.get(&member.id).copied().unwrap_or(0) as f64;
+                let got: f64 = shares.get(&member.id).copied().unwrap_or(0).into();
                 prop_assert!((got - want).abs() <= want * 0.01 + 2.0, "{member:?}: {got}, not {want}");
             }
         }

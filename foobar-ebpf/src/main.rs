@@ -1,8 +1,8 @@
 //! The kernel's hands: an entry point that reads as the packet's way, and one exit.
 
-#![no_std]
-#![no_main]
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
+#![expect(clippy::needless_pass_by_value, reason = "the entry points' signatures are aya's")]
 
 mod exit;
 mod maps;
@@ -24,6 +24,10 @@ pub fn foobar(context: XdpContext) -> u32 {
 pub fn foobar_pass(_: XdpContext) -> u32 {
     xdp_action::XDP_PASS
 }
+
+/// The host builds this crate only to check it.
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}
 
 #[cfg(target_arch = "bpf")]
 #[panic_handler]

@@ -38,6 +38,7 @@ impl Packet {
 /// Keeps the compiler from seeing through a number.
 #[inline(always)]
 fn hide(number: usize) -> usize {
+    #[cfg(target_arch = "bpf")]
     let mut number = number;
     // SAFETY: moves a register to itself.
     #[cfg(target_arch = "bpf")]

@@ -10,5 +10,6 @@ pub mod config;
 pub mod daemon;
 pub mod datapath;
 pub mod domain;
+pub mod netns;
 pub mod nexthop;
 pub mod plan;

@@ -3,8 +3,8 @@
 //! A wrapper tail-calls the program under test from a sub-program, puts the frame back as it was, and moves on to the
 //! next flow. Nothing in production loads this.
 
-#![no_std]
-#![no_main]
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![expect(clippy::needless_pass_by_value, reason = "the entry points' signatures are aya's")]
 
 use aya_ebpf::{
     EbpfContext as _,
@@ -80,7 +80,7 @@ fn tail_call(targets: &ProgramArray, context: *mut xdp_md) -> u32 {
     let mut answer = NO_TARGET;
     // SAFETY: the context is this program's own, and so is the variable; volatile, or the compiler would know the answer.
     unsafe {
-        let _ = targets.tail_call(&XdpContext::new(context), 0);
+        targets.tail_call(&XdpContext::new(context), 0);
         core::ptr::read_volatile(&raw mut answer)
     }
 }
@@ -93,7 +93,7 @@ fn next(context: &XdpContext, action: u32) -> u32 {
     let settings = unsafe { &mut *settings };
     // SAFETY: the context is this program's own. (The verifier refuses what the compiler makes of `data_end - data`.)
     let len = unsafe { bpf_xdp_get_buff_len(context.as_ptr().cast()) };
-    let grown = len as i64 - settings[0] as i64;
+    let grown = len.wrapping_sub(settings[0]).cast_signed();
     // SAFETY: as above.
     if grown != 0 && unsafe { bpf_xdp_adjust_head(context.as_ptr().cast(), grown as i32) } != 0 {
         return xdp_action::XDP_ABORTED;
@@ -131,6 +131,10 @@ fn scatter(start: usize, end: usize, settings: &Settings, run: u64) {
         unsafe { *(place as *mut u16) = value as u16 };
     }
 }
+
+/// The host builds this crate only to check it.
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}
 
 #[cfg(target_arch = "bpf")]
 #[panic_handler]

@@ -12,7 +12,7 @@ use crate::{
 impl Engine {
     /// A deny goes to the front, an allow to the end, unless `place` says otherwise.
     pub fn add_rule(&mut self, rule: Rule, place: &Place) -> Result<RuleLine, Refusal> {
-        rule.enforceable().map_err(|not_yet| Refusal::refused(not_yet.problem).hint(not_yet.hint))?;
+        rule.enforceable()?;
         let rules = &self.state.config.firewall.rules;
         let index = place::index(&rule, place, rules.len(), |id| self.find_rule(id))?;
         tracing::info!("{rule}");

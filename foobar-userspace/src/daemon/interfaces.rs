@@ -23,7 +23,7 @@ impl Engine {
             return Err(refusal);
         }
         let attached = self.attached(interface, &attachment);
-        tracing::info!(interface = attached.name, mode = ?attached.mode, "attached");
+        tracing::info!("{} is attached ({} mode)", attached.name, if attachment.native { "native" } else { "generic" });
         Ok(attached)
     }
 
@@ -80,13 +80,15 @@ impl Engine {
         let names = match name {
             Some(name) if names.iter().any(|other| other == name) => vec![name.to_owned()],
             Some(name) => {
-                return Err(Refusal::missing(format!("{name} is not attached")).hint("`foobar status` lists the interfaces"));
+                return Err(
+                    Refusal::missing(format!("{name} is not attached")).hint("`foobar status` lists the interfaces")
+                );
             }
             None => names,
         };
         for name in &names {
             self.datapath.detach(name)?;
-            tracing::info!(interface = name, "detached");
+            tracing::info!("{name} is detached");
         }
         self.change(|state| {
             state.config.interfaces.retain(|interface| !names.contains(&interface.name));
@@ -118,7 +120,7 @@ impl Engine {
         for attachment in self.datapath.attachments()? {
             if self.state.config.interfaces.iter().all(|interface| interface.name != attachment.interface) {
                 self.datapath.detach(&attachment.interface)?;
-                tracing::info!(interface = attachment.interface, "detached, since the configuration does not name it");
+                tracing::info!("{} is detached: the configuration does not name it", attachment.interface);
             }
         }
         Ok(())
@@ -127,11 +129,12 @@ impl Engine {
     fn attach_again(&mut self, interface: &Interface) -> Result<(), Refusal> {
         match self.datapath.attach(&interface.name, interface.mode) {
             Err(AttachError::Twice { .. }) if self.datapath.has_peer(&interface.name) => return Ok(()),
-            Ok(_) => tracing::info!(interface = interface.name, "attached"),
-            Err(AttachError::Twice { .. }) => {}
+            Ok(_) | Err(AttachError::Twice { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        self.attach_peer_of(interface)
+        self.attach_peer_of(interface)?;
+        tracing::info!("{} is attached", interface.name);
+        Ok(())
     }
 
     /// Attaches interfaces that came back.
@@ -153,9 +156,9 @@ impl From<AttachError> for Refusal {
     fn from(error: AttachError) -> Self {
         let text = error.to_string();
         match error {
-            AttachError::UnknownInterface(_) => {
-                Self::missing(text).hint("`ip link` lists the interfaces; --netns NAME runs foobar in another namespace")
-            }
+            AttachError::UnknownInterface(_) => Self::missing(text)
+                .hint("`ip link` lists the interfaces; --netns NAME runs foobar in another namespace"),
+            AttachError::Netns(refusal) => refusal,
             AttachError::Foreign { .. } => Self::refused(text)
                 .hint("foobar never displaces another program: take it off first (`ip link set dev IFACE xdp off`)"),
             AttachError::NotNative { .. } => Self::refused(text).hint("`--mode generic` works with every driver"),

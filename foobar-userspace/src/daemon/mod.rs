@@ -7,7 +7,6 @@ mod changes;
 pub mod engine;
 mod interfaces;
 pub mod lock;
-pub mod netns;
 pub mod plan;
 pub mod preflight;
 mod report;

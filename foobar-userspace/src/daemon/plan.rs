@@ -153,7 +153,8 @@ fn protocol(service: &Service) -> u8 {
 
 /// What is mixed into the hashes of a service's flows: the same on every machine, fixed for the service's life.
 pub fn seed(service: &Service) -> u32 {
-    (ring::name(bits(service.address) ^ u128::from(service.port) << 64 ^ u128::from(protocol(service)) << 80) >> 32) as u32
+    (ring::name(bits(service.address) ^ u128::from(service.port) << 64 ^ u128::from(protocol(service)) << 80) >> 32)
+        as u32
 }
 
 fn counts_http(service: &Service) -> bool {

@@ -9,8 +9,7 @@ use rustix::{
     thread::{CapabilitySet, capabilities},
 };
 
-use super::netns;
-use crate::api::types::Refusal;
+use crate::{api::types::Refusal, netns};
 
 /// The oldest kernel on which everything foobar loads is known to work.
 const OLDEST_KERNEL: (u32, u32) = (6, 1);

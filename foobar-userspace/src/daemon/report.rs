@@ -7,8 +7,8 @@ use foobar_common::layout::{MAX_NOTES, program};
 use super::{engine::Engine, plan::shares};
 use crate::{
     api::types::{
-        AttachedMode, BackendCount, BackendStatus, HopStatus, InterfaceStatus, NotesStatus, OutcomeCount, ProgramStatus,
-        Refusal, RuleLine, ServiceCount, ServiceStatus, Stats, Status, Tally,
+        AttachedMode, BackendCount, BackendStatus, HopStatus, InterfaceStatus, NotesStatus, OutcomeCount,
+        ProgramStatus, Refusal, RuleLine, ServiceCount, ServiceStatus, Stats, Status, Tally,
     },
     domain::{Backend, Service},
 };
@@ -40,10 +40,9 @@ impl Engine {
                 weight: backend.weight,
                 state: backend.state,
                 slots: id.and_then(|id| shares.get(&id)).copied().unwrap_or(0),
-                next_hop: hop.and_then(|hop| hop.as_ref().ok()).map(|hop| HopStatus {
-                    interface: hop.interface.clone(),
-                    mac: mac(hop.destination_mac),
-                }),
+                next_hop: hop
+                    .and_then(|hop| hop.as_ref().ok())
+                    .map(|hop| HopStatus { interface: hop.interface.clone(), mac: mac(hop.destination_mac) }),
                 problem: match hop {
                     Some(Ok(_)) => None,
                     Some(Err(problem)) => Some(problem.clone()),

@@ -14,11 +14,11 @@ use tracing_subscriber::EnvFilter;
 
 use super::{
     engine::{self, Engine},
-    lock, netns, preflight,
+    lock, preflight,
 };
 use crate::{
     api::{daemon::Daemon, server, socket::Socket},
-    nexthop,
+    netns, nexthop,
 };
 
 /// How to run.

@@ -81,10 +81,10 @@ struct Wanted {
 impl Wanted {
     fn read(options: &Options) -> Result<Self> {
         let Some(path) = &options.config else { return Ok(Self { config: Config::default(), text: None }) };
-        let text = fs::read_to_string(path)
-            .map_err(|error| Refusal::refused(format!("{} cannot be read: {error}", path.display())).hint("check the path"))?;
-        let config = Config::parse(&text, &path.display().to_string())
-            .map_err(|error| Refusal::malformed(error.to_string()))?;
+        let text = fs::read_to_string(path).map_err(|error| {
+            Refusal::refused(format!("{} cannot be read: {error}", path.display())).hint("check the path")
+        })?;
+        let config = Config::parse(&text, &path.display().to_string()).map_err(Refusal::from)?;
         for warning in config.warnings() {
             tracing::warn!("{warning}");
         }
@@ -95,7 +95,8 @@ impl Wanted {
 /// Same boot and file unchanged: the running state goes on. File changed: it is applied whole. After a boot: the file.
 fn state_at_start(saved: Option<State>, wanted: &Wanted, adopted: bool) -> Result<State> {
     let boot = boot_id()?;
-    let fresh = State { boot: boot.clone(), file: wanted.text.clone(), config: wanted.config.clone(), ..State::default() };
+    let fresh =
+        State { boot: boot.clone(), file: wanted.text.clone(), config: wanted.config.clone(), ..State::default() };
     let Some(saved) = saved.filter(|saved| saved.boot == boot) else { return Ok(fresh) };
     // Without a file at this start, or with the same one, nothing new is wanted.
     let unchanged = wanted.text.is_none() || wanted.text == saved.file;
@@ -156,7 +157,8 @@ fn read_rings(saved: &State, datapath: &Datapath) -> Result<Rings> {
         // and the ring is built anew.
         let members = members(service, saved);
         let known = foobar_common::ring::build(&members);
-        let members = if slots.iter().zip(&known).all(|(slot, id)| slot.current() == *id) { members } else { Vec::new() };
+        let members =
+            if slots.iter().zip(&known).all(|(slot, id)| slot.current() == *id) { members } else { Vec::new() };
         rings.insert(service.name.clone(), Ring { region: *region, members, slots });
     }
     Ok(rings)

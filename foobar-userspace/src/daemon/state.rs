@@ -63,7 +63,8 @@ impl Store {
     pub fn save(&self, state: &State) -> Result<()> {
         let text = serde_json::to_string_pretty(state).context("writing the state as JSON")?;
         let fresh = self.path.with_extension("json.new");
-        self.replace(&fresh, &text).with_context(|| format!("saving the running configuration to {}", self.path.display()))
+        self.replace(&fresh, &text)
+            .with_context(|| format!("saving the running configuration to {}", self.path.display()))
     }
 
     fn replace(&self, fresh: &Path, text: &str) -> Result<()> {

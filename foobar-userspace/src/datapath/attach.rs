@@ -1,6 +1,6 @@
 //! Puts the programs on interfaces, finds them again after a restart, and takes them off.
 
-use std::{fs, fs::File, io, thread};
+use std::{fs, io, thread, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow};
 use aya::programs::{
@@ -8,14 +8,16 @@ use aya::programs::{
     links::{FdLink, PinnedLink},
     xdp::{XdpError, XdpLink},
 };
-use rustix::{
-    io::Errno,
-    thread::{LinkNameSpaceType, move_into_link_name_space},
-};
+use foobar_common::layout::program;
+use rustix::io::Errno;
 use thiserror::Error;
 
 use super::{Datapath, foreign, load, pins::LinkPin};
-use crate::config::Mode;
+use crate::{api::types::Refusal, config::Mode, netns};
+
+/// How often, and how long apart, to ask whether a link is gone.
+const SETTLE_TRIES: u32 = 25;
+const SETTLE_PAUSE: Duration = Duration::from_millis(20);
 
 /// An interface that the program is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +34,9 @@ pub struct Attachment {
 pub enum AttachError {
     #[error("there is no interface {0}")]
     UnknownInterface(String),
+    /// The peer's namespace cannot be entered.
+    #[error("{0}")]
+    Netns(#[from] Refusal),
     #[error("{interface} already has an XDP program that is not foobar's: {program}")]
     Foreign { interface: String, program: String },
     #[error("{interface} cannot run XDP natively: {reason}")]
@@ -68,7 +73,8 @@ impl Datapath {
             let link = FdLink::from(PinnedLink::from_pin(&path)?);
             let link = XdpLink::try_from(link).with_context(|| format!("{} is no XDP link", path.display()))?;
             let program = load::main_program(&mut self.ebpf)?;
-            let id = program.attach_to_link(link).with_context(|| format!("replacing the program on {}", pin.interface))?;
+            let id =
+                program.attach_to_link(link).with_context(|| format!("replacing the program on {}", pin.interface))?;
             program.take_link(id)?;
         }
         Ok(())
@@ -81,7 +87,7 @@ impl Datapath {
         if self.attachments()?.iter().any(|attachment| attachment.interface == interface) {
             return Err(AttachError::Twice { interface: interface.to_owned() });
         }
-        if let Some(id) = foreign::facts(index)?.program {
+        if let Some(id) = settled_program(index)? {
             return Err(foreign_program(interface, id));
         }
         let program = load::main_program(&mut self.ebpf)?;
@@ -115,17 +121,24 @@ impl Datapath {
     }
 
     /// Puts a passing program on the other end of a veth pair: `NETNS:IFACE`, or `IFACE` in this namespace.
+    ///
+    /// The one that is pinned stays until the new one is there.
     pub fn attach_peer(&mut self, interface: &str, peer: &str) -> Result<(), AttachError> {
         let path = self.pins.peer(interface);
-        if path.exists() {
-            fs::remove_file(&path).context("replacing the peer's link")?;
-        }
+        let pinned =
+            path.exists().then(|| PinnedLink::from_pin(&path)).transpose().context("opening the peer's link")?;
+        let pinned = pinned.map(FdLink::from).map(|link| link.info()).transpose().context("reading the peer's link")?;
         let (netns, name) = peer.split_once(':').map_or((None, peer), |(netns, name)| (Some(netns), name));
         let program = load::pass_program(&mut self.ebpf)?;
-        // A thread may leave its network namespace without taking the process along.
-        let link = thread::scope(|scope| scope.spawn(|| create_peer(program, netns, name)).join());
-        let link = link.map_err(|_| anyhow!("attaching to the peer {peer} panicked"))??;
-        link.pin(&path).with_context(|| format!("pinning the peer's link {}", path.display()))?;
+        let own = pinned.map(|info| info.program_id());
+        let link = match netns {
+            Some(netns) => netns::within(netns, || create_peer(program, name, own))??,
+            None => create_peer(program, name, own)?,
+        };
+        let Some(link) = link else { return Ok(()) };
+        let fresh = path.with_file_name(format!("{}:new", path.file_name().unwrap_or_default().display()));
+        link.pin(&fresh).with_context(|| format!("pinning the peer's link {}", fresh.display()))?;
+        fs::rename(&fresh, &path).with_context(|| format!("pinning the peer's link {}", path.display()))?;
         Ok(())
     }
 
@@ -145,19 +158,29 @@ fn foreign_program(interface: &str, id: u32) -> AttachError {
     AttachError::Foreign { interface: interface.to_owned(), program: format!("{name}, id {id}") }
 }
 
-/// Enters the peer's namespace and attaches there.
-fn create_peer(program: &mut Xdp, netns: Option<&str>, name: &str) -> Result<FdLink, AttachError> {
-    if let Some(netns) = netns {
-        let path = format!("/run/netns/{netns}");
-        let file = File::open(&path).with_context(|| format!("there is no network namespace {netns} ({path})"))?;
-        move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), Some(LinkNameSpaceType::Network))
-            .with_context(|| format!("entering the network namespace {netns}"))?;
-    }
+/// Attaches to a peer in this thread's namespace; `None` where the program `own` is there already.
+fn create_peer(program: &mut Xdp, name: &str, own: Option<u32>) -> Result<Option<FdLink>, AttachError> {
     let index = ifindex(name).ok_or_else(|| AttachError::UnknownInterface(name.to_owned()))?;
-    if let Some(id) = foreign::facts(index)?.program {
-        return Err(foreign_program(name, id));
+    if own.is_some() && foreign::facts(index)?.program == own {
+        return Ok(None);
     }
-    create(program, name, index, Mode::Auto).map(|(link, _)| link)
+    match settled_program(index)? {
+        Some(id) => Err(foreign_program(name, id)),
+        None => create(program, name, index, Mode::Auto).map(|(link, _)| Some(link)),
+    }
+}
+
+/// The program on an interface, once a link of ours that was just given up is gone: the kernel frees it a little later.
+fn settled_program(index: u32) -> Result<Option<u32>> {
+    for _ in 0..SETTLE_TRIES {
+        match foreign::facts(index)?.program {
+            Some(id) if foreign::program_name(id).is_some_and(|name| name.starts_with(program::MAIN)) => {
+                thread::sleep(SETTLE_PAUSE);
+            }
+            other => return Ok(other),
+        }
+    }
+    Ok(foreign::facts(index)?.program)
 }
 
 /// Makes a link, and says whether it is native.
@@ -195,9 +218,10 @@ fn foreign_now(interface: &str, index: u32, error: anyhow::Error) -> AttachError
 }
 
 fn is_busy(error: &anyhow::Error) -> bool {
-    error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|error| {
-        matches!(error.raw_os_error().map(Errno::from_raw_os_error), Some(Errno::BUSY | Errno::EXIST))
-    })
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|error| matches!(error.raw_os_error().map(Errno::from_raw_os_error), Some(Errno::BUSY | Errno::EXIST)))
 }
 
 /// The system's own error inside one of aya's.

@@ -45,11 +45,11 @@ impl Datapath {
     /// All notes of both families, as they stand.
     pub fn notes(&self) -> Result<Vec<NotedFlow>> {
         let mut flows = Vec::new();
-        for item in self.tables.notes_v4.iter() {
+        for item in &self.tables.notes_v4 {
             let (key, words) = item.context("reading the notes")?;
             flows.push(NotedFlow { note: Note::from_words(words), key: Key::V4(key) });
         }
-        for item in self.tables.notes_v6.iter() {
+        for item in &self.tables.notes_v6 {
             let (key, words) = item.context("reading the notes")?;
             flows.push(NotedFlow { note: Note::from_words(words), key: Key::V6(key) });
         }

@@ -12,8 +12,8 @@ use foobar_common::{
     generation::Generation,
     image::Image,
     layout::{
-        BACKEND_TALLY_WORDS, CHILD, MAX_NODES, NODE_WORDS, PORT_WORDS, RING_SLOTS, RING_WORDS, ROOT_WORDS, SERVICE_WORDS, TALLY_WORDS,
-        map, root_index,
+        BACKEND_TALLY_WORDS, CHILD, MAX_NODES, NODE_WORDS, PORT_WORDS, RING_SLOTS, RING_WORDS, ROOT_WORDS,
+        SERVICE_WORDS, TALLY_WORDS, map, root_index,
     },
     next_hop::NextHop,
     slot::Slot,
@@ -84,7 +84,8 @@ impl TableMaps {
             self.nodes.set(first_node + index as u32, words::pack(&node, 0)?, 0).context("writing a trie's node")?;
         }
         let services = image.service_table().context("no table holds that many services")?;
-        let services: Box<[u64; SERVICE_WORDS]> = services.into_boxed_slice().try_into().ok().context("a table's size")?;
+        let services: Box<[u64; SERVICE_WORDS]> =
+            services.into_boxed_slice().try_into().ok().context("a table's size")?;
         self.services.set(bank, services, 0).context("writing the services")
     }
 

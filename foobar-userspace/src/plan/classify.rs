@@ -29,9 +29,8 @@ pub struct Numbered<'a> {
 pub fn classify(rules: &[Numbered<'_>], image: &mut Image) -> Result<(), Refusal> {
     for (place, numbered) in rules.iter().enumerate() {
         let rule = numbered.rule;
-        rule.enforceable().map_err(|not_yet| {
-            Refusal::refused(format!("`{rule}`: {}", not_yet.problem)).hint(not_yet.hint)
-        })?;
+        rule.enforceable()
+            .map_err(|not_yet| Refusal::refused(format!("`{rule}`: {}", not_yet.problem)).hint(not_yet.hint))?;
         let decision = Decision::new(place as u32, rule.verdict == Verdict::Allow, numbered.id);
         if rule.from.is_empty() {
             by_port(&rule.matcher, decision, image);
@@ -90,9 +89,10 @@ struct PortTable<'a> {
 }
 
 impl PortTable<'_> {
-    /// A whole protocol: its `count` entries from `first` on, and its later fragments.
+    /// A whole protocol: its `count` entries from `first` on, its number in the other family (ICMP in IPv6 is nothing but
+    /// a number), and its later fragments.
     fn whole(&mut self, first: u32, count: u32, protocol: u8) {
-        for entry in first..first + count {
+        for entry in (first..first + count).chain([PROTOCOLS + u32::from(protocol)]) {
             self.decide(entry);
         }
         self.decide(FRAGMENTS + u32::from(protocol));
@@ -140,8 +140,7 @@ mod tests {
     use crate::domain::rule::arbitrary::enforceable_rule;
 
     fn tables(rules: &[Rule]) -> HostTables {
-        let numbered: Vec<_> =
-            rules.iter().enumerate().map(|(id, rule)| Numbered { rule, id: id as u32 }).collect();
+        let numbered: Vec<_> = rules.iter().enumerate().map(|(id, rule)| Numbered { rule, id: id as u32 }).collect();
         let mut image = Image::default();
         classify(&numbered, &mut image).expect("enforceable rules");
         HostTables { image, ..HostTables::default() }
@@ -166,6 +165,7 @@ mod tests {
             (Matcher::Tcp(list), Transport::Tcp(segment)) => port(&list.0, segment.destination),
             (Matcher::Udp(list), Transport::Udp { destination, .. }) => port(&list.0, destination),
             (Matcher::Icmp(list), Transport::Icmp { kind, .. }) => list.0.is_empty() || list.0.contains(&kind),
+            (Matcher::Icmpv6(list), Transport::Other) => list.0.is_empty() && flow.protocol == ICMPV6,
             (Matcher::Protocol(number), Transport::Other) => *number == flow.protocol,
             _ => false,
         };
@@ -182,7 +182,8 @@ mod tests {
             (0u16..1024).prop_map(tcp),
             (0u16..1024).prop_map(|destination| (UDP, Transport::Udp { source: 9, destination })),
             (0u8..20).prop_map(|kind| (ICMP, Transport::Icmp { kind, code: 0 })),
-            (2u8..=255).prop_filter("known by number", |number| ![TCP, UDP].contains(number))
+            (2u8..=255)
+                .prop_filter("known by number", |number| ![TCP, UDP].contains(number))
                 .prop_map(|number| (number, Transport::Other)),
         ];
         (any::<u32>(), any::<u32>(), transport).prop_map(|(source, destination, (protocol, transport))| Flow {

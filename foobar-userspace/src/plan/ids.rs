@@ -44,9 +44,10 @@ impl Ids {
 
     /// Gives every backend its id, and retires those of backends that are gone. Returns those that are new.
     pub fn number_backends(&mut self, services: &[Service]) -> Result<Vec<u32>, Refusal> {
-        let keys: BTreeSet<_> = services.iter().flat_map(|service| {
-            service.backends.iter().map(|backend| backend_key(service, backend.address))
-        }).collect();
+        let keys: BTreeSet<_> = services
+            .iter()
+            .flat_map(|service| service.backends.iter().map(|backend| backend_key(service, backend.address)))
+            .collect();
         let retired = &mut self.retired;
         self.backends.retain(|key, id| {
             let stays = keys.contains(key);
@@ -126,7 +127,8 @@ mod tests {
     fn a_rule_keeps_its_id_when_others_come_and_go() {
         let mut ids = Ids::default();
         let (first, _) = ids.number_rules(&rules(&["allow tcp/80", "deny udp"])).expect("ids");
-        let (second, new) = ids.number_rules(&rules(&["deny from 10.0.0.0/8", "deny udp", "allow tcp/80"])).expect("ids");
+        let (second, new) =
+            ids.number_rules(&rules(&["deny from 10.0.0.0/8", "deny udp", "allow tcp/80"])).expect("ids");
         assert_eq!(second[1..], [first[1], first[0]]);
         assert_eq!(new, [second[0]]);
     }

@@ -6,7 +6,12 @@ use crate::{
 };
 
 /// The index at which to insert `rule`. `find` turns what the operator names into an index.
-pub fn index(rule: &Rule, place: &Place, len: usize, find: impl Fn(&str) -> Result<usize, Refusal>) -> Result<usize, Refusal> {
+pub fn index(
+    rule: &Rule,
+    place: &Place,
+    len: usize,
+    find: impl Fn(&str) -> Result<usize, Refusal>,
+) -> Result<usize, Refusal> {
     match place {
         Place::Before(id) => find(id),
         Place::After(id) => find(id).map(|index| index + 1),

@@ -23,10 +23,15 @@ const LEAST: usize = 80;
 
 /// A TCP frame of this kind. Checksums are zero: nothing on this path reads them.
 pub fn frame(kind: Kind, v6: bool) -> Vec<u8> {
-    let payload: &[u8] = if kind == Kind::Request { b"GET /index.html HTTP/1.1\r\nHost: www.foobar.com\r\n\r\n" } else { b"" };
+    let payload: &[u8] =
+        if kind == Kind::Request { b"GET /index.html HTTP/1.1\r\nHost: www.foobar.com\r\n\r\n" } else { b"" };
     let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
     let segment_len = (20 + payload.len()) as u16;
-    if v6 { ipv6(&mut frame, kind, segment_len) } else { ipv4(&mut frame, kind, segment_len) }
+    if v6 {
+        ipv6(&mut frame, kind, segment_len)
+    } else {
+        ipv4(&mut frame, kind, segment_len)
+    }
     let port: u16 = if kind == Kind::AllowedPort { 22 } else { 80 };
     let flags = if kind == Kind::Syn { SYN } else { ACK };
     frame.extend(40_000u16.to_be_bytes());

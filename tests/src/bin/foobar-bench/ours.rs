@@ -64,7 +64,8 @@ impl Drop for Ours {
 fn configuration() -> String {
     let mut rules = String::new();
     for (index, family) in ["203.0.113.0/24", "2001:db8:bad::/48"].iter().enumerate() {
-        let prefix = |net: u32| if index == 0 { format!("10.{net}.0.0/20") } else { format!("2001:db8:f{net:02x}::/48") };
+        let prefix =
+            |net: u32| if index == 0 { format!("10.{net}.0.0/20") } else { format!("2001:db8:f{net:02x}::/48") };
         let prefixes: Vec<_> = (0..99).map(prefix).chain([(*family).to_owned()]).collect();
         let _ = writeln!(rules, "  \"deny from {}\",", prefixes.join(","));
     }
@@ -73,7 +74,9 @@ fn configuration() -> String {
     }
     let service = |name: &str, address: &str, backends: [&str; 3]| {
         let backends = backends.map(|address| format!("{{ address = \"{address}\" }}")).join(", ");
-        format!("[[service]]\nname = \"{name}\"\naddress = \"{address}\"\nports = \"tcp/80\"\nforward = \"dsr\"\nbackends = [{backends}]\n")
+        format!(
+            "[[service]]\nname = \"{name}\"\naddress = \"{address}\"\nports = \"tcp/80\"\nforward = \"dsr\"\nbackends = [{backends}]\n"
+        )
     };
     format!(
         "[firewall]\ndefault = \"drop\"\nrules = [\n{rules}]\n{}{}",

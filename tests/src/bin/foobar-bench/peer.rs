@@ -22,7 +22,10 @@ pub struct XdpFilter {
 
 impl XdpFilter {
     pub fn load() -> Result<Self> {
-        anyhow::ensure!(Path::new(OBJECT).exists(), "{OBJECT} is missing: install Debian's xdp-tools (cargo xtask bench does)");
+        anyhow::ensure!(
+            Path::new(OBJECT).exists(),
+            "{OBJECT} is missing: install Debian's xdp-tools (cargo xtask bench does)"
+        );
         let pins = Path::new("/sys/fs/bpf").join(format!("foobar-bench-peer-{}", std::process::id()));
         fs::create_dir(&pins).with_context(|| format!("making {}", pins.display()))?;
         let ebpf = EbpfLoader::new().default_map_pin_directory(&pins).load_file(OBJECT).context("loading xdp-filter");

@@ -34,7 +34,13 @@ impl Report {
         for row in &self.rows {
             let family = if row.v6 { "IPv6" } else { "IPv4" };
             let share = row.net() / self.f;
-            println!("{:<32} {family:>5} {:>8.0} {:>8.0} {:>8.0} {share:>7.2}", row.name, row.empty, row.foobar, row.net());
+            println!(
+                "{:<32} {family:>5} {:>8.0} {:>8.0} {:>8.0} {share:>7.2}",
+                row.name,
+                row.empty,
+                row.foobar,
+                row.net()
+            );
         }
     }
 
