@@ -117,7 +117,11 @@ fn noted(slot: Slot, note: Note, sign: Sign, now: u32) -> Choice {
     let forged =
         matches!(note.kind, Kind::Provisional) && !(1..=WINDOW).contains(&sign.sequence.wrapping_sub(note.isn));
     if sign.opens {
-        return Choice::sure(note.backend, Some(Note { seen: now, ..note }));
+        return match note.kind {
+            // One of the two SYNs is forged. This one's connection goes where its next segment will, by the line below.
+            Kind::Provisional if note.isn != sign.sequence => Choice::sure(slot.previous(), None),
+            _ => Choice::sure(note.backend, Some(Note { seen: now, ..note })),
+        };
     }
     if forged {
         // The SYN was somebody else's: this connection is older than the change.
@@ -142,3 +146,8 @@ fn unnoted(slot: Slot, sign: Sign, now: u32) -> Choice {
     let note = Note { backend: previous, kind: Kind::Lasting, seen: now, isn: 0 };
     Choice::sure(previous, if sign.closes { None } else { Some(note) })
 }
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
