@@ -55,9 +55,7 @@ fn object() -> Object {
 
 #[test]
 fn every_map_has_the_name_and_the_size_that_the_layout_says() {
-    let shape = |map: &Map| {
-        (map.map_type(), map.key_size() as usize, map.value_size() as usize, map.max_entries())
-    };
+    let shape = |map: &Map| (map.map_type(), map.key_size() as usize, map.value_size() as usize, map.max_entries());
     let object = object();
     let mut built: BTreeMap<_, _> = object.maps.iter().map(|(name, map)| (name.as_str(), shape(map))).collect();
     // aya-log's own, and constants.

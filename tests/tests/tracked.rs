@@ -83,6 +83,16 @@ fn a_forged_syn_moves_nobody() {
 }
 
 #[test]
+fn a_syn_forged_before_a_connection_does_not_break_it() {
+    let mut lab = lab();
+    assert!(went_to(&lab.run(&flow(1).syn().sequence(123_456)), NEW));
+    let opened = lab.run(&flow(1).syn());
+    assert!(went_to(&opened, OLD), "one of the two is forged");
+    assert!(went_to(&lab.run(&flow(1).ack().sequence(5001)), OLD));
+    assert!(went_to(&lab.run(&flow(1).ack().sequence(2_000_000)), OLD));
+}
+
+#[test]
 fn a_flow_whose_backend_died_starts_anew() {
     let mut lab = lab();
     assert!(went_to(&lab.run(&flow(1).ack()), OLD));
