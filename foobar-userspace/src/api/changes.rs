@@ -14,7 +14,7 @@ use crate::{
 /// A backend to add, whose port is compared with the service's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addition {
-    address: String,
+    at: BackendAddress,
     weight: u16,
 }
 
@@ -27,12 +27,15 @@ pub struct Change {
 
 impl Addition {
     pub fn read(spec: &BackendSpec) -> Result<Self, Refusal> {
-        spec.address.parse::<BackendAddress>()?;
-        Ok(Self { address: spec.address.clone(), weight: spec.weight.unwrap_or(DEFAULT_WEIGHT) })
+        Ok(Self { at: spec.address.parse()?, weight: spec.weight.unwrap_or(DEFAULT_WEIGHT) })
+    }
+
+    pub fn address(&self) -> IpAddr {
+        self.at.address
     }
 
     pub fn apply(self, engine: &mut Engine, service: &str) -> Result<(), Refusal> {
-        let backend = convert::backend(&self.address, Some(self.weight), port(engine, service)?)?;
+        let backend = convert::backend(&self.at.to_string(), Some(self.weight), port(engine, service)?)?;
         engine.add_backend(service, backend)
     }
 }

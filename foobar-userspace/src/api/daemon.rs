@@ -1,11 +1,19 @@
 //! The engine as asynchronous code holds it: one change at a time, off the runtime's threads.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use tokio::{sync::Notify, task};
+use tokio::{sync::Notify, task, time::sleep};
 
 use super::types::Refusal;
 use crate::daemon::engine::Engine;
+
+/// How often, and how long apart, the engine is asked whether the resolver has spoken.
+const LOOK_UP_TRIES: u32 = 50;
+const LOOK_UP_PAUSE: Duration = Duration::from_millis(10);
 
 /// A shared engine, and the bell that rings when its backends may have changed.
 #[derive(Clone)]
@@ -41,6 +49,26 @@ impl Daemon {
         let answer = self.with(work).await?;
         self.backends_changed.notify_one();
         Ok(answer)
+    }
+
+    /// Looks up the way to backends that are about to be added, so that their first packets find it. Waits for those who
+    /// do not answer for half a second at most.
+    pub async fn look_up(&self, addresses: Vec<IpAddr>) -> Result<(), Refusal> {
+        let expected = addresses.clone();
+        self.with(move |engine| {
+            engine.expect(expected);
+            Ok(())
+        })
+        .await?;
+        self.backends_changed.notify_one();
+        for _ in 0..LOOK_UP_TRIES {
+            let asked = addresses.clone();
+            if self.with(move |engine| Ok(engine.knows(&asked))).await? {
+                break;
+            }
+            sleep(LOOK_UP_PAUSE).await;
+        }
+        Ok(())
     }
 
     /// Returns once the backends may have changed since the last time.

@@ -46,6 +46,7 @@ pub async fn services(State(daemon): State<Daemon>) -> Answer<Vec<ServiceStatus>
 
 pub async fn add_service(State(daemon): State<Daemon>, body: Bytes) -> Answer<Done> {
     let service = convert::service(read::<ServiceSpec>(&body)?)?;
+    daemon.look_up(service.backends.iter().map(|backend| backend.address).collect()).await?;
     done(daemon.with_backends(|engine| engine.add_service(service)).await)
 }
 
@@ -55,6 +56,7 @@ pub async fn remove_service(State(daemon): State<Daemon>, Path(name): Path<Strin
 
 pub async fn add_backend(State(daemon): State<Daemon>, Path(service): Path<String>, body: Bytes) -> Answer<Done> {
     let addition = Addition::read(&read::<BackendSpec>(&body)?)?;
+    daemon.look_up(vec![addition.address()]).await?;
     done(daemon.with_backends(move |engine| addition.apply(engine, &service)).await)
 }
 

@@ -43,7 +43,7 @@ fn show(status: &Status) -> String {
         Policy::Drop => "drop",
     };
     let head = format!(
-        "foobar {}, program {} (id {}), generation {}, default {default}, {} rules, {} of {} notes used",
+        "foobar {}, program {} (id {}), generation {}, default {default}, rules: {}, notes: {} of {}",
         status.version,
         status.program.name,
         status.program.id,

@@ -27,6 +27,7 @@ impl Engine {
     /// To be called every second.
     pub fn tick(&mut self) {
         self.ticks += 1;
+        self.expected.clear();
         self.attach_returned();
         if self.ticks.is_multiple_of(SWEEP_EVERY)
             && let Err(refusal) = self.age()

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     api::types::Refusal,
-    datapath::{Datapath, Publication},
+    datapath::{Datapath, Publication, remove_pins},
     nexthop::NextHops,
 };
 
@@ -34,6 +34,8 @@ pub struct Engine {
     /// Ids of the rules in the order of the list.
     pub(super) rule_ids: Vec<u32>,
     pub(super) hops: NextHops,
+    /// Addresses of backends to come.
+    pub(super) expected: Vec<IpAddr>,
     /// Notes that the last sweep found.
     pub(super) noted: u64,
     pub(super) ticks: u64,
@@ -113,10 +115,34 @@ impl Engine {
         Ok(())
     }
 
-    /// Every backend's address once, for the resolver.
+    /// Every backend's address once, for the resolver, and those of backends to come.
     pub fn backend_addresses(&self) -> Vec<IpAddr> {
         let backends = self.state.config.services.iter().flat_map(|service| &service.backends);
-        backends.map(|backend| backend.address).collect::<BTreeSet<_>>().into_iter().collect()
+        let addresses = backends.map(|backend| backend.address).chain(self.expected.iter().copied());
+        addresses.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Has the resolver look up addresses that no backend has yet; forgotten at the next tick.
+    pub fn expect(&mut self, addresses: Vec<IpAddr>) {
+        self.expected.extend(addresses);
+    }
+
+    /// Whether the resolver has spoken of all of these.
+    pub fn knows(&self, addresses: &[IpAddr]) -> bool {
+        addresses.iter().all(|address| self.hops.contains_key(address))
+    }
+
+    /// To be called when the process ends on purpose: what is attached stays; tables that nothing uses do not.
+    pub fn stop(&self) -> Result<(), Refusal> {
+        if self.datapath.attachments()?.is_empty() {
+            remove_pins(self.datapath.pin_dir())?;
+            tracing::info!("stopped; nothing was attached, so nothing is left behind");
+        } else {
+            tracing::info!(
+                "stopped: the program stays attached and traffic keeps flowing; `foobar detach` takes it off"
+            );
+        }
+        Ok(())
     }
 
     /// Takes over what the resolver found out. An address that is not in there is unresolved.

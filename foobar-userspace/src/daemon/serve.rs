@@ -65,7 +65,7 @@ async fn serve(daemon: Daemon, socket: &Socket) -> anyhow::Result<()> {
     tokio::spawn(nexthop::keep_fresh(daemon.clone()));
     tokio::spawn(tick(daemon.clone()));
     let listener = socket.listener().context("cannot watch the socket")?;
-    let mut server = tokio::spawn(server::serve(listener, daemon, closed(stopping)));
+    let mut server = tokio::spawn(server::serve(listener, daemon.clone(), closed(stopping)));
     info!("ready: answering on {}", socket.path().display());
     tokio::select! {
         name = signal => info!("{name}: stopping"),
@@ -75,7 +75,7 @@ async fn serve(daemon: Daemon, socket: &Socket) -> anyhow::Result<()> {
     if timeout(LAST_REQUESTS, server).await.is_err() {
         warn!("requests are still under way after {} s; they are not waited for", LAST_REQUESTS.as_secs());
     }
-    info!("stopped: the program stays attached and traffic keeps flowing; `foobar detach` takes it off");
+    daemon.with(|engine| engine.stop()).await?;
     Ok(())
 }
 

@@ -50,6 +50,7 @@ impl Engine {
             rings,
             rule_ids: Vec::new(),
             hops: NextHops::new(),
+            expected: Vec::new(),
             noted: 0,
             ticks: 0,
         };

@@ -1,12 +1,13 @@
 //! Loads the embedded object over new or pinned maps.
 
-use std::fs;
+use std::{fs, thread, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use aya::{
     Ebpf, EbpfLoader,
     programs::{ProgramError, Xdp},
 };
+use aya_log::EbpfLogger;
 use foobar_common::layout::{map, program};
 
 use super::pins::Pins;
@@ -21,6 +22,8 @@ pub fn object() -> &'static [u8] {
 
 /// aya-log's level above all others.
 const TRACE: u8 = 5;
+/// How often the program's log is read.
+const LOG_PAUSE: Duration = Duration::from_millis(20);
 
 /// Loads both programs; their maps are those that are pinned, or are pinned as they are made.
 pub fn load(pins: &Pins, trace_packets: bool) -> Result<Ebpf> {
@@ -40,6 +43,18 @@ pub fn load(pins: &Pins, trace_packets: bool) -> Result<Ebpf> {
         find(&mut ebpf, name)?.load().map_err(|error| explain(name, error))?;
     }
     Ok(ebpf)
+}
+
+/// Passes what the program logs on to this process's log, for as long as it lives.
+pub fn follow_log(ebpf: &mut Ebpf) -> Result<()> {
+    let mut log = EbpfLogger::init(ebpf).context("opening the program's log")?;
+    thread::spawn(move || {
+        loop {
+            log.flush();
+            thread::sleep(LOG_PAUSE);
+        }
+    });
+    Ok(())
 }
 
 /// Says what a verifier's refusal means, since its log is thousands of lines.

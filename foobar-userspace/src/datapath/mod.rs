@@ -59,6 +59,9 @@ impl Datapath {
         let pins = Pins::new(&options.pin_dir)?;
         pins.prepare()?;
         let mut ebpf = load::load(&pins, options.trace_packets)?;
+        if options.trace_packets {
+            load::follow_log(&mut ebpf)?;
+        }
         let tables = TableMaps::take(&mut ebpf)?;
         let generation = tables.generation()?;
         let mut datapath = Self { pins, ebpf, tables, grace: Grace::default(), generation };
