@@ -215,3 +215,6 @@ fn icmp<F: Frame + ?Sized>(frame: &F, part: &Part) -> Step<Transport> {
     let icmp: Icmp = frame.read(part.offset).ok_or(Outcome::Truncated)?;
     Ok(Transport::Icmp { kind: icmp.kind, code: icmp.code })
 }
+
+#[cfg(test)]
+mod tests;

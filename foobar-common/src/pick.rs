@@ -95,3 +95,6 @@ fn living_note<A: Address, T: Tables>(key: &A::FlowKey, tables: &T) -> Option<No
     }
     Some(note)
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,3 +84,6 @@ fn count<F: FrameMut + ?Sized, A: Address, T: Tables>(
     };
     tables.count_backend(picked.backend, frame.len(), connections, queries);
 }
+
+#[cfg(test)]
+mod tests;
