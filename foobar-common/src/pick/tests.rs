@@ -22,12 +22,13 @@ fn few_bits_of_difference_spread_evenly() {
     let (here, there) = (V4(0x0a00_0001), V4(0xc000_0200));
     let (here6, there6) = (V6([0x2001_0db8_0001_0000, 1]), V6([0x2001_0db8_0007_0000, 0]));
     let https = 443 << 16 | 6 << 32;
+    let one_port = https + 4000;
     for (what, shares) in [
         ("ports", shares(|number| (there, here, u64::from(number) | https))),
-        ("hosts", shares(|number| (V4(there.0 + number), here, 4000 | https))),
-        ("services", shares(|number| (there, V4(here.0 + number), 4000 | https))),
-        ("networks in IPv6", shares(|number| (V6([there6.0[0] + u64::from(number), 1]), here6, 4000 | https))),
-        ("hosts in IPv6", shares(|number| (V6([there6.0[0], u64::from(number)]), here6, 4000 | https))),
+        ("hosts", shares(|number| (V4(there.0 + number), here, one_port))),
+        ("services", shares(|number| (there, V4(here.0 + number), one_port))),
+        ("networks in IPv6", shares(|number| (V6([there6.0[0] + u64::from(number), 1]), here6, one_port))),
+        ("hosts in IPv6", shares(|number| (V6([there6.0[0], u64::from(number)]), here6, one_port))),
         ("ports in IPv6", shares(|number| (there6, here6, u64::from(number) | https))),
     ] {
         assert_eq!(shares.len(), 16, "{what}");

@@ -43,7 +43,9 @@ fn frames() -> impl Strategy<Value = Vec<u8>> {
     let near = (source, prop_oneof![2 => Just(80), 1 => any::<u8>()], spoil, 0usize..=62);
     let near = near.prop_map(|(source, port, spoil, cut)| {
         let mut frame = segment(source, port);
-        spoil.into_iter().for_each(|(at, byte)| frame[at] = byte);
+        for (at, byte) in spoil {
+            frame[at] = byte;
+        }
         if cut % 4 == 0 {
             frame.truncate(cut);
         }

@@ -126,7 +126,7 @@ fn tcp(ports: (u16, u16), flags: u8, sequence: u32, options: &[u8], payload: &[u
     let mut bytes = [ports.0.to_be_bytes(), ports.1.to_be_bytes()].concat();
     bytes.extend(sequence.to_be_bytes());
     bytes.extend([0; 4]);
-    bytes.extend([((20 + options.len()) / 4 << 4) as u8, flags, 0xff, 0xff, 0, 0, 0, 0]);
+    bytes.extend([(((20 + options.len()) / 4) << 4) as u8, flags, 0xff, 0xff, 0, 0, 0, 0]);
     bytes.extend(options);
     bytes.extend(payload);
     bytes

@@ -14,7 +14,7 @@ pub fn demand() {
         rustix::process::geteuid().is_root(),
         "this test runs frames through the loaded program, which needs root\n{hint}"
     );
-    let is_bpffs = statfs(BPFFS).is_ok_and(|info| info.f_type as u64 & 0xffff_ffff == BPFFS_MAGIC);
+    let is_bpffs = statfs(BPFFS).is_ok_and(|info| info.f_type.cast_unsigned() & 0xffff_ffff == BPFFS_MAGIC);
     assert!(
         is_bpffs,
         "this test pins the program's tables, and no bpffs is mounted at {BPFFS}\nhint: `mount -t bpf bpf {BPFFS}`"
