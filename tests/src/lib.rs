@@ -1,4 +1,4 @@
-//! What foobar's tests stand on: frames, and a lab that runs them through the loaded program.
+//! What foobar's tests stand on: frames, a lab that runs them through the loaded program, and a site for real traffic.
 //!
 //! Everything here panics where it cannot go on, with a sentence: a test that cannot run has failed.
 
@@ -7,3 +7,4 @@
 pub mod frames;
 pub mod lab;
 pub mod random;
+pub mod site;
