@@ -8,6 +8,10 @@ use crate::{maps, packet::Packet};
 
 #[inline(always)]
 pub fn leave(context: &XdpContext, packet: &Packet, outcome: Outcome) -> u32 {
+    if matches!(outcome, Outcome::NotIp) {
+        // Nothing has asked for the rest of a multi-buffer frame yet, whose bytes count too.
+        packet.reaches(usize::MAX);
+    }
     maps::count_outcome(outcome, packet.len());
     trace!(context, "outcome {} of {} bytes", outcome.index(), packet.len());
     match outcome.action() {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use foobar_common::{note::Note, slot::Slot};
+use foobar_common::{layout::MAX_NOTES, note::Note, slot::Slot};
 
 use super::{
     engine::Engine,
@@ -21,6 +21,8 @@ struct Sweep {
     by_backend: HashMap<u32, u64>,
     /// By service: tracked slots with a note of another backend than the current one.
     elsewhere: BTreeMap<String, BTreeSet<u32>>,
+    /// A family's table was full: flows may have begun on their previous backends without a note.
+    full: bool,
 }
 
 impl Engine {
@@ -61,7 +63,10 @@ impl Engine {
         }
         let mut sweep = Sweep::default();
         let now = now() as u32;
-        for flow in self.datapath.notes()? {
+        let flows = self.datapath.notes()?;
+        let v6 = flows.iter().filter(|flow| flow.is_v6()).count();
+        sweep.full = v6.max(flows.len() - v6) >= MAX_NOTES as usize;
+        for flow in flows {
             let Note { backend, .. } = flow.note;
             let Some(service) = owners.get(&backend) else {
                 self.datapath.forget(&flow);
@@ -80,13 +85,18 @@ impl Engine {
         Ok(sweep)
     }
 
-    /// Gives up previous backends one `idle` after the last change, then calms the slots that no note speaks of.
+    /// Gives up previous backends one `idle` after the last change, or after the last time that a flow found no room for
+    /// its note, then calms the slots that no note speaks of.
     fn settle(&mut self, sweep: &Sweep) -> Result<(), Refusal> {
         let mut state = self.state.clone();
         let mut aged = Forced::new();
         for (name, unrest) in &self.state.unrest {
             let Some(ring) = self.rings.get(name) else { continue };
             let slots = match unrest {
+                Unrest::Waiting(_) if sweep.full => {
+                    state.unrest.insert(name.clone(), Unrest::Waiting(now()));
+                    continue;
+                }
                 Unrest::Waiting(since) if now() > since + idle(&state, name) => {
                     state.unrest.insert(name.clone(), Unrest::Settling);
                     give_up_previous(&ring.slots)

@@ -31,6 +31,10 @@ impl NotedFlow {
         }
     }
 
+    pub fn is_v6(&self) -> bool {
+        matches!(self.key, Key::V6(_))
+    }
+
     /// The slot of the flow in a ring of a service with this seed.
     pub fn slot(&self, seed: u32) -> u32 {
         let hash = match self.key {

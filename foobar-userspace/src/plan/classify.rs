@@ -95,7 +95,10 @@ impl PortTable<'_> {
         for entry in (first..first + count).chain([PROTOCOLS + u32::from(protocol)]) {
             self.decide(entry);
         }
-        self.decide(FRAGMENTS + u32::from(protocol));
+        // The number of an extension header is no protocol: what a later fragment is of stands behind it.
+        if !self.decision.allows() || !is_extension(protocol) {
+            self.decide(FRAGMENTS + u32::from(protocol));
+        }
         self.hidden();
     }
 

@@ -28,9 +28,9 @@ pub fn frame(kind: Kind, v6: bool) -> Vec<u8> {
     let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
     let segment_len = (20 + payload.len()) as u16;
     if v6 {
-        ipv6(&mut frame, kind, segment_len)
+        ipv6(&mut frame, kind, segment_len);
     } else {
-        ipv4(&mut frame, kind, segment_len)
+        ipv4(&mut frame, kind, segment_len);
     }
     let port: u16 = if kind == Kind::AllowedPort { 22 } else { 80 };
     let flags = if kind == Kind::Syn { SYN } else { ACK };

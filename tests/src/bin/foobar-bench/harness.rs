@@ -87,7 +87,7 @@ impl Harness {
             let right = counts[ACTIONS + action as usize];
             ensure!(right == u64::from(repeat), "{right} of {repeat} runs answered {action}: {:?}", &counts[ACTIONS..]);
         }
-        Ok(result.duration.as_nanos() as f64)
+        Ok(result.duration.as_secs_f64() * 1e9)
     }
 
     /// Puts the target into its table, and says which wrapper calls it.

@@ -1,6 +1,9 @@
 //! foobar as it is timed: 10 rules, 100 denied prefixes of each family, a service of each family.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
 use aya::programs::ProgramFd;
@@ -27,7 +30,8 @@ pub struct Ours {
 impl Ours {
     pub fn load() -> Result<Self> {
         let pins = PathBuf::from(format!("/sys/fs/bpf/foobar-bench-{}", std::process::id()));
-        let datapath = Datapath::open(&Options { pin_dir: pins.clone(), trace_packets: false })?;
+        let options = Options { pin_dir: pins.clone(), trace_packets: false };
+        let datapath = Datapath::open(&options).inspect_err(|_| take_off(&pins))?;
         let mut ours = Self { datapath, pins };
         ours.publish()?;
         Ok(ours)
@@ -54,9 +58,13 @@ impl Ours {
 
 impl Drop for Ours {
     fn drop(&mut self) {
-        if let Err(error) = datapath::remove_pins(&self.pins) {
-            eprintln!("{} is left behind: {error:#}", self.pins.display());
-        }
+        take_off(&self.pins);
+    }
+}
+
+fn take_off(pins: &Path) {
+    if let Err(error) = datapath::remove_pins(pins) {
+        eprintln!("{} is left behind: {error:#}", pins.display());
     }
 }
 
