@@ -108,8 +108,8 @@ impl Foobar {
     /// A command of the CLI.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("timeout");
-        command.args(["--signal=KILL", COMMAND_PATIENCE]).arg(&self.binary).arg("--socket").arg(self.socket());
-        command.args(args).stdin(Stdio::null()).env("NO_COLOR", "1");
+        command.args(["--signal=KILL", COMMAND_PATIENCE]).arg(&self.binary).args(args);
+        command.stdin(Stdio::null()).env("FOOBAR_SOCKET", self.socket()).env("NO_COLOR", "1");
         command
     }
 

@@ -13,7 +13,11 @@ use std::{
 
 use foobar_userspace::netns;
 
-use super::client::{Connection, Target};
+use super::{
+    PATIENCE,
+    client::{Connection, Target},
+    shell::wait_until,
+};
 
 const WORKERS: u64 = 8;
 /// Between two rounds over the held connections.
@@ -77,7 +81,7 @@ impl Load {
     pub fn wait_for(&self, more: u64) {
         let count = |tally: Tally| tally.total() + tally.failed.values().sum::<u64>();
         let enough = count(self.so_far()) + more;
-        super::wait_until("requests", Duration::from_secs(60), || count(self.so_far()) >= enough);
+        wait_until("requests", PATIENCE, || count(self.so_far()) >= enough);
     }
 
     /// Stops, after the requests under way.
@@ -156,10 +160,15 @@ impl Held {
     /// Waits until each that is not broken has been answered so many more times.
     pub fn wait_for(&self, more: u64) -> Vec<Fate> {
         let enough: Vec<_> = self.fates().iter().map(|fate| fate.asked + more).collect();
-        super::wait_until("the held connections", Duration::from_secs(60), || {
+        wait_until("the held connections", PATIENCE, || {
             self.fates().iter().zip(&enough).all(|(fate, enough)| fate.broken.is_some() || fate.asked >= *enough)
         });
         self.fates()
+    }
+
+    /// Waits until every one is broken.
+    pub fn wait_for_end(&self) {
+        wait_until("the held connections to break", PATIENCE, || self.fates().iter().all(|fate| fate.broken.is_some()));
     }
 }
 

@@ -29,7 +29,7 @@ pub use self::{
 };
 
 /// How long anything may take that is not a matter of speed.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The site. What is declared first is removed first.
 pub struct Site {

@@ -73,7 +73,7 @@ impl Network {
 
     fn add(&self, host: &str) {
         quiet(Command::new("ip").args(["netns", "add", &self.names.namespace(host)]));
-        // Addresses are good at once, and a changed MAC is announced.
+        // Addresses are good at once.
         self.set(host, &[("ipv6/conf/all/accept_dad", "0"), ("ipv6/conf/default/accept_dad", "0")]);
         self.set(host, &[("ipv6/conf/default/router_solicitations", "0")]);
         self.ip(host, "link set lo up\n");
@@ -84,7 +84,8 @@ impl Network {
         let host = format!("b{number}");
         self.add(&host);
         self.set(&host, &[("ipv4/conf/all/arp_ignore", "1"), ("ipv4/conf/all/arp_announce", "2")]);
-        self.set(&host, &[("ipv4/conf/all/arp_notify", "1")]);
+        // A changed MAC is announced.
+        self.set(&host, &[("ipv4/conf/all/arp_notify", "1"), ("ipv6/conf/all/ndisc_notify", "1")]);
         self.plug(&host, 10 + number);
         self.ip(&host, &format!("address add {SERVICE}/32 dev lo\naddress add {SERVICE_6}/128 dev lo nodad\n"));
         host

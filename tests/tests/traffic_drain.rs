@@ -1,0 +1,121 @@
+//! No connection breaks while backends come, go, drain and change weight, save those of a backend removed `--now`.
+
+use foobar_tests::site::{Fate, Held, PATIENCE, SERVICE, Server, Site, Target, backend, wait_until};
+
+const WEB: Target = Target::new(SERVICE, 80);
+
+#[test]
+fn connections_stay_while_backends_come_go_and_drain() {
+    let site = Site::with_web(4);
+    let address = |number| backend(number).to_string();
+    site.tell(&["backend", "rm", "web", &address(4), "--now"]);
+    let held = site.hold(WEB, 60);
+    let count = |fates: &[Fate], backend: &str| fates.iter().filter(|fate| fate.backend == backend).count();
+    for name in ["b1", "b2", "b3"] {
+        assert!(count(&held.fates(), name) > 0, "{name} holds connections");
+    }
+
+    site.tell(&["backend", "add", "web", &address(4)]);
+    site.wait_for_next_hops();
+    unbroken(&held, "a backend was added");
+    assert!(asks(&site).contains(&"b4".to_owned()), "the new one gets new connections");
+
+    site.tell(&["backend", "weight", "web", &address(1), "400"]);
+    unbroken(&held, "a weight changed");
+
+    site.tell(&["backend", "drain", "web", &address(2)]);
+    assert!(!asks(&site).contains(&"b2".to_owned()), "a drained backend gets no new connection");
+    unbroken(&held, "a backend drains");
+
+    site.tell(&["backend", "rm", "web", &address(3)]);
+    let answered = asks(&site);
+    assert!(!answered.contains(&"b2".to_owned()) && !answered.contains(&"b3".to_owned()), "{answered:?}");
+    unbroken(&held, "a backend was removed");
+
+    site.tell(&["backend", "ready", "web", &address(2)]);
+    assert!(asks(&site).contains(&"b2".to_owned()), "a backend that is ready again gets new connections");
+    unbroken(&held, "a backend is ready again");
+}
+
+#[test]
+fn removing_a_backend_now_ends_its_connections_and_no_others() {
+    let site = Site::with_web(3);
+    let held = site.hold(WEB, 40);
+
+    site.tell(&["backend", "rm", "web", &backend(2).to_string(), "--now"]);
+    let fates = held.wait_for(5);
+
+    for fate in &fates {
+        assert_eq!(fate.broken.is_some(), fate.backend == "b2", "{fate:?}");
+    }
+    assert!(fates.iter().any(|fate| fate.broken.is_some()), "some were on b2");
+    assert!(!asks(&site).contains(&"b2".to_owned()), "it gets no new connection");
+}
+
+#[test]
+fn connections_stay_through_a_restart_amid_a_drain() {
+    let mut site = Site::with_web(3);
+    let held = site.hold(WEB, 40);
+    site.tell(&["backend", "drain", "web", &backend(1).to_string()]);
+    unbroken(&held, "a backend drains");
+    let young = site.hold(WEB, 40);
+
+    site.foobar.kill();
+    unbroken(&held, "the daemon is gone");
+    site.foobar.start();
+    site.tell(&["backend", "drain", "web", &backend(2).to_string()]);
+
+    unbroken(&held, "another backend drains");
+    unbroken(&young, "another backend drains");
+    assert!(young.fates().iter().all(|fate| fate.backend != "b1"), "{:?}", young.fates());
+    assert!(asks(&site).iter().all(|name| name == "b3"), "one backend is left for new connections");
+}
+
+#[test]
+fn a_backend_that_nobody_uses_any_more_leaves_by_itself() {
+    let site = Site::new(2);
+    let [first, second] = [1, 2].map(|number| backend(number).to_string());
+    let service = ["service", "add", "web", &SERVICE.to_string(), "tcp/80", "--idle", "1s"];
+    site.tell(&[&service[..], &["--backend", &first, "--backend", &second]].concat());
+    site.wait_for_next_hops();
+
+    site.tell(&["backend", "rm", "web", &second]);
+    let held = site.hold(WEB, 10);
+    assert_eq!(site.status().services[0].backends.len(), 2, "its connections could be silent for one `idle`");
+
+    wait_until("b2 to leave", 2 * PATIENCE, || site.status().services[0].backends.len() == 1);
+    unbroken(&held, "a backend left");
+    site.tell(&["backend", "add", "web", &second]);
+    wait_until("b2 to be used again", PATIENCE, || asks(&site).contains(&"b2".to_owned()));
+    unbroken(&held, "it came back");
+}
+
+#[test]
+fn a_service_that_is_removed_leaves_the_others_alone() {
+    let site = Site::with_web(2);
+    let held = site.hold(WEB, 10);
+    let servers: Vec<_> = ["b1", "b2"].map(|host| site.serve(host, 8080)).into();
+    let (address, first) = (SERVICE.to_string(), backend(1).to_string());
+    site.tell(&["service", "add", "other", &address, "tcp/8080", "--backend", &first]);
+    site.wait_for_next_hops();
+    let other = Target::new(SERVICE, 8080);
+    assert_eq!(site.ask(other).expect("an answer").backend, "b1");
+
+    site.tell(&["service", "rm", "other"]);
+
+    site.ask(other).expect_err("its packets go to the balancer itself, which listens on nothing");
+    unbroken(&held, "another service was removed");
+    assert_eq!(servers.iter().map(Server::asked).sum::<u64>(), 1);
+}
+
+/// Sees every held connection answered again by the backend it had.
+fn unbroken(held: &Held, after: &str) {
+    let fates = held.wait_for(3);
+    let broken: Vec<_> = fates.iter().filter(|fate| fate.broken.is_some()).collect();
+    assert!(broken.is_empty(), "after {after}: {broken:?}");
+}
+
+/// Who answers 120 new connections.
+fn asks(site: &Site) -> Vec<String> {
+    site.on_client(|| (0..120).map(|_| WEB.ask().expect("an answer").backend).collect())
+}
