@@ -114,4 +114,5 @@ fn read(text: &str) -> Parsed<Config> {
 fn syntax(error: &toml::de::Error) -> Fault {
     let problem = error.message().lines().collect::<Vec<_>>().join(", ");
     Fault::new(error.span().unwrap_or(0..0), format!("this is not TOML: {problem}"))
+        .hint("every line is `key = value`, a value \"text\", 7, [a list] or { a = \"table\" }: see https://toml.io")
 }
