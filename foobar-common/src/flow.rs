@@ -2,7 +2,7 @@
 
 use network_types::ip::IpProto;
 
-use crate::address::Address;
+use crate::{address::Address, frame::Frame, header::Tcp};
 
 /// A packet, as rules, services and rings see it. Ports are in host byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +41,10 @@ pub struct Segment {
     pub source: u16,
     pub destination: u16,
     pub flags: u8,
-    /// Offset of the header in the frame, in bytes, for what few packets are asked.
+    /// Offset of the header in the frame, in bytes. What few packets are asked is read from there when it is asked.
     pub header: usize,
-    /// Offset of the payload in the frame, in bytes.
-    pub payload: usize,
-    /// Bytes of payload, by the IP header.
-    pub payload_len: usize,
+    /// Offset of the payload's end, by the IP header.
+    pub end: usize,
 }
 
 impl Segment {
@@ -54,6 +52,12 @@ impl Segment {
     pub const SYN: u8 = 0x02;
     pub const RST: u8 = 0x04;
     pub const ACK: u8 = 0x10;
+
+    /// Where the payload begins, in bytes from the frame's start: at most `end`, as the parser has made sure.
+    #[inline(always)]
+    pub fn payload<F: Frame + ?Sized>(&self, frame: &F) -> Option<usize> {
+        Some(self.header + frame.read::<Tcp>(self.header)?.header_len())
+    }
 
     /// The first segment of a connection: SYN without ACK, RST and FIN.
     #[inline(always)]

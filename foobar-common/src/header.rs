@@ -119,6 +119,14 @@ header! {
     }
 }
 
+impl Tcp {
+    /// Bytes of the header with its options, by its own word.
+    #[inline(always)]
+    pub const fn header_len(&self) -> usize {
+        (self.data_offset >> 4) as usize * 4
+    }
+}
+
 header! {
     /// RFC 768.
     Udp, 8 { source: Be16, destination: Be16, len: Be16, checksum: Be16 }

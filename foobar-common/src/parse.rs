@@ -173,7 +173,7 @@ fn tcp<F: Frame + ?Sized>(frame: &F, part: &Part) -> Step<Transport> {
         return Err(Outcome::Truncated);
     }
     let tcp: Tcp = frame.read(part.offset).ok_or(Outcome::Truncated)?;
-    let header_len = usize::from(tcp.data_offset >> 4) * 4;
+    let header_len = tcp.header_len();
     if header_len < Tcp::LEN {
         return Err(Outcome::BadHeader);
     }
@@ -185,8 +185,7 @@ fn tcp<F: Frame + ?Sized>(frame: &F, part: &Part) -> Step<Transport> {
         destination: tcp.destination.value(),
         flags: tcp.flags,
         header: part.offset,
-        payload: part.offset + header_len,
-        payload_len: part.len - header_len,
+        end: part.offset + part.len,
     }))
 }
 

@@ -37,10 +37,8 @@ pub fn queries<F: Frame + ?Sized>(frame: &F, segment: &Segment, service: &Servic
     if !service.http {
         return u64::from(segment.opens());
     }
-    if segment.payload_len < PREFIX {
-        return 0;
-    }
-    match frame.read::<[u16; 4]>(segment.payload) {
+    let start = segment.payload(frame).filter(|payload| payload + PREFIX <= segment.end);
+    match start.and_then(|payload| frame.read::<[u16; 4]>(payload)) {
         Some(words) => u64::from(is_request(words)),
         None => 0,
     }
@@ -55,10 +53,14 @@ fn is_request(words: [u16; 4]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::header::Tcp;
 
     fn count(payload: &[u8], http: bool, flags: u8) -> u64 {
-        let segment = Segment { source: 1, destination: 80, flags, header: 0, payload: 0, payload_len: payload.len() };
-        queries(payload, &segment, &ServiceEntry { http, ..ServiceEntry::default() })
+        let mut bytes = vec![0; Tcp::LEN];
+        bytes[12] = 0x50;
+        bytes.extend(payload);
+        let segment = Segment { source: 1, destination: 80, flags, header: 0, end: bytes.len() };
+        queries(bytes.as_slice(), &segment, &ServiceEntry { http, ..ServiceEntry::default() })
     }
 
     #[test]

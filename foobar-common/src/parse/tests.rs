@@ -57,8 +57,7 @@ fn a_flow_has_what_stands_in_the_headers() {
     assert_eq!((flow.source, flow.destination, flow.protocol, flow.hops), (V4(SOURCE), V4(DESTINATION), TCP, 64));
     let segment = flow.segment().expect("a segment");
     assert_eq!((segment.source, segment.destination, segment.flags), (4000, 80, 0x12));
-    assert_eq!(&frame[segment.payload..], b"hello");
-    assert_eq!(segment.payload_len, 5);
+    assert_eq!(&frame[segment.payload(frame.as_slice()).expect("a header")..segment.end], b"hello");
 
     let frame = v6(UDP, &[0, 53, 0x10, 0, 0, 8, 0, 0]);
     let flow = ipv6(frame.as_slice(), 14).expect("a flow");
@@ -120,7 +119,7 @@ proptest! {
     #[test]
     fn a_payload_lies_within_its_packet(frame in frames()) {
         if let Ok((_, Transport::Tcp(segment))) = parsed(&frame) {
-            prop_assert!(segment.payload + segment.payload_len <= end(&frame));
+            prop_assert!(segment.payload(frame.as_slice()).is_some_and(|payload| payload <= segment.end) && segment.end <= end(&frame));
             prop_assert!(end(&frame) <= frame.len());
         }
     }

@@ -178,7 +178,7 @@ mod tests {
     fn flows() -> impl Strategy<Value = Flow<V4>> {
         let tcp = |destination| {
             let flags = Segment::ACK;
-            (TCP, Transport::Tcp(Segment { source: 9, destination, flags, header: 34, payload: 54, payload_len: 0 }))
+            (TCP, Transport::Tcp(Segment { source: 9, destination, flags, header: 34, end: 54 }))
         };
         let transport = prop_oneof![
             any::<u16>().prop_map(tcp),
