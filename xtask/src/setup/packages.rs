@@ -16,7 +16,7 @@ struct Package {
     jobs: &'static [Job],
 }
 
-const PACKAGES: [Package; 10] = [
+const PACKAGES: [Package; 11] = [
     Package { name: "iproute2", program: "ip", jobs: &[Job::Test, Job::Bench, Job::Demo] },
     Package { name: "ethtool", program: "ethtool", jobs: &[Job::Test, Job::Bench, Job::Demo] },
     Package { name: "util-linux", program: "nsenter", jobs: &[Job::Test, Job::Bench, Job::Demo] },
@@ -26,7 +26,8 @@ const PACKAGES: [Package; 10] = [
     Package { name: "tcpdump", program: "tcpdump", jobs: &[Job::Test] },
     Package { name: "nginx-light", program: "nginx", jobs: &[Job::Test, Job::Bench] },
     Package { name: "bpftool", program: "bpftool", jobs: &[Job::Test, Job::Bench] },
-    Package { name: "xdp-tools", program: "xdp-filter", jobs: &[Job::Bench] },
+    Package { name: "tshark", program: "tshark", jobs: &[Job::Test] },
+    Package { name: "xdp-tools", program: "xdp-filter", jobs: &[Job::Test, Job::Bench] },
 ];
 
 /// The packages that the jobs need.
