@@ -184,8 +184,20 @@ pub struct BackendCount {
     pub packets: u64,
     /// Bytes of whole frames.
     pub bytes: u64,
-    /// Connections begun: SYNs, or first datagrams where nothing better is known.
+    /// Connections begun: SYNs; 0 for UDP.
     pub connections: u64,
     /// Queries, counted as the service's `queries` says.
+    pub queries: u64,
+    /// The same by CPU: one per possible CPU, in the kernel's order.
+    pub per_cpu: Vec<BackendTally>,
+}
+
+/// What one CPU sent to one backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackendTally {
+    pub packets: u64,
+    /// Bytes of whole frames.
+    pub bytes: u64,
+    pub connections: u64,
     pub queries: u64,
 }

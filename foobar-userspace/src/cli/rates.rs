@@ -121,6 +121,7 @@ mod tests {
             bytes,
             connections: packets / 10,
             queries: packets / 5,
+            per_cpu: vec![],
         };
         Stats {
             at_ms,

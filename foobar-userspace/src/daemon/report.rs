@@ -7,8 +7,8 @@ use foobar_common::layout::{MAX_NOTES, program};
 use super::{engine::Engine, plan::shares};
 use crate::{
     api::types::{
-        AttachedMode, BackendCount, BackendStatus, HopStatus, InterfaceStatus, NotesStatus, OutcomeCount,
-        ProgramStatus, Refusal, RuleLine, ServiceCount, ServiceStatus, Stats, Status, Tally,
+        AttachedMode, BackendCount, BackendStatus, BackendTally, HopStatus, InterfaceStatus, NotesStatus, OutcomeCount,
+        ProgramStatus, Refusal, RuleLine, ServiceCount, ServiceStatus, Stats, Status,
     },
     domain::{Backend, Service},
 };
@@ -115,7 +115,7 @@ impl Engine {
                 action: outcome.action().name().to_owned(),
                 packets: cpus.iter().map(|tally| tally.packets).sum(),
                 bytes: cpus.iter().map(|tally| tally.bytes).sum(),
-                per_cpu: cpus.iter().map(|tally| Tally { packets: tally.packets, bytes: tally.bytes }).collect(),
+                per_cpu: cpus,
             });
         }
         let services = self.state.config.services.iter().map(|service| self.service_count(service));
@@ -131,15 +131,17 @@ impl Engine {
         let mut backends = Vec::new();
         for backend in &service.backends {
             let Some(id) = self.state.ids.backend(service, backend.address) else { continue };
-            let tally = self.datapath.backend(id)?;
+            let per_cpu = self.datapath.backend(id)?;
+            let sum = |of: fn(&BackendTally) -> u64| per_cpu.iter().map(of).sum();
             backends.push(BackendCount {
                 address: backend.address,
                 state: backend.state,
                 weight: backend.weight,
-                packets: tally.packets,
-                bytes: tally.bytes,
-                connections: tally.connections,
-                queries: tally.queries,
+                packets: sum(|tally| tally.packets),
+                bytes: sum(|tally| tally.bytes),
+                connections: sum(|tally| tally.connections),
+                queries: sum(|tally| tally.queries),
+                per_cpu,
             });
         }
         let port = service.notation().to_string();

@@ -5,28 +5,11 @@ use aya::maps::{MapData, PerCpuArray, PerCpuValues};
 use foobar_common::{Outcome, layout::BACKEND_TALLY_WORDS};
 
 use super::Datapath;
-
-/// Packets and bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    pub packets: u64,
-    pub bytes: u64,
-}
-
-/// A tally a CPU, in the kernel's order.
-pub type PerCpu = Vec<Tally>;
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BackendTally {
-    pub packets: u64,
-    pub bytes: u64,
-    pub connections: u64,
-    pub queries: u64,
-}
+use crate::api::types::{BackendTally, Tally};
 
 impl Datapath {
-    /// Every outcome's counter.
-    pub fn outcomes(&self) -> Result<Vec<(Outcome, PerCpu)>> {
+    /// Every outcome's counter, a tally a CPU.
+    pub fn outcomes(&self) -> Result<Vec<(Outcome, Vec<Tally>)>> {
         let read = |outcome: &Outcome| {
             let values = self.tables.outcomes.get(&outcome.index(), 0).context("reading the outcomes' counters")?;
             let tally = |[packets, bytes]: &[u64; 2]| Tally { packets: *packets, bytes: *bytes };
@@ -41,10 +24,14 @@ impl Datapath {
         Ok(Tally { packets, bytes })
     }
 
-    /// The counter of a backend's id.
-    pub fn backend(&self, id: u32) -> Result<BackendTally> {
-        let [packets, bytes, connections, queries]: [u64; BACKEND_TALLY_WORDS] = sum(&self.tables.backends, id)?;
-        Ok(BackendTally { packets, bytes, connections, queries })
+    /// The counter of a backend's id, a tally a CPU.
+    pub fn backend(&self, id: u32) -> Result<Vec<BackendTally>> {
+        let values = self.tables.backends.get(&id, 0).with_context(|| format!("reading counter {id}"))?;
+        let tally = |value: &[u64; BACKEND_TALLY_WORDS]| {
+            let [packets, bytes, connections, queries] = *value;
+            BackendTally { packets, bytes, connections, queries }
+        };
+        Ok(values.iter().map(tally).collect())
     }
 
     /// Sets the counter of a rule's id to zero, for a rule that takes the id over.

@@ -19,7 +19,6 @@ use std::{
 
 use anyhow::Result;
 use aya::Ebpf;
-pub use counters::{BackendTally, PerCpu, Tally};
 use foobar_common::{find::ServiceKey, generation::Generation, image::Image, next_hop::NextHop, slot::Slot};
 pub use load::{HARNESS, object};
 pub use notes::NotedFlow;

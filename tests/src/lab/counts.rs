@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use foobar_common::Outcome;
-use foobar_userspace::datapath::{Datapath, PerCpu};
+use foobar_userspace::{
+    api::types::{BackendTally, Tally},
+    datapath::Datapath,
+};
 
 use super::Lab;
 
@@ -25,8 +28,12 @@ impl Lab {
         let read = || -> anyhow::Result<Counts> {
             let rule = |id| Ok((id, datapath.rule(id).map(|tally| [tally.packets, tally.bytes])?));
             let backend = |id| {
-                let tally = datapath.backend(id)?;
-                Ok((id, [tally.packets, tally.bytes, tally.connections, tally.queries]))
+                let cpus = datapath.backend(id)?;
+                let sum = |of: fn(&BackendTally) -> u64| cpus.iter().map(of).sum();
+                Ok((
+                    id,
+                    [sum(|cpu| cpu.packets), sum(|cpu| cpu.bytes), sum(|cpu| cpu.connections), sum(|cpu| cpu.queries)],
+                ))
             };
             Ok(Counts {
                 outcomes: outcomes(datapath)?,
@@ -78,7 +85,7 @@ impl Lab {
 
 /// The outcomes' counters over all CPUs.
 fn outcomes(datapath: &Datapath) -> anyhow::Result<BTreeMap<u32, [u64; 2]>> {
-    let total = |cpus: &PerCpu| cpus.iter().fold([0, 0], |sum, cpu| [sum[0] + cpu.packets, sum[1] + cpu.bytes]);
+    let total = |cpus: &Vec<Tally>| cpus.iter().fold([0, 0], |sum, cpu| [sum[0] + cpu.packets, sum[1] + cpu.bytes]);
     Ok(datapath.outcomes()?.iter().map(|(outcome, cpus)| (outcome.index(), total(cpus))).collect())
 }
 

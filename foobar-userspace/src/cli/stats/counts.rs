@@ -20,6 +20,9 @@ pub fn show(stats: &Stats, per_cpu: bool) -> String {
     }
     if !stats.services.is_empty() {
         parts.push(titled("services", &services(&stats.services)));
+        if per_cpu {
+            parts.push(titled("services by CPU", &services_by_cpu(&stats.services)));
+        }
     }
     parts.join("\n")
 }
@@ -56,6 +59,21 @@ fn services(services: &[ServiceCount]) -> Table {
             let numbers = [backend.packets, backend.bytes, backend.connections, backend.queries];
             let words = [Cell::new(name), Cell::new(port), Cell::new(backend.address), state(backend.state)];
             table.add_row(words.into_iter().chain(numbers.map(|number| Cell::new(count(number)))));
+        }
+    }
+    table
+}
+
+fn services_by_cpu(services: &[ServiceCount]) -> Table {
+    let headings = ["SERVICE", "BACKEND", "CPU", "PACKETS", "BYTES", "CONNECTIONS", "QUERIES"];
+    let mut table = table(headings, &[2, 3, 4, 5, 6]);
+    for ServiceCount { name, backends, .. } in services {
+        for backend in backends {
+            for (cpu, tally) in backend.per_cpu.iter().enumerate().filter(|(_, tally)| tally.packets > 0) {
+                let numbers = [tally.packets, tally.bytes, tally.connections, tally.queries].map(count);
+                let words = [name.clone(), backend.address.to_string(), cpu.to_string()];
+                table.add_row(words.into_iter().chain(numbers));
+            }
         }
     }
     table
