@@ -1,4 +1,4 @@
-//! Runs programs in turn through the wrapper, and takes medians.
+//! Runs programs in turn through the wrapper, and takes the middle of many measurements.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::{
@@ -60,7 +60,7 @@ impl Harness {
         Ok(Self { ebpf, settings, plain, frags })
     }
 
-    /// Nanoseconds a run of each target, medians of interleaved rounds. The last target has to answer `action`.
+    /// Nanoseconds a run of each target, from interleaved rounds. The last target has to answer `action`.
     pub fn compare(&mut self, targets: &[Target], load: &Load, action: u32, effort: &Effort) -> Result<Vec<f64>> {
         let mut times = vec![Vec::new(); targets.len()];
         for round in 0..=effort.rounds {
@@ -72,7 +72,7 @@ impl Harness {
                 }
             }
         }
-        Ok(times.into_iter().map(median).collect())
+        Ok(times.into_iter().map(midmean).collect())
     }
 
     fn time(&mut self, target: &Target, load: &Load, action: u32, round: u64, repeat: u32) -> Result<f64> {
@@ -119,7 +119,10 @@ fn settings(load: &Load, first_run: u64) -> [u64; WORDS] {
     words
 }
 
-fn median(mut times: Vec<f64>) -> f64 {
+/// The mean of the middle half: as robust as a median, and finer than the whole nanoseconds that the kernel reports.
+fn midmean(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
-    times.get(times.len() / 2).copied().unwrap_or_default()
+    let quarter = times.len() / 4;
+    let middle = &times[quarter..times.len() - quarter];
+    middle.iter().sum::<f64>() / f64::from(u32::try_from(middle.len().max(1)).unwrap_or(u32::MAX))
 }

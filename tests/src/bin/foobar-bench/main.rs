@@ -19,10 +19,10 @@ use self::{
 #[derive(Parser)]
 struct Arguments {
     /// Runs of a program in one measurement.
-    #[arg(long, default_value_t = 1_000_000)]
+    #[arg(long, default_value_t = 500_000)]
     repeat: u32,
-    /// Measurements of each program, in turn; the median counts.
-    #[arg(long, default_value_t = 7)]
+    /// Measurements of each program, in turn; the mean of the middle half counts.
+    #[arg(long, default_value_t = 16)]
     rounds: usize,
     /// Where to write the figures as JSON.
     #[arg(long, default_value = "target/bench.json")]

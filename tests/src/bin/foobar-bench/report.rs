@@ -29,19 +29,33 @@ pub struct Report {
 
 impl Report {
     pub fn print(&self) {
-        println!("F = xdp-filter, all features, a TCP frame that passes: {:.0} ns, net of an empty program\n", self.f);
+        println!("F = xdp-filter, all features, a TCP frame that passes: {:.1} ns, net of an empty program\n", self.f);
         println!("{:<32} {:>5} {:>8} {:>8} {:>8} {:>7}", "case", "", "empty", "foobar", "net ns", "net / F");
         for row in &self.rows {
             let family = if row.v6 { "IPv6" } else { "IPv4" };
             let share = row.net() / self.f;
             println!(
-                "{:<32} {family:>5} {:>8.0} {:>8.0} {:>8.0} {share:>7.2}",
+                "{:<32} {family:>5} {:>8.1} {:>8.1} {:>8.1} {share:>7.2}",
                 row.name,
                 row.empty,
                 row.foobar,
                 row.net()
             );
         }
+        println!();
+        self.print_ratio("100,000 flows over 1 flow", "forwarded, 100,000 flows", "forwarded, 1 flow");
+        self.print_ratio(
+            "SYNs over established, many flows",
+            "forwarded, SYNs of new flows",
+            "forwarded, 100,000 flows",
+        );
+    }
+
+    /// One case's net cost over another's, for each family.
+    fn print_ratio(&self, title: &str, above: &str, below: &str) {
+        let net = |name: &str, v6| self.rows.iter().find(|row| row.name == name && row.v6 == v6).map(Row::net);
+        let ratio = |v6| net(above, v6).zip(net(below, v6)).map_or(f64::NAN, |(above, below)| above / below);
+        println!("{title}: IPv4 {:.2}, IPv6 {:.2}", ratio(false), ratio(true));
     }
 
     pub fn write(&self, path: &Path) -> Result<()> {
