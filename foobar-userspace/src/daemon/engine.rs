@@ -72,6 +72,8 @@ impl Engine {
     }
 
     fn publish(&mut self, wanted: &State, plan: &Plan) -> anyhow::Result<()> {
+        // An id or a region that is taken again may still be in a packet's hands.
+        self.datapath.wait_for_readers()?;
         for id in &plan.new_rules {
             self.datapath.reset_rule(*id)?;
         }
@@ -87,7 +89,10 @@ impl Engine {
         let generation = self.datapath.publish(&Publication { image: &plan.image, rings })?;
         tracing::debug!(generation = generation.number(), rings = plan.changed.len(), "published");
         for id in wanted.ids.retired() {
-            self.datapath.set_next_hop(id, None)?;
+            // The generation is in force: nothing after it may say that it is not.
+            if let Err(error) = self.datapath.set_next_hop(id, None) {
+                tracing::error!("backend id {id} is not marked dead: {error:#}");
+            }
         }
         Ok(())
     }

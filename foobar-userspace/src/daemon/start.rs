@@ -39,9 +39,10 @@ impl Engine {
         let saved = store.load()?;
         let adopted = datapath.generation().number() > 0;
         let mut state = state_at_start(saved.clone(), wanted, adopted)?;
+        let known = adopted && saved.as_ref().is_some_and(|saved| saved.boot == state.boot);
         let rings = match &saved {
-            Some(saved) if adopted && saved.boot == state.boot => read_rings(saved, &datapath)?,
-            _ => Rings::new(),
+            Some(saved) if known => read_rings(saved, &datapath)?,
+            _ => strangers(&datapath)?,
         };
         let mut engine = Self {
             datapath,
@@ -54,7 +55,7 @@ impl Engine {
             noted: 0,
             ticks: 0,
         };
-        if engine.rings.is_empty() {
+        if !known {
             engine.forget_all_notes()?;
         }
         engine.revive_next_hops(&state)?;
@@ -145,6 +146,13 @@ fn log_dropped(running: &Config, wanted: &Config) {
             Some(_) => {}
         }
     }
+}
+
+/// Rings that packets see and no state speaks of: they are followed by none, but their regions are taken.
+fn strangers(datapath: &Datapath) -> Result<Rings> {
+    let regions = datapath.live_rings()?.into_values();
+    let ring = |region| (format!("left in region {region}"), Ring { region, members: Vec::new(), slots: Vec::new() });
+    Ok(regions.map(ring).collect())
 }
 
 /// The rings that packets see, as the services of the saved state.

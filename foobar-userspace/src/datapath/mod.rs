@@ -78,6 +78,11 @@ impl Datapath {
         self.pins.root()
     }
 
+    /// Returns when no packet can still be reading what was in force before the last publication.
+    pub fn wait_for_readers(&mut self) -> Result<()> {
+        self.grace.wait()
+    }
+
     /// Puts rules and services in force together. Waits until no packet can be reading the idle bank.
     pub fn publish(&mut self, publication: &Publication<'_>) -> Result<Generation> {
         self.grace.wait()?;
