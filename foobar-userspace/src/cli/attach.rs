@@ -56,7 +56,7 @@ impl Detach {
     pub async fn run(self, global: &Global) -> Result<(), Refusal> {
         let detached = self.detach(global).await?;
         if detached.is_empty() {
-            output::say("nothing was attached");
+            output::say(&format!("nothing was attached {}", self.looked()));
         }
         if global.json || !detached.is_empty() {
             output::either(global.json, &detached, || list(&detached))?;
@@ -78,6 +78,12 @@ impl Detach {
             Err(_) if client.is_answered().await => self.ask(global).await,
             Err(refusal) => Err(refusal),
         }
+    }
+
+    /// Where was looked: another instance has other pins.
+    fn looked(&self) -> String {
+        let pin_dir = self.pin_dir.as_deref().unwrap_or(Path::new(PIN_DIR));
+        format!("by this daemon, or below {} (another instance: --socket PATH or --pin-dir DIR)", pin_dir.display())
     }
 
     async fn ask(&self, global: &Global) -> Result<Vec<String>, Refusal> {

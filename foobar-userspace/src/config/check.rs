@@ -67,7 +67,7 @@ impl Config {
                 && let Some(first) = names.insert(name, index)
             {
                 let place = Place::Rule { index, word: Some(name.clone()) };
-                let problem = format!("the name `{name}` belongs to rule {} already", first + 1);
+                let problem = format!("the name `{name}` belongs to `{}` already", self.firewall.rules[first]);
                 return Err(fault(
                     place,
                     problem,

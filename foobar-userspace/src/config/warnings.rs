@@ -8,7 +8,7 @@ use std::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{Config, Policy};
-use crate::domain::{Matcher, Rule, Service, Source, Verdict};
+use crate::domain::{Backend, BackendState, Matcher, Rule, Service, Source, Verdict};
 
 impl Config {
     /// One sentence for each thing that an operator should know before it runs.
@@ -31,15 +31,11 @@ impl Config {
 
     fn never_matches(&self, index: usize, by: &BTreeSet<usize>) -> String {
         let rules = &self.firewall.rules;
-        let names: Vec<_> =
-            by.iter().take(3).map(|first| format!("rule {} (`{}`)", first + 1, rules[*first])).collect();
+        let names: Vec<_> = by.iter().take(3).map(|first| format!("`{}`", rules[*first])).collect();
         let more = if by.len() > 3 { " and others" } else { "" };
         let verb = if by.len() == 1 { "decides" } else { "decide" };
-        let (number, names) = (index + 1, names.join(", "));
-        format!(
-            "rule {number} (`{}`) can never match: {names}{more} {verb} about all of its packets first",
-            rules[index]
-        )
+        let names = names.join(", ");
+        format!("`{}` can never match: {names}{more} {verb} about all of its packets first", rules[index])
     }
 
     fn default_drop(&self, rules: &Earlier) -> Vec<String> {
@@ -67,9 +63,8 @@ impl Config {
         let rule = &self.firewall.rules[first];
         (rule.verdict == Verdict::Deny).then(|| {
             format!(
-                "service `{}` gets no packets: rule {} (`{rule}`) denies {} before services are looked at",
+                "service `{}` gets no packets: `{rule}` denies {} before services are looked at",
                 service.name,
-                first + 1,
                 service.notation()
             )
         })
@@ -77,11 +72,11 @@ impl Config {
 }
 
 fn no_weight(service: &Service) -> Option<String> {
-    service
-        .backends
-        .iter()
-        .all(|backend| backend.weight == 0)
-        .then(|| format!("every backend of service `{}` has weight 0: new flows have nowhere to go", service.name))
+    let serves = |backend: &Backend| backend.weight > 0 && backend.state == BackendState::Ready;
+    (!service.backends.iter().any(serves)).then(|| {
+        let name = &service.name;
+        format!("every backend of service `{name}` is drained or has weight 0: new flows have nowhere to go")
+    })
 }
 
 /// What the rules so far have decided, by the first rule that did.
@@ -194,11 +189,15 @@ mod tests {
     use super::*;
     use crate::config::Firewall;
 
+    /// The places, from 1 on, of the rules that are warned of; of equal rules the last.
     fn never(rules: &[&str]) -> Vec<usize> {
-        let rules = rules.iter().map(|text| text.parse().expect(text)).collect();
-        let config = Config { firewall: Firewall { default: Policy::Pass, rules }, ..Config::default() };
-        let number = |warning: String| warning.split(' ').nth(1).and_then(|number| number.parse().ok());
-        config.warnings().into_iter().filter_map(number).collect()
+        let rules: Vec<Rule> = rules.iter().map(|text| text.parse().expect(text)).collect();
+        let config = Config { firewall: Firewall { default: Policy::Pass, rules: rules.clone() }, ..Config::default() };
+        let place = |warning: String| {
+            let text = warning.strip_prefix('`')?.split_once("` can never match")?.0.to_owned();
+            rules.iter().rposition(|rule| rule.to_string() == text).map(|index| index + 1)
+        };
+        config.warnings().into_iter().filter_map(place).collect()
     }
 
     #[test]

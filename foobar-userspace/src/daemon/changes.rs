@@ -15,23 +15,35 @@ impl Engine {
         rule.enforceable()?;
         let rules = &self.state.config.firewall.rules;
         let index = place::index(&rule, place, rules.len(), |id| self.find_rule(id))?;
-        tracing::info!("{rule}");
+        let text = rule.to_string();
+        let mut ids = self.known_ids();
+        ids.insert(index, None);
         self.change(|state| {
             state.config.firewall.rules.insert(index, rule);
+            state.ids.keep_rules(&state.config.firewall.rules, &ids);
             Ok(())
         })?;
-        self.rule_line(index)
+        let line = self.rule_line(index)?;
+        tracing::info!("rule {}: {text}", line.id);
+        Ok(line)
     }
 
     pub fn remove_rule(&mut self, id: &str) -> Result<RuleLine, Refusal> {
         let index = self.find_rule(id)?;
         let line = self.rule_line(index)?;
+        let mut ids = self.known_ids();
+        ids.remove(index);
         self.change(|state| {
             state.config.firewall.rules.remove(index);
+            state.ids.keep_rules(&state.config.firewall.rules, &ids);
             Ok(())
         })?;
         tracing::info!("rule {} removed: {}", line.id, line.rule);
         Ok(line)
+    }
+
+    fn known_ids(&self) -> Vec<Option<u32>> {
+        self.rule_ids.iter().copied().map(Some).collect()
     }
 
     /// A rule's place in the list, by id or name.
@@ -44,6 +56,7 @@ impl Engine {
     }
 
     pub fn add_service(&mut self, service: Service) -> Result<(), Refusal> {
+        let said = format!("service {} at {} {}", service.name, service.address, service.notation());
         self.change(|state| {
             let services = &mut state.config.services;
             if services.iter().any(|other| other.name == service.name) {
@@ -55,19 +68,21 @@ impl Engine {
                 let error = format!("service {} has {} {} already", other.name, service.address, service.notation());
                 return Err(Refusal::refused(error).hint("a service has an address and port of its own"));
             }
-            tracing::info!("service {} at {} {}", service.name, service.address, service.notation());
             services.push(service);
             Ok(())
-        })
+        })?;
+        tracing::info!("{said}");
+        Ok(())
     }
 
     pub fn remove_service(&mut self, name: &str) -> Result<(), Refusal> {
         self.change(|state| {
             find_service(state, name)?;
             state.config.services.retain(|service| service.name != name);
-            tracing::info!("service {name} removed");
             Ok(())
-        })
+        })?;
+        tracing::info!("service {name} removed");
+        Ok(())
     }
 
     pub fn add_backend(&mut self, service: &str, backend: Backend) -> Result<(), Refusal> {
@@ -124,9 +139,20 @@ impl Engine {
     ) -> Result<(), Refusal> {
         self.change(|state| {
             edit(find_service(state, name)?)?;
-            tracing::info!("service {name} changed");
             Ok(())
-        })
+        })?;
+        tracing::info!("service {name}: {}", self.backends_in_words(name));
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// The backends of a service as one line of the log.
+    fn backends_in_words(&self, name: &str) -> String {
+        let service = self.state.config.services.iter().filter(|service| service.name == name);
+        let backends = service.flat_map(|service| &service.backends);
+        let words = backends.map(|backend| format!("{} {} {}", backend.address, backend.state, backend.weight));
+        words.collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -18,6 +18,9 @@ use crate::{
 pub struct Ids {
     /// By identity, and an ordinal among equals.
     rules: BTreeMap<String, u32>,
+    /// The id that was given last: ids go round, so that one that is free again is not taken at once.
+    #[serde(default)]
+    last_rule: u32,
     /// By service, port and address.
     backends: BTreeMap<String, u32>,
     /// Ids of backends that left: a slot or a note may hold them still.
@@ -35,11 +38,20 @@ impl Ids {
                 continue;
             }
             let used: BTreeSet<_> = self.rules.values().copied().collect();
-            let id = (1..MAX_RULES).find(|id| !used.contains(id)).ok_or_else(too_many_rules)?;
+            let mut round = (self.last_rule..self.last_rule + MAX_RULES - 1).map(|last| last % (MAX_RULES - 1) + 1);
+            let id = round.find(|id| !used.contains(id)).ok_or_else(too_many_rules)?;
+            self.last_rule = id;
             self.rules.insert(key.clone(), id);
             new.push(id);
         }
         Ok((keys.iter().map(|key| self.rules[key]).collect(), new))
+    }
+
+    /// Keeps the ids of rules that a change of the list left in it; `None` for one that is new. Without this, equal rules
+    /// would trade their ids when one of them comes or goes.
+    pub fn keep_rules(&mut self, rules: &[Rule], ids: &[Option<u32>]) {
+        let kept = rule_keys(rules).into_iter().zip(ids);
+        self.rules = kept.filter_map(|(key, id)| Some((key, (*id)?))).collect();
     }
 
     /// Gives every backend its id, and retires those of backends that are gone. Returns those that are new.
@@ -131,6 +143,24 @@ mod tests {
             ids.number_rules(&rules(&["deny from 10.0.0.0/8", "deny udp", "allow tcp/80"])).expect("ids");
         assert_eq!(second[1..], [first[1], first[0]]);
         assert_eq!(new, [second[0]]);
+    }
+
+    #[test]
+    fn equal_rules_keep_their_ids_when_the_first_of_them_goes() {
+        let mut ids = Ids::default();
+        let (all, _) = ids.number_rules(&rules(&["allow tcp/22", "allow tcp/23", "allow tcp/22"])).expect("ids");
+        let left = rules(&["allow tcp/23", "allow tcp/22"]);
+        ids.keep_rules(&left, &[Some(all[1]), Some(all[2])]);
+        assert_eq!(ids.number_rules(&left).expect("ids"), (vec![all[1], all[2]], vec![]));
+    }
+
+    #[test]
+    fn an_id_that_is_free_again_is_not_taken_at_once() {
+        let mut ids = Ids::default();
+        let (first, _) = ids.number_rules(&rules(&["allow tcp/22"])).expect("ids");
+        ids.number_rules(&[]).expect("ids");
+        let (second, _) = ids.number_rules(&rules(&["allow tcp/23"])).expect("ids");
+        assert_ne!(first, second);
     }
 
     #[test]
