@@ -110,7 +110,8 @@ fn too_many_rings() -> Refusal {
 
 /// The slots that follow the ring in force when its members become `members`.
 fn follow(old: Option<&Ring>, members: &[Member], state: &State) -> Vec<Slot> {
-    let lives = |id| state.ids.lives(id);
+    let living = state.ids.living();
+    let lives = |id: u32| living.get(id as usize).copied().unwrap_or(false);
     match old {
         Some(old) if old.members == members && old.slots.iter().all(|slot| lives(slot.previous())) => old.slots.clone(),
         Some(old) => ring::follow(Some(&old.slots), &ring::build(members), lives),

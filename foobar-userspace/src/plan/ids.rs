@@ -96,9 +96,13 @@ impl Ids {
         self.retired.retain(|id| is_held(*id));
     }
 
-    /// Whether this id belongs to a backend.
-    pub fn lives(&self, id: u32) -> bool {
-        self.backends.values().any(|other| *other == id)
+    /// By id: whether it belongs to a backend. For what asks of every slot of a ring.
+    pub fn living(&self) -> Vec<bool> {
+        let mut living = vec![false; MAX_BACKENDS as usize];
+        for id in self.backends.values() {
+            living[*id as usize] = true;
+        }
+        living
     }
 }
 
