@@ -1,6 +1,6 @@
 //! IPv4 and IPv6 addresses as the tables read them: one trait, two compact forms, both in host byte order.
 
-use crate::header::Be32;
+use crate::header::{Be32, Wide};
 
 /// An address family's address. All the code above the parser is written once against this.
 pub trait Address: Copy + Eq {
@@ -19,8 +19,8 @@ pub trait Address: Copy + Eq {
     /// The first two bytes: the index into a trie's root.
     fn prefix16(self) -> u16;
 
-    /// Byte `index`, counted from the front, `index < BYTES`.
-    fn byte(self, index: usize) -> u8;
+    /// The first or the last eight bytes. IPv4's four are the front of the first.
+    fn half(self, lower: bool) -> u64;
 
     /// Never a packet's source (multicast, limited broadcast), or never on the wire at all (IPv4-mapped IPv6).
     fn is_bad_source(self) -> bool;
@@ -64,8 +64,8 @@ impl Address for V4 {
     }
 
     #[inline(always)]
-    fn byte(self, index: usize) -> u8 {
-        (self.0 >> (24 - 8 * index)) as u8
+    fn half(self, lower: bool) -> u64 {
+        if lower { 0 } else { u64::from(self.0) << 32 }
     }
 
     #[inline(always)]
@@ -104,16 +104,15 @@ impl V6 {
 }
 
 impl Address for V6 {
-    type Wire = [Be32; 4];
+    type Wire = Wide;
     type FlowKey = [u64; 5];
 
     const BYTES: usize = 16;
     const V6: bool = true;
 
     #[inline(always)]
-    fn from_wire(wire: [Be32; 4]) -> Self {
-        let pair = |high: Be32, low: Be32| u64::from(high.value()) << 32 | u64::from(low.value());
-        Self([pair(wire[0], wire[1]), pair(wire[2], wire[3])])
+    fn from_wire(wire: Wide) -> Self {
+        Self([{ wire.high }.value(), { wire.low }.value()])
     }
 
     #[inline(always)]
@@ -122,9 +121,8 @@ impl Address for V6 {
     }
 
     #[inline(always)]
-    fn byte(self, index: usize) -> u8 {
-        let half = if index < 8 { self.0[0] } else { self.0[1] };
-        (half >> (56 - 8 * (index % 8))) as u8
+    fn half(self, lower: bool) -> u64 {
+        if lower { self.0[1] } else { self.0[0] }
     }
 
     #[inline(always)]

@@ -5,9 +5,10 @@
 
 use crate::{
     address::Address,
+    child::Child,
     decision::Decision,
     flow::Flow,
-    layout::{CHILD, LISTENS, port_entry, root_index},
+    layout::{LISTENS, port_entry, root_index},
     outcome::{Outcome, Step},
     tables::Tables,
 };
@@ -23,7 +24,7 @@ pub struct Admission {
 
 /// Asks the rules of `bank`, and counts the one that matched.
 #[inline(always)]
-pub fn admit<A: Address, T: Tables>(flow: &Flow<A>, bank: u32, tables: &T, frame_len: usize) -> Step<Admission> {
+pub fn admit<A: Address, T: Tables>(flow: &Flow<A>, bank: usize, tables: &T, frame_len: usize) -> Step<Admission> {
     let port = tables.port(bank, port_entry(flow));
     let decision = Decision::from_word(port).first(by_source(flow.source, bank, tables));
     let listens = port & LISTENS != 0;
@@ -36,13 +37,16 @@ pub fn admit<A: Address, T: Tables>(flow: &Flow<A>, bank: u32, tables: &T, frame
 
 /// Walks the trie of sources: two bytes at its root, then one byte a node.
 #[inline(always)]
-fn by_source<A: Address, T: Tables>(source: A, bank: u32, tables: &T) -> Decision {
+pub(crate) fn by_source<A: Address, T: Tables>(source: A, bank: usize, tables: &T) -> Decision {
     let mut entry = tables.root(root_index(bank, A::V6), source.prefix16());
-    for index in 2..A::BYTES {
-        if entry & CHILD == 0 {
-            break;
-        }
-        entry = tables.node(entry >> 1, source.byte(index));
+    for _ in 2..A::BYTES {
+        let Some(child) = Child::from_entry(entry) else { break };
+        let front = source.half(child.lower()) >> child.shift();
+        entry = if tables.path(child.node()) == front >> 8 {
+            tables.branch(child.node(), front as u8)
+        } else {
+            tables.otherwise(child.node())
+        };
     }
     Decision::from_word(entry)
 }

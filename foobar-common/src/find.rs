@@ -51,7 +51,7 @@ pub fn service_key<A: Address>(address: A, port: u16, protocol: u8) -> ServiceKe
 
 /// Where a key stands in the table that was built with `seed`.
 #[inline(always)]
-pub const fn bucket_index(key: ServiceKey, seed: u64) -> u32 {
+pub const fn bucket_index(key: ServiceKey, seed: u64) -> usize {
     let [high, low, port] = key;
     let mut hash = (low ^ port.rotate_left(32) ^ seed).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash ^= hash >> 32;
@@ -59,12 +59,12 @@ pub const fn bucket_index(key: ServiceKey, seed: u64) -> u32 {
         hash = (hash ^ high).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
         hash ^= hash >> 29;
     }
-    (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SERVICE_BUCKETS.ilog2())) as u32
+    (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SERVICE_BUCKETS.ilog2())) as usize
 }
 
 /// The service that this flow is for. A later fragment is for none, since its port is unknown.
 #[inline(always)]
-pub fn find<A: Address, T: Tables>(flow: &Flow<A>, bank: u32, tables: &T) -> Option<ServiceEntry> {
+pub fn find<A: Address, T: Tables>(flow: &Flow<A>, bank: usize, tables: &T) -> Option<ServiceEntry> {
     let (_, port) = flow.ports()?;
     let key = service_key(flow.destination, port, flow.protocol);
     let [high, low, ports, first, second] = tables.service(bank, key)?;

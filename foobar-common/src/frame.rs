@@ -21,12 +21,12 @@ pub trait Frame {
     /// The header at `offset` bytes, or `None` where the frame ends before the header does.
     fn read<H: Header>(&self, offset: usize) -> Option<H>;
 
-    /// The same offset (below 32 KiB), of which the kernel's verifier knows nothing any more.
+    /// The same number, of which the kernel's verifier knows nothing any more.
     ///
     /// It then looks at what follows once, and not once for each way that led there.
     #[inline(always)]
-    fn forget(&self, offset: usize) -> usize {
-        offset
+    fn forget(&self, number: usize) -> usize {
+        number
     }
 
     fn is_empty(&self) -> bool {

@@ -14,7 +14,7 @@ pub struct Generation(u64);
 impl Generation {
     const DROPS: u64 = 2;
 
-    pub const fn new(number: u64, bank: u32, drops: bool) -> Self {
+    pub const fn new(number: u64, bank: usize, drops: bool) -> Self {
         Self(number << 8 | (bank & 1) as u64 | if drops { Self::DROPS } else { 0 })
     }
 
@@ -28,8 +28,8 @@ impl Generation {
     }
 
     #[inline(always)]
-    pub const fn bank(self) -> u32 {
-        self.0 as u32 & 1
+    pub const fn bank(self) -> usize {
+        self.0 as usize & 1
     }
 
     /// Whether what nothing decides is dropped.

@@ -1,7 +1,8 @@
 //! The headers that are read on the hot path, as they stand on the wire.
 //!
-//! `packed(2)`: headers begin at even offsets (Ethernet has 14 bytes, a tag 4), and the BPF back end turns an alignment
-//! of 1 into byte loads. Numbers keep network order inside [`Be16`] and [`Be32`].
+//! `packed(2)`: headers begin at even offsets (Ethernet has 14 bytes, a tag 4). The linker is told that the kernel's
+//! machines read words at any address, so that a field is one load whatever its offset. Numbers keep network order
+//! inside [`Be16`], [`Be32`] and [`Be64`].
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -39,6 +40,18 @@ impl Be32 {
     }
 }
 
+/// A 64-bit number in network byte order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(transparent)]
+pub struct Be64(u64);
+
+impl Be64 {
+    #[inline(always)]
+    pub const fn value(self) -> u64 {
+        u64::from_be(self.0)
+    }
+}
+
 /// Declares a header: its fields in wire order, its length proved.
 macro_rules! header {
     ($(#[$doc:meta])* $name:ident, $len:literal { $($field:ident: $type:ty),+ $(,)? }) => {
@@ -58,7 +71,17 @@ macro_rules! header {
 
 header! {
     /// IEEE 802.3. A MAC address is three 16-bit words in memory order.
-    Ethernet, 14 { destination: [u16; 3], source: [u16; 3], ether_type: Be16 }
+    Ethernet, 14 { addresses: MacAddresses, ether_type: Be16 }
+}
+
+header! {
+    /// Destination and source, as the twelve bytes stand in memory.
+    MacAddresses, 12 { low: u64, high: u32 }
+}
+
+header! {
+    /// Eight bytes of payload, as they stand in memory.
+    Start, 8 { bytes: u64 }
 }
 
 header! {
@@ -83,14 +106,19 @@ header! {
 }
 
 header! {
+    /// An IPv6 address (RFC 4291).
+    Wide, 16 { high: Be64, low: Be64 }
+}
+
+header! {
     /// RFC 8200.
     Ipv6, 40 {
         version_class_flow: Be32,
         payload_len: Be16,
         next_header: u8,
         hop_limit: u8,
-        source: [Be32; 4],
-        destination: [Be32; 4],
+        source: Wide,
+        destination: Wide,
     }
 }
 

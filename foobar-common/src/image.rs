@@ -38,7 +38,7 @@ impl Default for Image {
     fn default() -> Self {
         Self {
             drops: false,
-            ports: vec![Decision::NONE.word(); PORT_ENTRIES as usize],
+            ports: vec![Decision::NONE.word(); PORT_ENTRIES],
             roots: [Root::default(), Root::default()],
             nodes: Nodes::default(),
             services: HashMap::new(),
@@ -50,7 +50,7 @@ impl Image {
     /// Lets packets to this address, protocol and port reach a service. Does nothing for protocols without ports.
     pub fn listen<A: Address>(&mut self, address: A, protocol: u8, port: u16, service: ServiceEntry) {
         let Some(entry) = service_entry(protocol, port) else { return };
-        self.ports[entry as usize] |= LISTENS;
+        self.ports[entry] |= LISTENS;
         self.services.insert(service_key(address, port, protocol), service);
     }
 
@@ -65,7 +65,7 @@ impl Image {
         let mut words = vec![0; SERVICE_WORDS];
         words[0] = seed;
         for (key, entry) in &self.services {
-            let start = 1 + bucket_index(*key, seed) as usize * BUCKET_WORDS;
+            let start = 1 + bucket_index(*key, seed) * BUCKET_WORDS;
             let bucket = &mut words[start..start + BUCKET_WORDS];
             if bucket.iter().any(|word| *word != 0) {
                 return None;
@@ -123,19 +123,27 @@ impl Tables for HostTables {
         Generation::new(1, 0, self.image.drops)
     }
 
-    fn port(&self, _: u32, entry: u32) -> u32 {
-        self.image.ports[entry as usize]
+    fn port(&self, _: usize, entry: usize) -> u32 {
+        self.image.ports[entry]
     }
 
-    fn root(&self, root: u32, prefix16: u16) -> u32 {
-        self.image.roots[root as usize % 2].0[usize::from(prefix16)]
+    fn root(&self, root: usize, prefix16: u16) -> u32 {
+        self.image.roots[root % 2].0[usize::from(prefix16)]
     }
 
-    fn node(&self, node: u32, byte: u8) -> u32 {
-        self.image.nodes.0[node as usize][usize::from(byte)]
+    fn path(&self, node: usize) -> u64 {
+        self.image.nodes.0[node].path
     }
 
-    fn service(&self, _: u32, key: ServiceKey) -> Option<Bucket> {
+    fn otherwise(&self, node: usize) -> u32 {
+        self.image.nodes.0[node].otherwise
+    }
+
+    fn branch(&self, node: usize, value: u8) -> u32 {
+        self.image.nodes.0[node].entries[usize::from(value)]
+    }
+
+    fn service(&self, _: usize, key: ServiceKey) -> Option<Bucket> {
         let [high, low, port] = key;
         let [first, second] = self.image.services.get(&key)?.to_words();
         Some([high, low, port, first, second])
@@ -206,7 +214,7 @@ mod tests {
         }
         let words = image.service_table().expect("a seed");
         for (key, entry) in &image.services {
-            let start = 1 + bucket_index(*key, words[0]) as usize * BUCKET_WORDS;
+            let start = 1 + bucket_index(*key, words[0]) * BUCKET_WORDS;
             assert_eq!(words[start..start + 3], *key);
             assert_eq!(words[start + 3..start + 5], entry.to_words());
         }

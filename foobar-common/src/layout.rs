@@ -8,9 +8,9 @@ use crate::{
 };
 
 /// Changes whenever a map's meaning or size does; pins of another layout are not adopted.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 
-/// Names of the maps, as the kernel program declares them.
+/// Names of the maps: of their pins and, but for the tables, as the kernel program declares them.
 pub mod map {
     pub const GENERATION: &str = "GENERATION";
     pub const PORTS: &str = "PORTS";
@@ -25,8 +25,10 @@ pub mod map {
     pub const RULES: &str = "RULES";
     pub const BACKENDS: &str = "BACKENDS";
 
-    pub const ALL: &[&str] =
-        &[GENERATION, PORTS, ROOTS, NODES, SERVICES, RINGS, NEXT_HOPS, NOTES_V4, NOTES_V6, OUTCOMES, RULES, BACKENDS];
+    /// What every packet reads at a fixed address: the statics of the program's `.bss.NAME` sections.
+    pub const TABLES: &[&str] = &[GENERATION, PORTS, ROOTS, NODES, SERVICES, RINGS, NEXT_HOPS];
+    /// What is looked up.
+    pub const MAPS: &[&str] = &[NOTES_V4, NOTES_V6, OUTCOMES, RULES, BACKENDS];
 }
 
 /// Names of the programs.
@@ -42,9 +44,9 @@ pub const MAX_RULES: u32 = 4096;
 /// Services of both families together.
 pub const MAX_SERVICES: u32 = 64;
 /// Buckets of a bank's table of services: a power of two.
-pub const SERVICE_BUCKETS: u32 = 1024;
+pub const SERVICE_BUCKETS: usize = 1024;
 /// A bank's table of services in whole words: the seed, then the buckets.
-pub const SERVICE_WORDS: usize = 1 + SERVICE_BUCKETS as usize * crate::find::BUCKET_WORDS;
+pub const SERVICE_WORDS: usize = 1 + SERVICE_BUCKETS * crate::find::BUCKET_WORDS;
 /// Regions for rings: one a service, and spare ones for those that are being replaced.
 pub const MAX_RINGS: u32 = MAX_SERVICES + 32;
 /// Backend ids, 0 excluded.
@@ -52,7 +54,7 @@ pub const MAX_BACKENDS: u32 = 4096;
 /// Flows that can be noted while backends change, per family.
 pub const MAX_NOTES: u32 = 262_144;
 /// Trie nodes of both families in one bank.
-pub const MAX_NODES: u32 = 8192;
+pub const MAX_NODES: usize = 8192;
 
 /// Slots of a ring: a prime (Maglev, NSDI 2016 §3.4).
 pub const RING_SLOTS: u32 = 65_537;
@@ -61,17 +63,17 @@ pub const RING_WORDS: usize = (RING_SLOTS as usize).div_ceil(2);
 
 /// Entries of a port table: every port of TCP and UDP, every type of ICMP and ICMPv6, every protocol whole, and every
 /// protocol's later fragments.
-pub const PORT_ENTRIES: u32 = FRAGMENTS + 256;
+pub const PORT_ENTRIES: usize = FRAGMENTS + 256;
 /// A port table in whole words: two entries a word.
-pub const PORT_WORDS: usize = PORT_ENTRIES as usize / 2;
+pub const PORT_WORDS: usize = PORT_ENTRIES / 2;
 
 /// Where TCP's ports begin in a port table; the others follow.
-pub const TCP_PORTS: u32 = 0;
-pub const UDP_PORTS: u32 = TCP_PORTS + 65_536;
-pub const ICMP_TYPES: u32 = UDP_PORTS + 65_536;
-pub const ICMPV6_TYPES: u32 = ICMP_TYPES + 256;
-pub const PROTOCOLS: u32 = ICMPV6_TYPES + 256;
-pub const FRAGMENTS: u32 = PROTOCOLS + 256;
+pub const TCP_PORTS: usize = 0;
+pub const UDP_PORTS: usize = TCP_PORTS + 65_536;
+pub const ICMP_TYPES: usize = UDP_PORTS + 65_536;
+pub const ICMPV6_TYPES: usize = ICMP_TYPES + 256;
+pub const PROTOCOLS: usize = ICMPV6_TYPES + 256;
+pub const FRAGMENTS: usize = PROTOCOLS + 256;
 
 /// The lowest bit of a port table's entry: a service listens there on some address.
 pub const LISTENS: u32 = 1;
@@ -81,39 +83,53 @@ pub const ROOT_ENTRIES: usize = 65_536;
 pub const ROOT_WORDS: usize = ROOT_ENTRIES / 2;
 /// Entries of a trie's node, by one byte of an address.
 pub const NODE_ENTRIES: usize = 256;
-pub const NODE_WORDS: usize = NODE_ENTRIES / 2;
-/// The lowest bit of a trie's entry: the rest is a node's index, not a decision.
-pub const CHILD: u32 = 1;
+/// A node: its path, what else is decided, and the entries from half-word [`NODE_FIRST_ENTRY`] on.
+pub const NODE_WORDS: usize = NODE_FIRST_ENTRY / 2 + NODE_ENTRIES / 2;
+/// The half-word with the decision for what takes another path.
+pub const NODE_OTHERWISE: usize = 2;
+pub const NODE_FIRST_ENTRY: usize = 4;
 
 /// Words of a counter of packets and bytes.
 pub const TALLY_WORDS: usize = 2;
 /// Words of a backend's counter: packets, bytes, connections, queries.
 pub const BACKEND_TALLY_WORDS: usize = 4;
 
+/// A next hop's words.
+pub const NEXT_HOP_WORDS: usize = 2;
+
+/// The tables' words, everything in them included: what exists in both banks twice.
+pub const GENERATION_WORDS: usize = 1;
+pub const PORTS_WORDS: usize = 2 * PORT_WORDS;
+pub const ROOTS_WORDS: usize = 4 * ROOT_WORDS;
+pub const NODES_WORDS: usize = 2 * MAX_NODES * NODE_WORDS;
+pub const SERVICES_WORDS: usize = 2 * SERVICE_WORDS;
+pub const RINGS_WORDS: usize = MAX_RINGS as usize * RING_WORDS;
+pub const NEXT_HOPS_WORDS: usize = MAX_BACKENDS as usize * NEXT_HOP_WORDS;
+
 /// A root's element for `bank` and a family.
 #[inline(always)]
-pub const fn root_index(bank: u32, v6: bool) -> u32 {
-    bank * 2 + v6 as u32
+pub const fn root_index(bank: usize, v6: bool) -> usize {
+    bank * 2 + v6 as usize
 }
 
 /// The port table's entry that speaks of this flow.
 #[inline(always)]
-pub fn port_entry<A: Address>(flow: &Flow<A>) -> u32 {
+pub fn port_entry<A: Address>(flow: &Flow<A>) -> usize {
     match flow.transport {
-        Transport::Tcp(segment) => TCP_PORTS + u32::from(segment.destination),
-        Transport::Udp { destination, .. } => UDP_PORTS + u32::from(destination),
-        Transport::Icmp { kind, .. } if flow.protocol == ICMP => ICMP_TYPES + u32::from(kind),
-        Transport::Icmp { kind, .. } => ICMPV6_TYPES + u32::from(kind),
-        Transport::Other => PROTOCOLS + u32::from(flow.protocol),
-        Transport::LaterFragment => FRAGMENTS + u32::from(flow.protocol),
+        Transport::Tcp(segment) => TCP_PORTS + usize::from(segment.destination),
+        Transport::Udp { destination, .. } => UDP_PORTS + usize::from(destination),
+        Transport::Icmp { kind, .. } if flow.protocol == ICMP => ICMP_TYPES + usize::from(kind),
+        Transport::Icmp { kind, .. } => ICMPV6_TYPES + usize::from(kind),
+        Transport::Other => PROTOCOLS + usize::from(flow.protocol),
+        Transport::LaterFragment => FRAGMENTS + usize::from(flow.protocol),
     }
 }
 
 /// The port table's entry of a service; `None` for protocols without ports.
-pub const fn service_entry(protocol: u8, port: u16) -> Option<u32> {
+pub const fn service_entry(protocol: u8, port: u16) -> Option<usize> {
     match protocol {
-        TCP => Some(TCP_PORTS + port as u32),
-        UDP => Some(UDP_PORTS + port as u32),
+        TCP => Some(TCP_PORTS + port as usize),
+        UDP => Some(UDP_PORTS + port as usize),
         _ => None,
     }
 }
@@ -122,3 +138,4 @@ const _: () = assert!(PORT_ENTRIES.is_multiple_of(2));
 const _: () = assert!(SERVICE_BUCKETS.is_power_of_two());
 const _: () = assert!(MAX_RULES <= crate::decision::Decision::MAX_IDS);
 const _: () = assert!(MAX_BACKENDS <= crate::slot::Slot::MAX_BACKENDS);
+const _: () = assert!(2 * MAX_NODES <= crate::child::Child::MAX_NODES);

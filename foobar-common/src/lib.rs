@@ -8,6 +8,7 @@
 
 pub mod address;
 pub mod admit;
+pub mod child;
 pub mod decision;
 pub mod essential;
 pub mod extension;

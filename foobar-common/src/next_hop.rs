@@ -1,5 +1,7 @@
 //! The way to a backend, laid out so that two stores rewrite an Ethernet header.
 
+use crate::header::MacAddresses;
+
 /// | bytes, in memory order | |
 /// |---|---|
 /// | 0–5 | destination MAC |
@@ -38,11 +40,10 @@ impl NextHop {
         if interface == 0 { None } else { Some(interface) }
     }
 
-    /// Both addresses as six 16-bit words in memory order: destination, then source.
+    /// Both addresses, ready to be written over a frame's.
     #[inline(always)]
-    pub const fn addresses(self) -> [u16; 6] {
-        let [low, high] = self.0;
-        [low as u16, (low >> 16) as u16, (low >> 32) as u16, (low >> 48) as u16, high as u16, (high >> 16) as u16]
+    pub const fn addresses(self) -> MacAddresses {
+        MacAddresses { low: self.0[0], high: self.0[1] as u32 }
     }
 }
 
@@ -51,13 +52,14 @@ const _: () = assert!(cfg!(target_endian = "little"));
 
 #[cfg(test)]
 mod tests {
+    use zerocopy::IntoBytes as _;
+
     use super::*;
 
     #[test]
     fn the_addresses_come_out_in_wire_order() {
         let hop = NextHop::new([1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12], 42);
-        let bytes: Vec<u8> = hop.addresses().iter().flat_map(|word| word.to_ne_bytes()).collect();
-        assert_eq!(bytes, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+        assert_eq!(hop.addresses().as_bytes(), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
         assert_eq!(hop.interface(), Some(42));
         assert_eq!(NextHop::from_words(hop.to_words()), Some(hop));
         assert_eq!(NextHop::UNRESOLVED.interface(), None);

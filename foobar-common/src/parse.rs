@@ -22,6 +22,9 @@ const DOT1AD: u16 = u16::from_be(EtherType::Ieee8021ad as u16);
 /// VLAN tags that are looked behind.
 const MAX_TAGS: usize = 2;
 
+/// No header stands further behind: there are at most eight extension headers of 2 KiB before it.
+const MAX_OFFSET: usize = 0x7fff;
+
 /// The IP header's family and offset in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
@@ -32,18 +35,18 @@ pub enum Network {
 /// Looks behind the Ethernet header and up to two VLAN tags.
 #[inline(always)]
 pub fn link<F: Frame + ?Sized>(frame: &F) -> Step<Network> {
-    let ethernet: Ethernet = frame.read(0).ok_or(Outcome::Truncated)?;
+    let Some(ethernet) = frame.read::<Ethernet>(0) else { return Err(Outcome::Truncated) };
     let mut ether_type = ethernet.ether_type.value();
     let mut offset = Ethernet::LEN;
     for _ in 0..MAX_TAGS {
         if !is_tag(ether_type) {
             break;
         }
-        let tag: VlanTag = frame.read(offset).ok_or(Outcome::Truncated)?;
+        let Some(tag) = frame.read::<VlanTag>(offset) else { return Err(Outcome::Truncated) };
         ether_type = tag.ether_type.value();
         offset += VlanTag::LEN;
     }
-    let offset = frame.forget(offset);
+    let offset = frame.forget(offset) & MAX_OFFSET;
     match ether_type {
         IPV4 => Ok(Network::V4(offset)),
         IPV6 => Ok(Network::V6(offset)),
@@ -60,7 +63,7 @@ const fn is_tag(ether_type: u16) -> bool {
 /// The flow of the IPv4 packet at `offset`.
 #[inline(always)]
 pub fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Step<Flow<V4>> {
-    let ip: Ipv4 = frame.read(offset).ok_or(Outcome::Truncated)?;
+    let Some(ip) = frame.read::<Ipv4>(offset) else { return Err(Outcome::Truncated) };
     let header_len = usize::from(ip.version_ihl & 0x0f) * 4;
     let total_len = usize::from(ip.total_len.value());
     if ip.version_ihl >> 4 != 4 || header_len < Ipv4::LEN || total_len < header_len {
@@ -83,7 +86,7 @@ pub fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Step<Flow<V4>> {
 /// The flow of the IPv6 packet at `offset`, behind its extension headers.
 #[inline(always)]
 pub fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Step<Flow<V6>> {
-    let ip: Ipv6 = frame.read(offset).ok_or(Outcome::Truncated)?;
+    let Some(ip) = frame.read::<Ipv6>(offset) else { return Err(Outcome::Truncated) };
     let payload_len = usize::from(ip.payload_len.value());
     if ip.version_class_flow.value() >> 28 != 6 {
         return Err(Outcome::BadHeader);
@@ -133,20 +136,24 @@ fn behind_extensions<F: Frame + ?Sized>(frame: &F, mut part: Part) -> Step<Part>
 
 #[inline(always)]
 fn behind_extension<F: Frame + ?Sized>(frame: &F, part: Part) -> Step<Part> {
-    let header: Extension = frame.read(part.offset).ok_or(Outcome::Truncated)?;
+    let Some(header) = frame.read::<Extension>(part.offset) else { return Err(Outcome::Truncated) };
     let len = extension::bytes(part.protocol, header.len);
     if len > part.len {
         return Err(Outcome::Truncated);
     }
-    let mut next =
-        Part { protocol: header.next_header, offset: frame.forget(part.offset + len), len: part.len - len, ..part };
+    let mut fragment = usize::from(part.fragment_offset) << 3 | usize::from(part.more);
     if part.protocol == extension::FRAGMENT {
-        let fragment: FragmentHeader = frame.read(part.offset).ok_or(Outcome::Truncated)?;
-        let word = fragment.fragment.value();
-        next.fragment_offset = word >> 3;
-        next.more = word & 1 != 0;
+        let Some(header) = frame.read::<FragmentHeader>(part.offset) else { return Err(Outcome::Truncated) };
+        fragment = usize::from(header.fragment.value());
     }
-    Ok(next)
+    let fragment = frame.forget(fragment);
+    Ok(Part {
+        protocol: header.next_header,
+        offset: frame.forget(part.offset + len) & MAX_OFFSET,
+        len: frame.forget(part.len - len) & usize::from(u16::MAX),
+        fragment_offset: fragment as u16 >> 3,
+        more: fragment & 1 != 0,
+    })
 }
 
 #[inline(always)]
@@ -172,7 +179,7 @@ fn tcp<F: Frame + ?Sized>(frame: &F, part: &Part) -> Step<Transport> {
     if part.len < Tcp::LEN {
         return Err(Outcome::Truncated);
     }
-    let tcp: Tcp = frame.read(part.offset).ok_or(Outcome::Truncated)?;
+    let Some(tcp) = frame.read::<Tcp>(part.offset) else { return Err(Outcome::Truncated) };
     let header_len = tcp.header_len();
     if header_len < Tcp::LEN {
         return Err(Outcome::BadHeader);
@@ -194,7 +201,7 @@ fn udp<F: Frame + ?Sized>(frame: &F, part: &Part) -> Step<Transport> {
     if part.len < Udp::LEN {
         return Err(Outcome::Truncated);
     }
-    let udp: Udp = frame.read(part.offset).ok_or(Outcome::Truncated)?;
+    let Some(udp) = frame.read::<Udp>(part.offset) else { return Err(Outcome::Truncated) };
     let len = usize::from(udp.len.value());
     if len < Udp::LEN {
         return Err(Outcome::BadHeader);
@@ -211,7 +218,7 @@ fn icmp<F: Frame + ?Sized>(frame: &F, part: &Part) -> Step<Transport> {
     if part.len < Icmp::LEN {
         return Err(Outcome::Truncated);
     }
-    let icmp: Icmp = frame.read(part.offset).ok_or(Outcome::Truncated)?;
+    let Some(icmp) = frame.read::<Icmp>(part.offset) else { return Err(Outcome::Truncated) };
     Ok(Transport::Icmp { kind: icmp.kind, code: icmp.code })
 }
 

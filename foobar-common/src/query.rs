@@ -1,6 +1,6 @@
 //! Is this segment the start of an HTTP/1 request?
 
-use crate::{find::ServiceEntry, flow::Segment, frame::Frame};
+use crate::{find::ServiceEntry, flow::Segment, frame::Frame, header::Start};
 
 /// A method and the space behind it (RFC 9110 §9), as the first eight bytes of a request show it.
 const METHODS: [(u64, u64); 9] = [
@@ -38,15 +38,14 @@ pub fn queries<F: Frame + ?Sized>(frame: &F, segment: &Segment, service: &Servic
         return u64::from(segment.opens());
     }
     let start = segment.payload(frame).filter(|payload| payload + PREFIX <= segment.end);
-    match start.and_then(|payload| frame.read::<[u16; 4]>(payload)) {
-        Some(words) => u64::from(is_request(words)),
+    match start.and_then(|payload| frame.read::<Start>(payload)) {
+        Some(start) => u64::from(is_request(start.bytes)),
         None => 0,
     }
 }
 
 #[inline(always)]
-fn is_request(words: [u16; 4]) -> bool {
-    let start = u64::from(words[0]) | u64::from(words[1]) << 16 | u64::from(words[2]) << 32 | u64::from(words[3]) << 48;
+fn is_request(start: u64) -> bool {
     METHODS.iter().any(|&(bytes, mask)| start & mask == bytes)
 }
 

@@ -15,16 +15,22 @@ pub trait Tables {
     fn generation(&self) -> Generation;
 
     /// A word of `bank`'s port table.
-    fn port(&self, bank: u32, entry: u32) -> u32;
+    fn port(&self, bank: usize, entry: usize) -> u32;
 
     /// A word of a trie's root.
-    fn root(&self, root: u32, prefix16: u16) -> u32;
+    fn root(&self, root: usize, prefix16: u16) -> u32;
 
-    /// A word of a trie's node.
-    fn node(&self, node: u32, byte: u8) -> u32;
+    /// The path of a trie's node: the front of the address, without the node's own byte.
+    fn path(&self, node: usize) -> u64;
+
+    /// The node's decision for what takes another path.
+    fn otherwise(&self, node: usize) -> u32;
+
+    /// The node's word for a value of its byte.
+    fn branch(&self, node: usize, value: u8) -> u32;
 
     /// What stands in the key's bucket, whoever's it is.
-    fn service(&self, bank: u32, key: ServiceKey) -> Option<Bucket>;
+    fn service(&self, bank: usize, key: ServiceKey) -> Option<Bucket>;
 
     /// `slot < RING_SLOTS`.
     fn slot(&self, ring: u32, slot: u32) -> Option<Slot>;

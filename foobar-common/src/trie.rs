@@ -1,17 +1,34 @@
-//! Builds the tries that [`crate::admit`] walks: two bytes at the root, one byte a node.
+//! Builds the tries that [`crate::admit`] walks: two bytes at the root, then one byte a node, and none where all
+//! prefixes agree.
+//!
+//! A node stands at the first byte where prefixes below it differ or end, and holds the bytes before as its path. What
+//! takes another path gets what the prefixes around it decided. Bytes of the lower eight of an address are looked at
+//! only behind a node at byte 7, so that a path is always the front of one 64-bit half.
 
 use crate::{
     address::Address,
+    child::Child,
     decision::Decision,
-    layout::{CHILD, NODE_ENTRIES, ROOT_ENTRIES},
+    layout::{NODE_ENTRIES, ROOT_ENTRIES},
 };
 
 /// Bits that the root decides.
 const ROOT_BITS: u32 = 16;
+/// The last byte of an address's upper half.
+const LAST_OF_UPPER: usize = 7;
 
-/// The nodes of all tries of one bank; an entry's upper bits are a decision or a node's index in here.
+/// The nodes of all tries of one bank. An entry is a decision, or a [`Child`] whose index is one in here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Nodes(pub Vec<[u32; NODE_ENTRIES]>);
+pub struct Nodes(pub Vec<Node>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// The half of the address in which the node's byte is, shifted until that byte is gone.
+    pub path: u64,
+    /// The decision for what takes another path.
+    pub otherwise: u32,
+    pub entries: [u32; NODE_ENTRIES],
+}
 
 /// One family's root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,67 +40,126 @@ impl Default for Root {
     }
 }
 
+/// What is being added.
+struct Prefix {
+    halves: [u64; 2],
+    /// The byte in which the prefix ends.
+    last: usize,
+    /// That byte's values that the prefix covers.
+    covered: std::ops::Range<usize>,
+    decision: Decision,
+}
+
 impl Root {
     /// Adds a prefix: every address in it is decided by `decision` unless a rule before it says otherwise.
     ///
     /// `len` is at most the address's bits; bits of `address` past it do not matter.
     pub fn insert<A: Address>(&mut self, nodes: &mut Nodes, address: A, len: u32, decision: Decision) {
-        let prefix = usize::from(address.prefix16());
+        let front = usize::from(address.prefix16());
         if len <= ROOT_BITS {
             let span = 1 << (ROOT_BITS - len);
-            let start = prefix & !(span - 1);
+            let start = front & !(span - 1);
             for entry in &mut self.0[start..start + span] {
-                nodes.decide(entry, decision);
+                *entry = nodes.decide(*entry, decision);
             }
             return;
         }
-        let mut node = nodes.child(&mut self.0[prefix]);
-        let (mut index, mut rest) = (2, len - ROOT_BITS);
-        while rest > 8 {
-            node = nodes.grandchild(node, address.byte(index));
-            index += 1;
-            rest -= 8;
-        }
-        let span = 1usize << (8 - rest);
-        let start = usize::from(address.byte(index)) & !(span - 1);
-        for byte in start..start + span {
-            let mut entry = nodes.0[node][byte];
-            nodes.decide(&mut entry, decision);
-            nodes.0[node][byte] = entry;
-        }
+        let halves = [address.half(false), address.half(true)];
+        let last = (len as usize - 1) / 8;
+        let span = 1 << (8 * (last + 1) - len as usize);
+        let start = usize::from(byte_of(halves[last / 8], last)) & !(span - 1);
+        let prefix = Prefix { halves, last, covered: start..start + span, decision };
+        self.0[front] = nodes.insert(self.0[front], 2, &prefix);
     }
 }
 
 impl Nodes {
+    /// What stands for `entry` when `prefix` is added below it. Bytes before `from` have been looked at.
+    fn insert(&mut self, entry: u32, from: usize, prefix: &Prefix) -> u32 {
+        let target = if from <= LAST_OF_UPPER { prefix.last.min(LAST_OF_UPPER) } else { prefix.last };
+        let Some(child) = Child::from_entry(entry) else {
+            return self.push(Node::of(prefix.path(target), entry), target, prefix);
+        };
+        let path = Path { bits: self.0[child.node()].path, end: child.byte() };
+        let common = (from..target.min(path.end)).find(|byte| path.byte(*byte) != prefix.byte(*byte));
+        let fork = common.unwrap_or(target.min(path.end));
+        if fork == path.end {
+            self.fill(child.node(), fork, prefix);
+            return entry;
+        }
+        let mut between = Node::of(prefix.path(fork), self.0[child.node()].otherwise);
+        between.entries[usize::from(path.byte(fork))] = entry;
+        self.push(between, fork, prefix)
+    }
+
+    /// Adds a node at `byte`, and the prefix to it.
+    fn push(&mut self, node: Node, byte: usize, prefix: &Prefix) -> u32 {
+        let index = self.0.len();
+        self.0.push(node);
+        self.fill(index, byte, prefix);
+        Child::new(index, byte).entry()
+    }
+
+    /// Adds a prefix, whose bytes before `byte` are the node's path, to the node at `byte`.
+    fn fill(&mut self, node: usize, byte: usize, prefix: &Prefix) {
+        if byte == prefix.last {
+            for value in prefix.covered.clone() {
+                self.0[node].entries[value] = self.decide(self.0[node].entries[value], prefix.decision);
+            }
+        } else {
+            let value = usize::from(prefix.byte(byte));
+            self.0[node].entries[value] = self.insert(self.0[node].entries[value], byte + 1, prefix);
+        }
+    }
+
     /// Applies a decision to an entry and everything below it.
-    fn decide(&mut self, entry: &mut u32, decision: Decision) {
-        if *entry & CHILD == 0 {
-            *entry = Decision::from_word(*entry).first(decision).word();
-            return;
+    fn decide(&mut self, entry: u32, decision: Decision) -> u32 {
+        let Some(child) = Child::from_entry(entry) else {
+            return Decision::from_word(entry).first(decision).word();
+        };
+        let node = child.node();
+        self.0[node].otherwise = self.decide(self.0[node].otherwise, decision);
+        for value in 0..NODE_ENTRIES {
+            self.0[node].entries[value] = self.decide(self.0[node].entries[value], decision);
         }
-        let node = (*entry >> 1) as usize;
-        for byte in 0..NODE_ENTRIES {
-            let mut below = self.0[node][byte];
-            self.decide(&mut below, decision);
-            self.0[node][byte] = below;
-        }
+        entry
+    }
+}
+
+impl Node {
+    /// A node where everything is decided as `entry` says.
+    fn of(path: u64, entry: u32) -> Self {
+        Self { path, otherwise: entry, entries: [entry; NODE_ENTRIES] }
+    }
+}
+
+impl Prefix {
+    fn byte(&self, index: usize) -> u8 {
+        byte_of(self.halves[index / 8], index)
     }
 
-    /// The node behind an entry, made from the entry's decision where there is none.
-    fn child(&mut self, entry: &mut u32) -> usize {
-        if *entry & CHILD == 0 {
-            self.0.push([*entry; NODE_ENTRIES]);
-            *entry = ((self.0.len() - 1) as u32) << 1 | CHILD;
-        }
-        (*entry >> 1) as usize
+    /// The path to a node at byte `index`.
+    fn path(&self, index: usize) -> u64 {
+        self.halves[index / 8] >> (56 - 8 * (index % 8)) >> 8
     }
+}
 
-    fn grandchild(&mut self, node: usize, byte: u8) -> usize {
-        let mut entry = self.0[node][usize::from(byte)];
-        let child = self.child(&mut entry);
-        self.0[node][usize::from(byte)] = entry;
-        child
+/// The path of a node at byte `end`.
+struct Path {
+    bits: u64,
+    end: usize,
+}
+
+impl Path {
+    /// Byte `index` of the address, in the same half as `end` and before it.
+    fn byte(&self, index: usize) -> u8 {
+        (self.bits >> (8 * (self.end - 1 - index))) as u8
     }
+}
+
+/// Byte `index` of an address, by the half that it is in.
+fn byte_of(half: u64, index: usize) -> u8 {
+    (half >> (56 - 8 * (index % 8))) as u8
 }
 
 #[cfg(test)]
@@ -91,18 +167,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::address::{V4, V6};
+    use crate::{
+        address::{V4, V6},
+        admit::by_source,
+        image::{HostTables, Image},
+    };
 
     fn walk<A: Address>(root: &Root, nodes: &Nodes, address: A) -> Decision {
-        let mut entry = root.0[usize::from(address.prefix16())];
-        for index in 2..A::BYTES {
-            if entry & CHILD == 0 {
-                break;
-            }
-            entry = nodes.0[(entry >> 1) as usize][usize::from(address.byte(index))];
-        }
-        assert_eq!(entry & CHILD, 0, "a walk ends within the address");
-        Decision::from_word(entry)
+        let mut image = Image { nodes: nodes.clone(), ..Image::default() };
+        image.roots[usize::from(A::V6)] = root.clone();
+        by_source(address, 0, &HostTables { image, ..HostTables::default() })
     }
 
     fn build<A: Address>(rules: &[(A, u32)]) -> (Root, Nodes) {

@@ -5,8 +5,10 @@
 #![expect(clippy::needless_pass_by_value, reason = "the entry points' signatures are aya's")]
 
 mod exit;
+mod hide;
 mod maps;
 mod packet;
+mod table;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use foobar_common::serve;

@@ -4,7 +4,7 @@ use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     helpers::generated::{bpf_ktime_get_ns, bpf_redirect},
     macros::map,
-    maps::{Array, HashMap, PerCpuArray},
+    maps::{HashMap, PerCpuArray},
     programs::XdpContext,
 };
 use foobar_common::{
@@ -13,33 +13,43 @@ use foobar_common::{
     find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
     generation::Generation,
     layout::{
-        BACKEND_TALLY_WORDS, CHILD, MAX_BACKENDS, MAX_NODES, MAX_NOTES, MAX_RINGS, MAX_RULES, NODE_WORDS, PORT_ENTRIES,
-        PORT_WORDS, RING_SLOTS, RING_WORDS, ROOT_WORDS, SERVICE_BUCKETS, SERVICE_WORDS, TALLY_WORDS,
+        BACKEND_TALLY_WORDS, GENERATION_WORDS, MAX_BACKENDS, MAX_NOTES, MAX_RULES, NEXT_HOP_WORDS, NEXT_HOPS_WORDS,
+        NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, PORT_ENTRIES, PORTS_WORDS, RING_WORDS, RINGS_WORDS,
+        ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS, SERVICES_WORDS, TALLY_WORDS,
     },
     next_hop::NextHop,
     note::Note,
     slot::Slot,
 };
 
+use crate::table::Table;
+
 type FlowV4 = <foobar_common::address::V4 as Address>::FlowKey;
 type FlowV6 = <foobar_common::address::V6 as Address>::FlowKey;
 type Tally = [u64; TALLY_WORDS];
 type BackendTally = [u64; BACKEND_TALLY_WORDS];
 
-#[map]
-static GENERATION: Array<u64> = Array::with_max_entries(1, 0);
-#[map]
-static PORTS: Array<[u64; PORT_WORDS]> = Array::with_max_entries(2, 0);
-#[map]
-static ROOTS: Array<[u64; ROOT_WORDS]> = Array::with_max_entries(4, 0);
-#[map]
-static NODES: Array<[u64; NODE_WORDS]> = Array::with_max_entries(2 * MAX_NODES, 0);
-#[map]
-static SERVICES: Array<[u64; SERVICE_WORDS]> = Array::with_max_entries(2, 0);
-#[map]
-static RINGS: Array<[u64; RING_WORDS]> = Array::with_max_entries(MAX_RINGS, 0);
-#[map]
-static NEXT_HOPS: Array<[u64; 2]> = Array::with_max_entries(MAX_BACKENDS, 0);
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.GENERATION")]
+static GENERATION: Table<GENERATION_WORDS> = Table::new();
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.PORTS")]
+static PORTS: Table<PORTS_WORDS> = Table::new();
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.ROOTS")]
+static ROOTS: Table<ROOTS_WORDS> = Table::new();
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.NODES")]
+static NODES: Table<NODES_WORDS> = Table::new();
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.SERVICES")]
+static SERVICES: Table<SERVICES_WORDS> = Table::new();
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.RINGS")]
+static RINGS: Table<RINGS_WORDS> = Table::new();
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.NEXT_HOPS")]
+static NEXT_HOPS: Table<NEXT_HOPS_WORDS> = Table::new();
 #[map]
 static NOTES_V4: HashMap<FlowV4, [u64; 2]> = HashMap::with_max_entries(MAX_NOTES, BPF_F_NO_PREALLOC);
 #[map]
@@ -68,17 +78,6 @@ fn add<const N: usize>(counters: &PerCpuArray<[u64; N]>, index: u32, amounts: [u
     }
 }
 
-/// Half-word `index` of a table that is one element of an array; `None` past its end.
-#[inline(always)]
-fn half<const N: usize>(table: &Array<[u64; N]>, element: u32, index: u32) -> Option<u32> {
-    let words = table.get_ptr(element)?.cast::<u32>();
-    if index as usize >= N * 2 {
-        return None;
-    }
-    // SAFETY: an element holds 2 N aligned half-words, and the index is below that.
-    Some(unsafe { words.add(index as usize).read_volatile() })
-}
-
 /// The same key under the type that the map of its family has.
 ///
 /// # Safety
@@ -104,52 +103,48 @@ impl<'a> Maps<'a> {
 impl Tables for Maps<'_> {
     #[inline(always)]
     fn generation(&self) -> Generation {
-        // SAFETY: an aligned word of an array's element.
-        let word = GENERATION.get_ptr(0).map_or(0, |word| unsafe { word.read_volatile() });
-        Generation::from_word(word)
+        Generation::from_word(GENERATION.word(0).unwrap_or_default())
     }
 
     #[inline(always)]
-    fn port(&self, bank: u32, entry: u32) -> u32 {
-        if entry >= PORT_ENTRIES {
-            return Decision::NONE.word();
-        }
-        half(&PORTS, bank, entry).unwrap_or(Decision::NONE.word())
+    fn port(&self, bank: usize, entry: usize) -> u32 {
+        PORTS.half(bank * PORT_ENTRIES + entry).unwrap_or(Decision::NONE.word())
     }
 
     #[inline(always)]
-    fn root(&self, root: u32, prefix16: u16) -> u32 {
-        half(&ROOTS, root, u32::from(prefix16)).unwrap_or(Decision::NONE.word() & !CHILD)
+    fn root(&self, root: usize, prefix16: u16) -> u32 {
+        ROOTS.half(root * ROOT_ENTRIES + usize::from(prefix16)).unwrap_or(Decision::NONE.word())
     }
 
     #[inline(always)]
-    fn node(&self, node: u32, byte: u8) -> u32 {
-        half(&NODES, node, u32::from(byte)).unwrap_or(Decision::NONE.word() & !CHILD)
+    fn path(&self, node: usize) -> u64 {
+        NODES.word(node * NODE_WORDS).unwrap_or_default()
     }
 
     #[inline(always)]
-    fn service(&self, bank: u32, key: ServiceKey) -> Option<Bucket> {
-        let words = SERVICES.get_ptr(bank)?.cast::<u64>();
-        // SAFETY: the table's first word.
-        let index = bucket_index(key, unsafe { words.read_volatile() });
-        if index >= SERVICE_BUCKETS {
-            return None;
-        }
-        // SAFETY: behind the first word stand as many buckets as that, and nobody writes a bank that is read.
-        Some(unsafe { words.add(1 + index as usize * BUCKET_WORDS).cast::<Bucket>().read() })
+    fn otherwise(&self, node: usize) -> u32 {
+        NODES.half(node * NODE_WORDS * 2 + NODE_OTHERWISE).unwrap_or(Decision::NONE.word())
+    }
+
+    #[inline(always)]
+    fn branch(&self, node: usize, value: u8) -> u32 {
+        NODES.half(node * NODE_WORDS * 2 + NODE_FIRST_ENTRY + usize::from(value)).unwrap_or(Decision::NONE.word())
+    }
+
+    #[inline(always)]
+    fn service(&self, bank: usize, key: ServiceKey) -> Option<Bucket> {
+        let seed = SERVICES.word(bank * SERVICE_WORDS)?;
+        SERVICES.words(bank * SERVICE_WORDS + 1 + bucket_index(key, seed) * BUCKET_WORDS)
     }
 
     #[inline(always)]
     fn slot(&self, ring: u32, slot: u32) -> Option<Slot> {
-        if slot >= RING_SLOTS {
-            return None;
-        }
-        half(&RINGS, ring, slot).map(Slot::from_word)
+        RINGS.half(ring as usize * RING_WORDS * 2 + slot as usize).map(Slot::from_word)
     }
 
     #[inline(always)]
     fn next_hop(&self, backend: u32) -> Option<NextHop> {
-        NextHop::from_words(*NEXT_HOPS.get(backend)?)
+        NextHop::from_words(NEXT_HOPS.words(backend as usize * NEXT_HOP_WORDS)?)
     }
 
     #[inline(always)]

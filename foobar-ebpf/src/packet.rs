@@ -5,6 +5,8 @@ use core::cell::Cell;
 use aya_ebpf::{bindings::xdp_md, helpers::generated::bpf_xdp_get_buff_len, programs::XdpContext};
 use foobar_common::{Frame, FrameMut, frame::Header};
 
+use crate::hide::hide;
+
 /// The linear part of a frame, and as much of its length as had to be found out.
 ///
 /// Headers are read from the linear part alone: drivers put at least the headers there.
@@ -35,19 +37,6 @@ impl Packet {
     }
 }
 
-/// Keeps the compiler from seeing through a number.
-#[inline(always)]
-fn hide(number: usize) -> usize {
-    #[cfg(target_arch = "bpf")]
-    let mut number = number;
-    // SAFETY: moves a register to itself.
-    #[cfg(target_arch = "bpf")]
-    unsafe {
-        core::arch::asm!("{0} = {0}", inout(reg) number, options(pure, nomem, nostack));
-    }
-    number
-}
-
 impl Frame for Packet {
     #[inline(always)]
     fn len(&self) -> usize {
@@ -65,10 +54,10 @@ impl Frame for Packet {
     }
 
     #[inline(always)]
-    fn forget(&self, offset: usize) -> usize {
+    fn forget(&self, number: usize) -> usize {
         // The verifier does not see that a number mixed twice with an unknown one is the same again.
         let unknown = hide(self.end - self.start);
-        (hide(offset ^ unknown) ^ unknown) & 0x7fff
+        hide(number ^ unknown) ^ unknown
     }
 
     #[inline(always)]

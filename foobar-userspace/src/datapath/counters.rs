@@ -11,7 +11,7 @@ impl Datapath {
     /// Every outcome's counter, a tally a CPU.
     pub fn outcomes(&self) -> Result<Vec<(Outcome, Vec<Tally>)>> {
         let read = |outcome: &Outcome| {
-            let values = self.tables.outcomes.get(&outcome.index(), 0).context("reading the outcomes' counters")?;
+            let values = self.maps.outcomes.get(&outcome.index(), 0).context("reading the outcomes' counters")?;
             let tally = |[packets, bytes]: &[u64; 2]| Tally { packets: *packets, bytes: *bytes };
             Ok((*outcome, values.iter().map(tally).collect()))
         };
@@ -20,13 +20,13 @@ impl Datapath {
 
     /// The counter of a rule's id.
     pub fn rule(&self, id: u32) -> Result<Tally> {
-        let [packets, bytes] = sum(&self.tables.rules, id)?;
+        let [packets, bytes] = sum(&self.maps.rules, id)?;
         Ok(Tally { packets, bytes })
     }
 
     /// The counter of a backend's id, a tally a CPU.
     pub fn backend(&self, id: u32) -> Result<Vec<BackendTally>> {
-        let values = self.tables.backends.get(&id, 0).with_context(|| format!("reading counter {id}"))?;
+        let values = self.maps.backends.get(&id, 0).with_context(|| format!("reading counter {id}"))?;
         let tally = |value: &[u64; BACKEND_TALLY_WORDS]| {
             let [packets, bytes, connections, queries] = *value;
             BackendTally { packets, bytes, connections, queries }
@@ -36,11 +36,11 @@ impl Datapath {
 
     /// Sets the counter of a rule's id to zero, for a rule that takes the id over.
     pub fn reset_rule(&mut self, id: u32) -> Result<()> {
-        reset(&mut self.tables.rules, id)
+        reset(&mut self.maps.rules, id)
     }
 
     pub fn reset_backend(&mut self, id: u32) -> Result<()> {
-        reset(&mut self.tables.backends, id)
+        reset(&mut self.maps.backends, id)
     }
 }
 

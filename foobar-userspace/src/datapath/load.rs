@@ -8,9 +8,10 @@ use aya::{
     programs::{ProgramError, Xdp},
 };
 use aya_log::EbpfLogger;
+use aya_obj::Object;
 use foobar_common::layout::{map, program};
 
-use super::pins::Pins;
+use super::{mapped::section, pins::Pins, tables::Tables};
 
 /// What the build script built; empty where it had no BPF toolchain.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/foobar-ebpf"));
@@ -25,24 +26,34 @@ const TRACE: u8 = 5;
 /// How often the program's log is read.
 const LOG_PAUSE: Duration = Duration::from_millis(20);
 
-/// Loads both programs; their maps are those that are pinned, or are pinned as they are made.
-pub fn load(pins: &Pins, trace_packets: bool) -> Result<Ebpf> {
+/// Loads both programs; their tables and maps are those that are pinned, or are pinned as they are made.
+pub fn load(pins: &Pins, trace_packets: bool) -> Result<(Ebpf, Tables)> {
     if OBJECT.is_empty() {
         bail!(
             "this foobar was built without its eBPF program: run `cargo xtask setup`, then build it again (bpf-linker or rust-src was missing)"
         );
     }
     let level = if trace_packets { TRACE } else { 0 };
+    let tables = Tables::open(&Object::parse(OBJECT).context("reading the built object")?, pins)?;
+    // aya writes the initial contents of every static, of one that packets are reading as well: so what is there.
+    let contents = tables.contents();
+    let sections: Vec<_> = map::TABLES.iter().map(|name| section(name)).collect();
     let mut loader = EbpfLoader::new();
     loader.override_global("AYA_LOG_LEVEL", &level, true);
-    for name in map::ALL {
+    for (name, words) in &contents {
+        loader.override_global(name, words.as_slice(), true);
+    }
+    for (name, section) in map::TABLES.iter().zip(&sections) {
+        loader.map_pin_path(section, pins.map(name));
+    }
+    for name in map::MAPS {
         loader.map_pin_path(name, pins.map(name));
     }
     let mut ebpf = loader.load(OBJECT).context("creating foobar's maps")?;
     for name in [program::MAIN, program::PASS] {
         find(&mut ebpf, name)?.load().map_err(|error| explain(name, error))?;
     }
-    Ok(ebpf)
+    Ok((ebpf, tables))
 }
 
 /// Passes what the program logs on to this process's log, for as long as it lives.

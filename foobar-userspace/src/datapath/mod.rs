@@ -7,10 +7,10 @@ mod counters;
 mod foreign;
 mod grace;
 mod load;
+mod mapped;
 mod notes;
 mod pins;
 mod tables;
-mod words;
 
 use std::{
     collections::HashMap,
@@ -25,7 +25,11 @@ pub use notes::NotedFlow;
 pub use pins::remove_pins;
 
 pub use self::attach::{AttachError, Attachment};
-use self::{grace::Grace, pins::Pins, tables::TableMaps};
+use self::{
+    grace::Grace,
+    pins::Pins,
+    tables::{Maps, Tables},
+};
 
 /// How to load.
 #[derive(Clone, Debug)]
@@ -40,7 +44,8 @@ pub struct Options {
 pub struct Datapath {
     pins: Pins,
     ebpf: Ebpf,
-    tables: TableMaps,
+    tables: Tables,
+    maps: Maps,
     grace: Grace,
     generation: Generation,
 }
@@ -57,13 +62,13 @@ impl Datapath {
     pub fn open(options: &Options) -> Result<Self> {
         let pins = Pins::new(&options.pin_dir)?;
         pins.prepare()?;
-        let mut ebpf = load::load(&pins, options.trace_packets)?;
+        let (mut ebpf, tables) = load::load(&pins, options.trace_packets)?;
         if options.trace_packets {
             load::follow_log(&mut ebpf)?;
         }
-        let tables = TableMaps::take(&mut ebpf)?;
-        let generation = tables.generation()?;
-        let mut datapath = Self { pins, ebpf, tables, grace: Grace::default(), generation };
+        let maps = Maps::take(&mut ebpf)?;
+        let generation = tables.generation();
+        let mut datapath = Self { pins, ebpf, tables, maps, grace: Grace::default(), generation };
         datapath.adopt_links()?;
         load::pin_programs(&datapath.pins, &mut datapath.ebpf)?;
         Ok(datapath)
@@ -92,7 +97,7 @@ impl Datapath {
         }
         self.tables.write_bank(bank, publication.image)?;
         let next = Generation::new(self.generation.number() + 1, bank, publication.image.drops);
-        self.tables.set_generation(next)?;
+        self.tables.set_generation(next);
         self.generation = next;
         self.grace.begin();
         Ok(next)
@@ -100,7 +105,7 @@ impl Datapath {
 
     /// The ring regions of the services in force.
     pub fn live_rings(&self) -> Result<HashMap<ServiceKey, u32>> {
-        self.tables.rings_of_bank(self.generation.bank())
+        Ok(self.tables.rings_of_bank(self.generation.bank()))
     }
 
     pub fn read_ring(&self, region: u32) -> Result<Vec<Slot>> {

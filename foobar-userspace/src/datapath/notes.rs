@@ -49,11 +49,11 @@ impl Datapath {
     /// All notes of both families, as they stand.
     pub fn notes(&self) -> Result<Vec<NotedFlow>> {
         let mut flows = Vec::new();
-        for item in &self.tables.notes_v4 {
+        for item in &self.maps.notes_v4 {
             let (key, words) = item.context("reading the notes")?;
             flows.push(NotedFlow { note: Note::from_words(words), key: Key::V4(key) });
         }
-        for item in &self.tables.notes_v6 {
+        for item in &self.maps.notes_v6 {
             let (key, words) = item.context("reading the notes")?;
             flows.push(NotedFlow { note: Note::from_words(words), key: Key::V6(key) });
         }
@@ -63,8 +63,8 @@ impl Datapath {
     /// Forgets a flow. One that is gone already is what was wanted.
     pub fn forget(&mut self, flow: &NotedFlow) {
         let _ = match &flow.key {
-            Key::V4(key) => self.tables.notes_v4.remove(key),
-            Key::V6(key) => self.tables.notes_v6.remove(key),
+            Key::V4(key) => self.maps.notes_v4.remove(key),
+            Key::V6(key) => self.maps.notes_v6.remove(key),
         };
     }
 }

@@ -1,8 +1,8 @@
 //! Where everything is pinned, and how it is taken off.
 //!
 //! ```text
-//! PIN_DIR/layout-1/maps/NAME            PIN_DIR/layout-1/programs/{foobar,foobar_pass}
-//! PIN_DIR/layout-1/links/IFACE:MODE:IFINDEX          PIN_DIR/layout-1/peers/IFACE
+//! PIN_DIR/layout-2/maps/NAME            PIN_DIR/layout-2/programs/{foobar,foobar_pass}
+//! PIN_DIR/layout-2/links/IFACE:MODE:IFINDEX          PIN_DIR/layout-2/peers/IFACE
 //! ```
 
 use std::{

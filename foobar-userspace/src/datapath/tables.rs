@@ -1,40 +1,61 @@
-//! The maps that packets read: banks, rings, next hops.
+//! What packets read: banks, rings, next hops; and the maps of notes and counters.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::atomic::Ordering};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use aya::{
     Ebpf,
-    maps::{Array, HashMap as HashTable, Map, MapData, PerCpuArray},
+    maps::{HashMap as HashTable, Map, MapData, PerCpuArray},
 };
+use aya_obj::Object;
 use foobar_common::{
+    child::Child,
     find::{BUCKET_WORDS, Bucket, ServiceEntry, ServiceKey},
     generation::Generation,
     image::Image,
     layout::{
-        BACKEND_TALLY_WORDS, CHILD, MAX_NODES, NODE_WORDS, PORT_WORDS, RING_SLOTS, RING_WORDS, ROOT_WORDS,
-        SERVICE_WORDS, TALLY_WORDS, map, root_index,
+        BACKEND_TALLY_WORDS, MAX_NODES, MAX_RINGS, NEXT_HOP_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS,
+        PORT_WORDS, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS, TALLY_WORDS, map, root_index,
     },
     next_hop::NextHop,
     slot::Slot,
 };
 
-use super::words;
+use super::{
+    mapped::{Mapped, store},
+    pins::Pins,
+};
 
-/// Open handles of every map.
-pub struct TableMaps {
-    generation: Array<MapData, u64>,
-    ports: Array<MapData, [u64; PORT_WORDS]>,
-    roots: Array<MapData, [u64; ROOT_WORDS]>,
-    nodes: Array<MapData, [u64; NODE_WORDS]>,
-    services: Array<MapData, [u64; SERVICE_WORDS]>,
-    rings: Array<MapData, [u64; RING_WORDS]>,
-    next_hops: Array<MapData, [u64; 2]>,
-    pub(super) notes_v4: HashTable<MapData, [u64; 2], [u64; 2]>,
-    pub(super) notes_v6: HashTable<MapData, [u64; 5], [u64; 2]>,
-    pub(super) outcomes: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
-    pub(super) rules: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
-    pub(super) backends: PerCpuArray<MapData, [u64; BACKEND_TALLY_WORDS]>,
+/// The tables that packets read at fixed addresses.
+pub struct Tables {
+    generation: Mapped,
+    ports: Mapped,
+    roots: Mapped,
+    nodes: Mapped,
+    services: Mapped,
+    rings: Mapped,
+    next_hops: Mapped,
+}
+
+/// Open handles of the maps that packets look up.
+pub struct Maps {
+    pub notes_v4: HashTable<MapData, [u64; 2], [u64; 2]>,
+    pub notes_v6: HashTable<MapData, [u64; 5], [u64; 2]>,
+    pub outcomes: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
+    pub rules: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
+    pub backends: PerCpuArray<MapData, [u64; BACKEND_TALLY_WORDS]>,
+}
+
+impl Maps {
+    pub fn take(ebpf: &mut Ebpf) -> Result<Self> {
+        Ok(Self {
+            notes_v4: take(ebpf, map::NOTES_V4)?,
+            notes_v6: take(ebpf, map::NOTES_V6)?,
+            outcomes: take(ebpf, map::OUTCOMES)?,
+            rules: take(ebpf, map::RULES)?,
+            backends: take(ebpf, map::BACKENDS)?,
+        })
+    }
 }
 
 fn take<M: TryFrom<Map>>(ebpf: &mut Ebpf, name: &str) -> Result<M>
@@ -45,83 +66,111 @@ where
     M::try_from(map).with_context(|| format!("the pinned map {name} has another shape"))
 }
 
-impl TableMaps {
-    pub fn take(ebpf: &mut Ebpf) -> Result<Self> {
+impl Tables {
+    /// Opens those that are pinned; makes and pins the others.
+    pub fn open(object: &Object, pins: &Pins) -> Result<Self> {
+        let open = |name| Mapped::open(object, pins, name);
         Ok(Self {
-            generation: take(ebpf, map::GENERATION)?,
-            ports: take(ebpf, map::PORTS)?,
-            roots: take(ebpf, map::ROOTS)?,
-            nodes: take(ebpf, map::NODES)?,
-            services: take(ebpf, map::SERVICES)?,
-            rings: take(ebpf, map::RINGS)?,
-            next_hops: take(ebpf, map::NEXT_HOPS)?,
-            notes_v4: take(ebpf, map::NOTES_V4)?,
-            notes_v6: take(ebpf, map::NOTES_V6)?,
-            outcomes: take(ebpf, map::OUTCOMES)?,
-            rules: take(ebpf, map::RULES)?,
-            backends: take(ebpf, map::BACKENDS)?,
+            generation: open(map::GENERATION)?,
+            ports: open(map::PORTS)?,
+            roots: open(map::ROOTS)?,
+            nodes: open(map::NODES)?,
+            services: open(map::SERVICES)?,
+            rings: open(map::RINGS)?,
+            next_hops: open(map::NEXT_HOPS)?,
         })
     }
 
-    pub fn generation(&self) -> Result<Generation> {
-        Ok(Generation::from_word(self.generation.get(&0, 0).context("reading the generation")?))
+    /// What stands in each table, by the name of its static's section.
+    pub fn contents(&self) -> [(&'static str, Vec<u64>); 7] {
+        [
+            (map::GENERATION, self.generation.contents()),
+            (map::PORTS, self.ports.contents()),
+            (map::ROOTS, self.roots.contents()),
+            (map::NODES, self.nodes.contents()),
+            (map::SERVICES, self.services.contents()),
+            (map::RINGS, self.rings.contents()),
+            (map::NEXT_HOPS, self.next_hops.contents()),
+        ]
     }
 
-    pub fn set_generation(&mut self, generation: Generation) -> Result<()> {
-        self.generation.set(0, generation.word(), 0).context("publishing the generation")
+    pub fn generation(&self) -> Generation {
+        Generation::from_word(self.generation.words()[0].load(Ordering::Acquire))
+    }
+
+    /// Everything written before is seen by the packets that see the generation.
+    pub fn set_generation(&self, generation: Generation) {
+        self.generation.words()[0].store(generation.word(), Ordering::Release);
     }
 
     /// Writes everything of a bank that no packet reads.
-    pub fn write_bank(&mut self, bank: u32, image: &Image) -> Result<()> {
-        self.ports.set(bank, words::pack(&image.ports, 0)?, 0).context("writing the port table")?;
-        let first_node = bank * MAX_NODES;
-        for (v6, root) in [(false, &image.roots[0]), (true, &image.roots[1])] {
-            let entries: Vec<_> = root.0.iter().map(|entry| shifted(*entry, first_node)).collect();
-            self.roots.set(root_index(bank, v6), words::pack(&entries, 0)?, 0).context("writing a trie's root")?;
-        }
-        for (index, node) in image.nodes.0.iter().enumerate() {
-            let node = node.map(|entry| shifted(entry, first_node));
-            self.nodes.set(first_node + index as u32, words::pack(&node, 0)?, 0).context("writing a trie's node")?;
-        }
+    pub fn write_bank(&self, bank: usize, image: &Image) -> Result<()> {
         let services = image.service_table().context("no table holds that many services")?;
-        let services: Box<[u64; SERVICE_WORDS]> =
-            services.into_boxed_slice().try_into().ok().context("a table's size")?;
-        self.services.set(bank, services, 0).context("writing the services")
+        let nodes = &image.nodes.0;
+        ensure!(nodes.len() <= MAX_NODES, "a bank holds {MAX_NODES} trie nodes, not {}", nodes.len());
+        store(self.ports.halves(), bank * PORT_WORDS * 2, image.ports.iter().copied());
+        let first = bank * MAX_NODES;
+        let moved = |entry: &u32| Child::from_entry(*entry).map_or(*entry, |child| child.moved(first).entry());
+        for (root, v6) in image.roots.iter().zip([false, true]) {
+            store(self.roots.halves(), root_index(bank, v6) * ROOT_ENTRIES, root.0.iter().map(moved));
+        }
+        for (index, node) in nodes.iter().enumerate() {
+            let word = (first + index) * NODE_WORDS;
+            self.nodes.words()[word].store(node.path, Ordering::Relaxed);
+            store(self.nodes.halves(), word * 2 + NODE_OTHERWISE, [node.otherwise].into_iter());
+            store(self.nodes.halves(), word * 2 + NODE_FIRST_ENTRY, node.entries.iter().map(moved));
+        }
+        let words = &self.services.words()[bank * SERVICE_WORDS..][..SERVICE_WORDS];
+        for (word, value) in words.iter().zip(services) {
+            word.store(value, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Rings of the services in `bank`.
-    pub fn rings_of_bank(&self, bank: u32) -> Result<HashMap<ServiceKey, u32>> {
-        let words = self.services.get(&bank, 0).context("reading the services")?;
+    pub fn rings_of_bank(&self, bank: usize) -> HashMap<ServiceKey, u32> {
+        let words = &self.services.words()[bank * SERVICE_WORDS..][..SERVICE_WORDS];
+        let words: Vec<_> = words.iter().map(|word| word.load(Ordering::Relaxed)).collect();
         let buckets = words[1..].as_chunks::<BUCKET_WORDS>().0.iter();
         let taken = buckets.filter(|bucket| bucket.iter().any(|word| *word != 0));
         let ring = |[high, low, port, first, second]: &Bucket| {
             ([*high, *low, *port], ServiceEntry::from_words([*first, *second]).ring)
         };
-        Ok(taken.map(ring).collect())
+        taken.map(ring).collect()
     }
 
-    pub fn write_ring(&mut self, region: u32, slots: &[Slot]) -> Result<()> {
-        let entries: Vec<_> = slots.iter().map(|slot| slot.word()).collect();
-        self.rings.set(region, words::pack(&entries, 0)?, 0).with_context(|| format!("writing ring {region}"))
+    pub fn write_ring(&self, region: u32, slots: &[Slot]) -> Result<()> {
+        ensure!(region < MAX_RINGS, "there are {MAX_RINGS} regions for rings, and none is {region}");
+        ensure!(slots.len() == RING_SLOTS as usize, "a ring has {RING_SLOTS} slots, not {}", slots.len());
+        store(self.rings.halves(), region as usize * RING_WORDS * 2, slots.iter().map(|slot| slot.word()));
+        Ok(())
     }
 
     pub fn read_ring(&self, region: u32) -> Result<Vec<Slot>> {
-        let words = Box::new(self.rings.get(&region, 0).with_context(|| format!("reading ring {region}"))?);
-        Ok(words::slots(words.as_slice(), RING_SLOTS as usize))
+        ensure!(region < MAX_RINGS, "there are {MAX_RINGS} regions for rings, and none is {region}");
+        let halves = &self.rings.halves()[region as usize * RING_WORDS * 2..][..RING_SLOTS as usize];
+        Ok(halves.iter().map(|half| Slot::from_word(half.load(Ordering::Relaxed))).collect())
     }
 
     pub fn next_hop(&self, backend: u32) -> Result<Option<NextHop>> {
-        let words = self.next_hops.get(&backend, 0);
-        Ok(NextHop::from_words(words.with_context(|| format!("reading the next hop of backend id {backend}"))?))
+        let [first, second] = self.next_hop_words(backend)?;
+        Ok(NextHop::from_words([first.load(Ordering::Relaxed), second.load(Ordering::Relaxed)]))
     }
 
-    pub fn set_next_hop(&mut self, backend: u32, next_hop: Option<NextHop>) -> Result<()> {
+    pub fn set_next_hop(&self, backend: u32, next_hop: Option<NextHop>) -> Result<()> {
+        let [first, second] = self.next_hop_words(backend)?;
         let words = next_hop.map_or(NextHop::DEAD_WORDS, NextHop::to_words);
-        self.next_hops.set(backend, words, 0).with_context(|| format!("writing the next hop of backend id {backend}"))
+        // A packet that reads between two stores finds a way that is whole or unresolved, never a mixture.
+        if second.load(Ordering::Relaxed) != words[1] {
+            second.store(0, Ordering::Release);
+        }
+        first.store(words[0], Ordering::Release);
+        second.store(words[1], Ordering::Release);
+        Ok(())
     }
-}
 
-/// A trie's entry whose child is one of `first_node`'s bank.
-fn shifted(entry: u32, first_node: u32) -> u32 {
-    if entry & CHILD == 0 { entry } else { entry + (first_node << 1) }
+    fn next_hop_words(&self, backend: u32) -> Result<&[std::sync::atomic::AtomicU64; NEXT_HOP_WORDS]> {
+        let pairs = self.next_hops.words().as_chunks::<NEXT_HOP_WORDS>().0;
+        pairs.get(backend as usize).with_context(|| format!("no backend has the id {backend}"))
+    }
 }

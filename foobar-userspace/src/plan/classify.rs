@@ -38,7 +38,7 @@ pub fn classify(rules: &[Numbered<'_>], image: &mut Image) -> Result<(), Refusal
             by_source(&rule.from, decision, image);
         }
     }
-    if image.nodes.0.len() > MAX_NODES as usize {
+    if image.nodes.0.len() > MAX_NODES {
         return Err(Refusal::refused(format!(
             "the rules' prefixes need {} trie nodes, and there is room for {MAX_NODES}",
             image.nodes.0.len()
@@ -78,7 +78,7 @@ fn by_port(matcher: &Matcher, decision: Decision, image: &mut Image) {
         Matcher::Udp(list) => ports.part(UDP_PORTS, list.0.iter().cloned().flatten(), UDP),
         Matcher::Icmp(list) => ports.part(ICMP_TYPES, list.0.iter().map(|kind| u16::from(*kind)), ICMP),
         Matcher::Icmpv6(list) => ports.part(ICMPV6_TYPES, list.0.iter().map(|kind| u16::from(*kind)), ICMPV6),
-        Matcher::Protocol(number) => ports.whole(PROTOCOLS + u32::from(*number), 1, *number),
+        Matcher::Protocol(number) => ports.whole(PROTOCOLS + usize::from(*number), 1, *number),
     }
 }
 
@@ -91,25 +91,25 @@ struct PortTable<'a> {
 impl PortTable<'_> {
     /// A whole protocol: its `count` entries from `first` on, its number in the other family (ICMP in IPv6 is nothing but
     /// a number), and its later fragments.
-    fn whole(&mut self, first: u32, count: u32, protocol: u8) {
-        for entry in (first..first + count).chain([PROTOCOLS + u32::from(protocol)]) {
+    fn whole(&mut self, first: usize, count: usize, protocol: u8) {
+        for entry in (first..first + count).chain([PROTOCOLS + usize::from(protocol)]) {
             self.decide(entry);
         }
         // The number of an extension header is no protocol: what a later fragment is of stands behind it.
         if !self.decision.allows() || !is_extension(protocol) {
-            self.decide(FRAGMENTS + u32::from(protocol));
+            self.decide(FRAGMENTS + usize::from(protocol));
         }
         self.hidden();
     }
 
     /// Some ports or types of a protocol. Nobody can tell whether a later fragment is among them, so a denial holds for
     /// all of the protocol's, and an allowance for none.
-    fn part(&mut self, first: u32, numbers: impl Iterator<Item = u16>, protocol: u8) {
+    fn part(&mut self, first: usize, numbers: impl Iterator<Item = u16>, protocol: u8) {
         for number in numbers {
-            self.decide(first + u32::from(number));
+            self.decide(first + usize::from(number));
         }
         if !self.decision.allows() {
-            self.decide(FRAGMENTS + u32::from(protocol));
+            self.decide(FRAGMENTS + usize::from(protocol));
         }
         self.hidden();
     }
@@ -118,13 +118,13 @@ impl PortTable<'_> {
     fn hidden(&mut self) {
         if !self.decision.allows() {
             for number in (0..=u8::MAX).filter(|number| is_extension(*number)) {
-                self.decide(FRAGMENTS + u32::from(number));
+                self.decide(FRAGMENTS + usize::from(number));
             }
         }
     }
 
-    fn decide(&mut self, entry: u32) {
-        let entry = &mut self.entries[entry as usize];
+    fn decide(&mut self, entry: usize) {
+        let entry = &mut self.entries[entry];
         *entry = Decision::from_word(*entry).first(self.decision).word();
     }
 }

@@ -24,6 +24,9 @@ struct Arguments {
     /// Measurements of each program, in turn; the mean of the middle half counts.
     #[arg(long, default_value_t = 16)]
     rounds: usize,
+    /// Only the cases whose name contains this.
+    #[arg(long, default_value = "")]
+    only: String,
     /// Where to write the figures as JSON.
     #[arg(long, default_value = "target/bench.json")]
     json: std::path::PathBuf,
@@ -64,7 +67,7 @@ fn main() -> Result<()> {
     report.f = times[1] - times[0];
 
     for v6 in [false, true] {
-        for scenario in SCENARIOS {
+        for scenario in SCENARIOS.iter().filter(|scenario| scenario.name.contains(&arguments.only)) {
             let load = Load { frame: frame(scenario.kind, v6), flows: scenario.flows, v6 };
             let targets = [Target::EmptyFrags, Target::Frags(ours.program()?)];
             let times = harness.compare(&targets, &load, scenario.action, &arguments_of(&arguments))?;
