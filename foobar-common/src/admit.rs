@@ -42,11 +42,8 @@ pub(crate) fn by_source<A: Address, T: Tables>(source: A, bank: usize, tables: &
     for _ in 2..A::BYTES {
         let Some(child) = Child::from_entry(entry) else { break };
         let front = source.half(child.lower()) >> child.shift();
-        entry = if tables.path(child.node()) == front >> 8 {
-            tables.branch(child.node(), front as u8)
-        } else {
-            tables.otherwise(child.node())
-        };
+        let node = tables.node(child.node(), front as u8);
+        entry = if node.path == front >> 8 { node.entry } else { node.otherwise };
     }
     Decision::from_word(entry)
 }

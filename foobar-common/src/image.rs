@@ -17,7 +17,7 @@ use crate::{
     note::Note,
     outcome::Outcome,
     slot::Slot,
-    tables::Tables,
+    tables::{Node, Tables},
     trie::{Nodes, Root},
 };
 
@@ -131,16 +131,9 @@ impl Tables for HostTables {
         self.image.roots[root % 2].0[usize::from(prefix16)]
     }
 
-    fn path(&self, node: usize) -> u64 {
-        self.image.nodes.0[node].path
-    }
-
-    fn otherwise(&self, node: usize) -> u32 {
-        self.image.nodes.0[node].otherwise
-    }
-
-    fn branch(&self, node: usize, value: u8) -> u32 {
-        self.image.nodes.0[node].entries[usize::from(value)]
+    fn node(&self, node: usize, value: u8) -> Node {
+        let node = &self.image.nodes.0[node];
+        Node { path: node.path, otherwise: node.otherwise, entry: node.entries[usize::from(value)] }
     }
 
     fn service(&self, _: usize, key: ServiceKey) -> Option<Bucket> {

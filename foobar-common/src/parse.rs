@@ -122,6 +122,9 @@ struct Part {
 /// Walks the extension headers. Behind the header of a later fragment nothing is a header.
 #[inline(always)]
 fn behind_extensions<F: Frame + ?Sized>(frame: &F, mut part: Part) -> Step<Part> {
+    if matches!(part.protocol, TCP | UDP) {
+        return Ok(part);
+    }
     for _ in 0..MAX_EXTENSIONS {
         if !extension::is_extension(part.protocol) || part.fragment_offset != 0 {
             return Ok(part);

@@ -11,6 +11,17 @@ use crate::{
     slot::Slot,
 };
 
+/// A trie's node, as one address sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Node {
+    /// The front of the addresses that it is for: their half, without the node's byte and what is behind.
+    pub path: u64,
+    /// The word for an address with another front.
+    pub otherwise: u32,
+    /// The word for the value.
+    pub entry: u32,
+}
+
 pub trait Tables {
     fn generation(&self) -> Generation;
 
@@ -20,14 +31,8 @@ pub trait Tables {
     /// A word of a trie's root.
     fn root(&self, root: usize, prefix16: u16) -> u32;
 
-    /// The path of a trie's node: the front of the address, without the node's own byte.
-    fn path(&self, node: usize) -> u64;
-
-    /// The node's decision for what takes another path.
-    fn otherwise(&self, node: usize) -> u32;
-
-    /// The node's word for a value of its byte.
-    fn branch(&self, node: usize, value: u8) -> u32;
+    /// What a trie's node says of an address that has this value in the node's byte.
+    fn node(&self, node: usize, value: u8) -> Node;
 
     /// What stands in the key's bucket, whoever's it is.
     fn service(&self, bank: usize, key: ServiceKey) -> Option<Bucket>;

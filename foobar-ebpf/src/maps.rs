@@ -20,9 +20,10 @@ use foobar_common::{
     next_hop::NextHop,
     note::Note,
     slot::Slot,
+    tables::Node,
 };
 
-use crate::table::Table;
+use crate::table::{Record, Table};
 
 type FlowV4 = <foobar_common::address::V4 as Address>::FlowKey;
 type FlowV6 = <foobar_common::address::V6 as Address>::FlowKey;
@@ -103,7 +104,7 @@ impl<'a> Maps<'a> {
 impl Tables for Maps<'_> {
     #[inline(always)]
     fn generation(&self) -> Generation {
-        Generation::from_word(GENERATION.word(0).unwrap_or_default())
+        Generation::from_word(GENERATION.first())
     }
 
     #[inline(always)]
@@ -117,24 +118,22 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn path(&self, node: usize) -> u64 {
-        NODES.word(node * NODE_WORDS).unwrap_or_default()
-    }
-
-    #[inline(always)]
-    fn otherwise(&self, node: usize) -> u32 {
-        NODES.half(node * NODE_WORDS * 2 + NODE_OTHERWISE).unwrap_or(Decision::NONE.word())
-    }
-
-    #[inline(always)]
-    fn branch(&self, node: usize, value: u8) -> u32 {
-        NODES.half(node * NODE_WORDS * 2 + NODE_FIRST_ENTRY + usize::from(value)).unwrap_or(Decision::NONE.word())
+    fn node(&self, node: usize, value: u8) -> Node {
+        let Some(record) = NODES.record::<NODE_WORDS>(node * NODE_WORDS) else {
+            return Node { path: 0, otherwise: Decision::NONE.word(), entry: Decision::NONE.word() };
+        };
+        Node {
+            path: record.word::<0>(),
+            otherwise: record.half::<NODE_OTHERWISE>(),
+            entry: record.half_behind::<NODE_FIRST_ENTRY, 0xff>(usize::from(value)),
+        }
     }
 
     #[inline(always)]
     fn service(&self, bank: usize, key: ServiceKey) -> Option<Bucket> {
-        let seed = SERVICES.word(bank * SERVICE_WORDS)?;
-        SERVICES.words(bank * SERVICE_WORDS + 1 + bucket_index(key, seed) * BUCKET_WORDS)
+        let services = SERVICES.record::<SERVICE_WORDS>(bank * SERVICE_WORDS)?;
+        let bucket = 1 + bucket_index(key, services.word::<0>()) * BUCKET_WORDS;
+        SERVICES.record(bank * SERVICE_WORDS + bucket).map(Record::words)
     }
 
     #[inline(always)]
@@ -144,7 +143,7 @@ impl Tables for Maps<'_> {
 
     #[inline(always)]
     fn next_hop(&self, backend: u32) -> Option<NextHop> {
-        NextHop::from_words(NEXT_HOPS.words(backend as usize * NEXT_HOP_WORDS)?)
+        NextHop::from_words(NEXT_HOPS.record(backend as usize * NEXT_HOP_WORDS)?.words())
     }
 
     #[inline(always)]

@@ -31,23 +31,59 @@ impl<const WORDS: usize> Table<WORDS> {
         Some(unsafe { self.0.get().cast::<u32>().add(index).read_volatile() })
     }
 
+    /// The first word.
     #[inline(always)]
-    pub fn word(&self, index: usize) -> Option<u64> {
-        self.words::<1>(index).map(|[word]| word)
+    pub fn first(&self) -> u64 {
+        // SAFETY: a table has at least one word.
+        unsafe { self.0.get().cast::<u64>().read_volatile() }
     }
 
-    /// `N` words from `first` on.
+    /// The `N` words from `first` on.
     #[inline(always)]
-    pub fn words<const N: usize>(&self, first: usize) -> Option<[u64; N]> {
+    pub fn record<const N: usize>(&self, first: usize) -> Option<Record<N>> {
+        const { assert!(N <= WORDS) };
         let first = hide(first);
-        if first >= WORDS - (N - 1) {
+        if first > WORDS - N {
             return None;
         }
+        // SAFETY: the table has N words from there on.
+        Some(Record(unsafe { self.0.get().cast::<u64>().add(first) }))
+    }
+}
+
+/// `N` words of a table.
+#[derive(Clone, Copy)]
+pub struct Record<const N: usize>(*const u64);
+
+impl<const N: usize> Record<N> {
+    #[inline(always)]
+    pub fn word<const INDEX: usize>(self) -> u64 {
+        const { assert!(INDEX < N) };
+        // SAFETY: the record has more words than the index says.
+        unsafe { self.0.add(INDEX).read_volatile() }
+    }
+
+    /// The half-word `INDEX`.
+    #[inline(always)]
+    pub fn half<const INDEX: usize>(self) -> u32 {
+        self.half_behind::<INDEX, 0>(0)
+    }
+
+    /// The half-word that stands `behind & MASK` halves behind half-word `INDEX`.
+    #[inline(always)]
+    pub fn half_behind<const INDEX: usize, const MASK: usize>(self, behind: usize) -> u32 {
+        const { assert!(INDEX + MASK < N * 2) };
+        // SAFETY: the record has more halves than both together.
+        unsafe { self.0.cast::<u32>().add(INDEX).add(behind & MASK).read_volatile() }
+    }
+
+    #[inline(always)]
+    pub fn words(self) -> [u64; N] {
         let mut words = [0; N];
         for (index, word) in words.iter_mut().enumerate() {
-            // SAFETY: the last index is below the number of words.
-            *word = unsafe { self.0.get().cast::<u64>().add(first + index).read_volatile() };
+            // SAFETY: the index is below N.
+            *word = unsafe { self.0.add(index).read_volatile() };
         }
-        Some(words)
+        words
     }
 }
