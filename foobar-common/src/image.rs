@@ -9,6 +9,7 @@ use std::{
 
 use crate::{
     address::Address,
+    class::Class,
     decision::Decision,
     find::{BUCKET_WORDS, Bucket, ServiceEntry, ServiceKey, bucket_index, service_key},
     generation::Generation,
@@ -27,7 +28,11 @@ pub struct Image {
     /// Drop what nothing decides.
     pub drops: bool,
     /// A word for each entry of [`crate::layout::port_entry`].
-    pub ports: Vec<u32>,
+    pub ports: Vec<u64>,
+    /// A word for each class of sources.
+    pub sources: Vec<u64>,
+    /// For each pair of classes that rules constrain together, the first of them.
+    pub pairs: Vec<u32>,
     /// By source: IPv4, IPv6.
     pub roots: [Root; 2],
     pub nodes: Nodes,
@@ -38,7 +43,9 @@ impl Default for Image {
     fn default() -> Self {
         Self {
             drops: false,
-            ports: vec![Decision::NONE.word(); PORT_ENTRIES],
+            ports: vec![Class::NONE.word(); PORT_ENTRIES],
+            sources: vec![Class::NONE.word()],
+            pairs: Vec::new(),
             roots: [Root::default(), Root::default()],
             nodes: Nodes::default(),
             services: HashMap::new(),
@@ -123,8 +130,16 @@ impl Tables for HostTables {
         Generation::new(1, 0, self.image.drops)
     }
 
-    fn port(&self, _: usize, entry: usize) -> u32 {
+    fn port(&self, _: usize, entry: usize) -> u64 {
         self.image.ports[entry]
+    }
+
+    fn source(&self, _: usize, class: usize) -> u64 {
+        self.image.sources[class]
+    }
+
+    fn pair(&self, _: usize, index: u32) -> Decision {
+        Decision::from_word(self.image.pairs[index as usize])
     }
 
     fn root(&self, root: usize, prefix16: u16) -> u32 {

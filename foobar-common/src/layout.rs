@@ -16,6 +16,8 @@ pub mod map {
     pub const PORTS: &str = "PORTS";
     pub const ROOTS: &str = "ROOTS";
     pub const NODES: &str = "NODES";
+    pub const SOURCES: &str = "SOURCES";
+    pub const PAIRS: &str = "PAIRS";
     pub const SERVICES: &str = "SERVICES";
     pub const RINGS: &str = "RINGS";
     pub const NEXT_HOPS: &str = "NEXT_HOPS";
@@ -26,7 +28,7 @@ pub mod map {
     pub const BACKENDS: &str = "BACKENDS";
 
     /// What every packet reads at a fixed address: the statics of the program's `.bss.NAME` sections.
-    pub const TABLES: &[&str] = &[GENERATION, PORTS, ROOTS, NODES, SERVICES, RINGS, NEXT_HOPS];
+    pub const TABLES: &[&str] = &[GENERATION, PORTS, ROOTS, NODES, SOURCES, PAIRS, SERVICES, RINGS, NEXT_HOPS];
     /// What is looked up.
     pub const MAPS: &[&str] = &[NOTES_V4, NOTES_V6, OUTCOMES, RULES, BACKENDS];
 }
@@ -40,7 +42,7 @@ pub mod program {
 }
 
 /// Rules that a configuration can have; a rule's id is below this.
-pub const MAX_RULES: u32 = 4096;
+pub const MAX_RULES: u32 = 16_384;
 /// Services of both families together.
 pub const MAX_SERVICES: u32 = 64;
 /// Buckets of a bank's table of services: a power of two.
@@ -54,7 +56,12 @@ pub const MAX_BACKENDS: u32 = 4096;
 /// Flows that can be noted while backends change, per family.
 pub const MAX_NOTES: u32 = 262_144;
 /// Trie nodes of both families in one bank.
-pub const MAX_NODES: usize = 8192;
+pub const MAX_NODES: usize = 16_384;
+
+/// Classes of sources in one bank, 0 excluded.
+pub const MAX_SOURCES: usize = 32_768;
+/// Cells in one bank's table of pairs: a row for each class of sources that pairs are for, a column for each of ports.
+pub const MAX_PAIRS: usize = 3_145_728;
 
 /// Slots of a ring: a prime (Maglev, NSDI 2016 §3.4).
 pub const RING_SLOTS: u32 = 65_537;
@@ -64,8 +71,8 @@ pub const RING_WORDS: usize = (RING_SLOTS as usize).div_ceil(2);
 /// Entries of a port table: every port of TCP and UDP, every type of ICMP and ICMPv6, every protocol whole, and every
 /// protocol's later fragments.
 pub const PORT_ENTRIES: usize = FRAGMENTS + 256;
-/// A port table in whole words: two entries a word.
-pub const PORT_WORDS: usize = PORT_ENTRIES / 2;
+/// A port table in whole words: one entry a word.
+pub const PORT_WORDS: usize = PORT_ENTRIES;
 
 /// Where TCP's ports begin in a port table; the others follow.
 pub const TCP_PORTS: usize = 0;
@@ -76,7 +83,7 @@ pub const PROTOCOLS: usize = ICMPV6_TYPES + 256;
 pub const FRAGMENTS: usize = PROTOCOLS + 256;
 
 /// The lowest bit of a port table's entry: a service listens there on some address.
-pub const LISTENS: u32 = 1;
+pub const LISTENS: u64 = 1;
 
 /// Entries of a trie's root, by an address's first two bytes.
 pub const ROOT_ENTRIES: usize = 65_536;
@@ -102,6 +109,8 @@ pub const GENERATION_WORDS: usize = 1;
 pub const PORTS_WORDS: usize = 2 * PORT_WORDS;
 pub const ROOTS_WORDS: usize = 4 * ROOT_WORDS;
 pub const NODES_WORDS: usize = 2 * MAX_NODES * NODE_WORDS;
+pub const SOURCES_WORDS: usize = 2 * MAX_SOURCES;
+pub const PAIRS_WORDS: usize = MAX_PAIRS;
 pub const SERVICES_WORDS: usize = 2 * SERVICE_WORDS;
 pub const RINGS_WORDS: usize = MAX_RINGS as usize * RING_WORDS;
 pub const NEXT_HOPS_WORDS: usize = MAX_BACKENDS as usize * NEXT_HOP_WORDS;
@@ -134,7 +143,6 @@ pub const fn service_entry(protocol: u8, port: u16) -> Option<usize> {
     }
 }
 
-const _: () = assert!(PORT_ENTRIES.is_multiple_of(2));
 const _: () = assert!(SERVICE_BUCKETS.is_power_of_two());
 const _: () = assert!(MAX_RULES <= crate::decision::Decision::MAX_IDS);
 const _: () = assert!(MAX_BACKENDS <= crate::slot::Slot::MAX_BACKENDS);

@@ -9,6 +9,7 @@
 pub mod address;
 pub mod admit;
 pub mod child;
+pub mod class;
 pub mod decision;
 pub mod essential;
 pub mod extension;

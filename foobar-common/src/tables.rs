@@ -4,6 +4,7 @@
 
 use crate::{
     address::Address,
+    decision::Decision,
     find::{Bucket, ServiceKey},
     generation::Generation,
     next_hop::NextHop,
@@ -25,8 +26,14 @@ pub struct Node {
 pub trait Tables {
     fn generation(&self) -> Generation;
 
-    /// A word of `bank`'s port table.
-    fn port(&self, bank: usize, entry: usize) -> u32;
+    /// A word of `bank`'s port table: a [`Class`](crate::class::Class), and whether a service listens.
+    fn port(&self, bank: usize, entry: usize) -> u64;
+
+    /// The word of a class of sources.
+    fn source(&self, bank: usize, class: usize) -> u64;
+
+    /// What the rules that constrain both source and port say of a pair of classes.
+    fn pair(&self, bank: usize, index: u32) -> Decision;
 
     /// A word of a trie's root.
     fn root(&self, root: usize, prefix16: u16) -> u32;

@@ -2,13 +2,12 @@
 //! prefixes agree.
 //!
 //! A node stands at the first byte where prefixes below it differ or end, and holds the bytes before as its path. What
-//! takes another path gets what the prefixes around it decided. Bytes of the lower eight of an address are looked at
+//! takes another path is of the class of the prefixes around it. Bytes of the lower eight of an address are looked at
 //! only behind a node at byte 7, so that a path is always the front of one 64-bit half.
 
 use crate::{
     address::Address,
     child::Child,
-    decision::Decision,
     layout::{NODE_ENTRIES, ROOT_ENTRIES},
 };
 
@@ -17,7 +16,8 @@ const ROOT_BITS: u32 = 16;
 /// The last byte of an address's upper half.
 const LAST_OF_UPPER: usize = 7;
 
-/// The nodes of all tries of one bank. An entry is a decision, or a [`Child`] whose index is one in here.
+/// The nodes of all tries of one bank. An entry is a class (see [`entry`]), or a [`Child`] whose
+/// index is one in here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Nodes(pub Vec<Node>);
 
@@ -25,7 +25,7 @@ pub struct Nodes(pub Vec<Node>);
 pub struct Node {
     /// The half of the address in which the node's byte is, shifted until that byte is gone.
     pub path: u64,
-    /// The decision for what takes another path.
+    /// The entry for what takes another path: a class.
     pub otherwise: u32,
     pub entries: [u32; NODE_ENTRIES],
 }
@@ -36,8 +36,13 @@ pub struct Root(pub Vec<u32>);
 
 impl Default for Root {
     fn default() -> Self {
-        Self(vec![Decision::NONE.word(); ROOT_ENTRIES])
+        Self(vec![0; ROOT_ENTRIES])
     }
+}
+
+/// A class's entry.
+pub const fn entry(class: u32) -> u32 {
+    class << 1
 }
 
 /// What is being added.
@@ -47,20 +52,23 @@ struct Prefix {
     last: usize,
     /// That byte's values that the prefix covers.
     covered: std::ops::Range<usize>,
-    decision: Decision,
 }
 
+/// From the class of some addresses to their class when one more rule speaks of them.
+type Join<'a> = &'a mut dyn FnMut(u32) -> u32;
+
 impl Root {
-    /// Adds a prefix: every address in it is decided by `decision` unless a rule before it says otherwise.
+    /// Adds a prefix: the class of every address in it becomes what `join` makes of it.
     ///
-    /// `len` is at most the address's bits; bits of `address` past it do not matter.
-    pub fn insert<A: Address>(&mut self, nodes: &mut Nodes, address: A, len: u32, decision: Decision) {
+    /// `len` is at most the address's bits; bits of `address` past it do not matter. Class 0 is that of addresses of which
+    /// no rule speaks.
+    pub fn insert<A: Address>(&mut self, nodes: &mut Nodes, address: A, len: u32, join: Join<'_>) {
         let front = usize::from(address.prefix16());
         if len <= ROOT_BITS {
             let span = 1 << (ROOT_BITS - len);
             let start = front & !(span - 1);
             for entry in &mut self.0[start..start + span] {
-                *entry = nodes.decide(*entry, decision);
+                *entry = nodes.join(*entry, join);
             }
             return;
         }
@@ -68,66 +76,66 @@ impl Root {
         let last = (len as usize - 1) / 8;
         let span = 1 << (8 * (last + 1) - len as usize);
         let start = usize::from(byte_of(halves[last / 8], last)) & !(span - 1);
-        let prefix = Prefix { halves, last, covered: start..start + span, decision };
-        self.0[front] = nodes.insert(self.0[front], 2, &prefix);
+        let prefix = Prefix { halves, last, covered: start..start + span };
+        self.0[front] = nodes.insert(self.0[front], 2, &prefix, join);
     }
 }
 
 impl Nodes {
     /// What stands for `entry` when `prefix` is added below it. Bytes before `from` have been looked at.
-    fn insert(&mut self, entry: u32, from: usize, prefix: &Prefix) -> u32 {
+    fn insert(&mut self, entry: u32, from: usize, prefix: &Prefix, join: Join<'_>) -> u32 {
         let target = if from <= LAST_OF_UPPER { prefix.last.min(LAST_OF_UPPER) } else { prefix.last };
         let Some(child) = Child::from_entry(entry) else {
-            return self.push(Node::of(prefix.path(target), entry), target, prefix);
+            return self.push(Node::of(prefix.path(target), entry), target, prefix, join);
         };
         let path = Path { bits: self.0[child.node()].path, end: child.byte() };
         let common = (from..target.min(path.end)).find(|byte| path.byte(*byte) != prefix.byte(*byte));
         let fork = common.unwrap_or(target.min(path.end));
         if fork == path.end {
-            self.fill(child.node(), fork, prefix);
+            self.fill(child.node(), fork, prefix, join);
             return entry;
         }
         let mut between = Node::of(prefix.path(fork), self.0[child.node()].otherwise);
         between.entries[usize::from(path.byte(fork))] = entry;
-        self.push(between, fork, prefix)
+        self.push(between, fork, prefix, join)
     }
 
     /// Adds a node at `byte`, and the prefix to it.
-    fn push(&mut self, node: Node, byte: usize, prefix: &Prefix) -> u32 {
+    fn push(&mut self, node: Node, byte: usize, prefix: &Prefix, join: Join<'_>) -> u32 {
         let index = self.0.len();
         self.0.push(node);
-        self.fill(index, byte, prefix);
+        self.fill(index, byte, prefix, join);
         Child::new(index, byte).entry()
     }
 
     /// Adds a prefix, whose bytes before `byte` are the node's path, to the node at `byte`.
-    fn fill(&mut self, node: usize, byte: usize, prefix: &Prefix) {
+    fn fill(&mut self, node: usize, byte: usize, prefix: &Prefix, join: Join<'_>) {
         if byte == prefix.last {
             for value in prefix.covered.clone() {
-                self.0[node].entries[value] = self.decide(self.0[node].entries[value], prefix.decision);
+                self.0[node].entries[value] = self.join(self.0[node].entries[value], join);
             }
         } else {
             let value = usize::from(prefix.byte(byte));
-            self.0[node].entries[value] = self.insert(self.0[node].entries[value], byte + 1, prefix);
+            self.0[node].entries[value] = self.insert(self.0[node].entries[value], byte + 1, prefix, join);
         }
     }
 
-    /// Applies a decision to an entry and everything below it.
-    fn decide(&mut self, entry: u32, decision: Decision) -> u32 {
+    /// Joins the classes of an entry and of everything below it.
+    fn join(&mut self, entry: u32, join: Join<'_>) -> u32 {
         let Some(child) = Child::from_entry(entry) else {
-            return Decision::from_word(entry).first(decision).word();
+            return self::entry(join(entry >> 1));
         };
         let node = child.node();
-        self.0[node].otherwise = self.decide(self.0[node].otherwise, decision);
+        self.0[node].otherwise = self.join(self.0[node].otherwise, join);
         for value in 0..NODE_ENTRIES {
-            self.0[node].entries[value] = self.decide(self.0[node].entries[value], decision);
+            self.0[node].entries[value] = self.join(self.0[node].entries[value], join);
         }
         entry
     }
 }
 
 impl Node {
-    /// A node where everything is decided as `entry` says.
+    /// A node where every address is of the class that `entry` says.
     fn of(path: u64, entry: u32) -> Self {
         Self { path, otherwise: entry, entries: [entry; NODE_ENTRIES] }
     }
@@ -170,21 +178,27 @@ mod tests {
     use crate::{
         address::{V4, V6},
         admit::by_source,
+        class::Class,
+        decision::Decision,
         image::{HostTables, Image},
     };
 
-    fn walk<A: Address>(root: &Root, nodes: &Nodes, address: A) -> Decision {
-        let mut image = Image { nodes: nodes.clone(), ..Image::default() };
-        image.roots[usize::from(A::V6)] = root.clone();
-        by_source(address, 0, &HostTables { image, ..HostTables::default() })
+    /// The rule that the tables say is first for this address.
+    fn walk<A: Address>(tables: &HostTables, address: A) -> Decision {
+        by_source(address, 0, tables).decision
     }
 
-    fn build<A: Address>(rules: &[(A, u32)]) -> (Root, Nodes) {
-        let (mut root, mut nodes) = (Root::default(), Nodes::default());
+    /// Every rule makes a class of its own, of what no rule before it is for.
+    fn build<A: Address>(rules: &[(A, u32)]) -> HostTables {
+        let mut image = Image::default();
         for (place, (address, len)) in rules.iter().enumerate() {
-            root.insert(&mut nodes, *address, *len, Decision::new(place as u32, place % 2 == 0, place as u32));
+            let class = image.sources.len() as u32;
+            let decision = Decision::new(place as u32, place % 2 == 0, place as u32);
+            image.sources.push(Class { decision, pairs: 0 }.word());
+            let mut join = |old| if old == 0 { class } else { old };
+            image.roots[usize::from(A::V6)].insert(&mut image.nodes, *address, *len, &mut join);
         }
-        (root, nodes)
+        HostTables { image, ..HostTables::default() }
     }
 
     fn naive(rules: &[(u128, u32)], address: u128, bits: u32) -> Option<usize> {
@@ -198,13 +212,13 @@ mod tests {
             // Half of the addresses lie near a prefix, where mistakes would be.
             picks in prop::collection::vec((any::<prop::sample::Index>(), any::<u32>(), 0u32..=32), 50),
         ) {
-            let (root, nodes) = build(&rules.iter().map(|(a, l)| (V4(*a), *l)).collect::<Vec<_>>());
+            let tables = build(&rules.iter().map(|(a, l)| (V4(*a), *l)).collect::<Vec<_>>());
             let wide: Vec<_> = rules.iter().map(|(a, l)| (u128::from(*a), *l)).collect();
             for (index, noise, keep) in picks {
                 let base = if rules.is_empty() { 0 } else { rules[index.index(rules.len())].0 };
                 let mask = if keep == 0 { 0 } else { u32::MAX << (32 - keep) };
                 let address = base & mask | noise & !mask;
-                let found = walk(&root, &nodes, V4(address));
+                let found = walk(&tables, V4(address));
                 let expected = naive(&wide, u128::from(address), 32);
                 prop_assert_eq!((!found.is_none()).then(|| found.id() as usize), expected);
             }
@@ -216,12 +230,12 @@ mod tests {
             picks in prop::collection::vec((any::<prop::sample::Index>(), any::<u128>(), 0u32..=128), 50),
         ) {
             let split = |bits: u128| V6([(bits >> 64) as u64, bits as u64]);
-            let (root, nodes) = build(&rules.iter().map(|(a, l)| (split(*a), *l)).collect::<Vec<_>>());
+            let tables = build(&rules.iter().map(|(a, l)| (split(*a), *l)).collect::<Vec<_>>());
             for (index, noise, keep) in picks {
                 let base = if rules.is_empty() { 0 } else { rules[index.index(rules.len())].0 };
                 let mask = if keep == 0 { 0 } else { u128::MAX << (128 - keep) };
                 let address = base & mask | noise & !mask;
-                let found = walk(&root, &nodes, split(address));
+                let found = walk(&tables, split(address));
                 prop_assert_eq!((!found.is_none()).then(|| found.id() as usize), naive(&rules, address, 128));
             }
         }

@@ -9,13 +9,15 @@ use aya_ebpf::{
 };
 use foobar_common::{
     Address, Outcome, Tables,
+    class::Class,
     decision::Decision,
     find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
     generation::Generation,
     layout::{
-        BACKEND_TALLY_WORDS, GENERATION_WORDS, MAX_BACKENDS, MAX_NOTES, MAX_RULES, NEXT_HOP_WORDS, NEXT_HOPS_WORDS,
-        NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, PORT_ENTRIES, PORTS_WORDS, RING_WORDS, RINGS_WORDS,
-        ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS, SERVICES_WORDS, TALLY_WORDS,
+        BACKEND_TALLY_WORDS, GENERATION_WORDS, MAX_BACKENDS, MAX_NOTES, MAX_PAIRS, MAX_RULES, MAX_SOURCES,
+        NEXT_HOP_WORDS, NEXT_HOPS_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, PAIRS_WORDS,
+        PORT_ENTRIES, PORTS_WORDS, RING_WORDS, RINGS_WORDS, ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS, SERVICES_WORDS,
+        SOURCES_WORDS, TALLY_WORDS,
     },
     next_hop::NextHop,
     note::Note,
@@ -42,6 +44,12 @@ static ROOTS: Table<ROOTS_WORDS> = Table::new();
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.NODES")]
 static NODES: Table<NODES_WORDS> = Table::new();
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.SOURCES")]
+static SOURCES: Table<SOURCES_WORDS> = Table::new();
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.PAIRS")]
+static PAIRS: Table<PAIRS_WORDS> = Table::new();
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.SERVICES")]
 static SERVICES: Table<SERVICES_WORDS> = Table::new();
@@ -108,19 +116,29 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn port(&self, bank: usize, entry: usize) -> u32 {
-        PORTS.half(bank * PORT_ENTRIES + entry).unwrap_or(Decision::NONE.word())
+    fn port(&self, bank: usize, entry: usize) -> u64 {
+        PORTS.record::<1>(bank * PORT_ENTRIES + entry).map_or(Class::NONE.word(), |record| record.word::<0>())
+    }
+
+    #[inline(always)]
+    fn source(&self, bank: usize, class: usize) -> u64 {
+        SOURCES.record::<1>(bank * MAX_SOURCES + class).map_or(Class::NONE.word(), |record| record.word::<0>())
+    }
+
+    #[inline(always)]
+    fn pair(&self, bank: usize, index: u32) -> Decision {
+        PAIRS.half(bank * MAX_PAIRS + index as usize).map_or(Decision::NONE, Decision::from_word)
     }
 
     #[inline(always)]
     fn root(&self, root: usize, prefix16: u16) -> u32 {
-        ROOTS.half(root * ROOT_ENTRIES + usize::from(prefix16)).unwrap_or(Decision::NONE.word())
+        ROOTS.half(root * ROOT_ENTRIES + usize::from(prefix16)).unwrap_or_default()
     }
 
     #[inline(always)]
     fn node(&self, node: usize, value: u8) -> Node {
         let Some(record) = NODES.record::<NODE_WORDS>(node * NODE_WORDS) else {
-            return Node { path: 0, otherwise: Decision::NONE.word(), entry: Decision::NONE.word() };
+            return Node { path: 0, otherwise: 0, entry: 0 };
         };
         Node {
             path: record.word::<0>(),

@@ -36,6 +36,8 @@ fn wanted() -> BTreeMap<&'static str, Shape> {
         (map::PORTS, table(layout::PORTS_WORDS)),
         (map::ROOTS, table(layout::ROOTS_WORDS)),
         (map::NODES, table(layout::NODES_WORDS)),
+        (map::SOURCES, table(layout::SOURCES_WORDS)),
+        (map::PAIRS, table(layout::PAIRS_WORDS)),
         (map::SERVICES, table(layout::SERVICES_WORDS)),
         (map::RINGS, table(layout::RINGS_WORDS)),
         (map::NEXT_HOPS, table(layout::NEXT_HOPS_WORDS)),

@@ -75,6 +75,13 @@ pub fn store(halves: &[AtomicU32], first: usize, values: impl ExactSizeIterator<
     }
 }
 
+/// Writes words from the front on.
+pub fn store_words(words: &[AtomicU64], values: &[u64]) {
+    for (word, value) in words[..values.len()].iter().zip(values) {
+        word.store(*value, Ordering::Relaxed);
+    }
+}
+
 /// The same array, which a process may map.
 fn mappable(declared: &Map) -> Result<Map> {
     let Map::Legacy(mut map) = declared.clone() else { bail!("a static's array is declared by its section") };

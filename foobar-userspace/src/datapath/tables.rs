@@ -14,15 +14,16 @@ use foobar_common::{
     generation::Generation,
     image::Image,
     layout::{
-        BACKEND_TALLY_WORDS, MAX_NODES, MAX_RINGS, NEXT_HOP_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS,
-        PORT_WORDS, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS, TALLY_WORDS, map, root_index,
+        BACKEND_TALLY_WORDS, MAX_NODES, MAX_PAIRS, MAX_RINGS, MAX_SOURCES, NEXT_HOP_WORDS, NODE_FIRST_ENTRY,
+        NODE_OTHERWISE, NODE_WORDS, PORT_WORDS, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS, TALLY_WORDS, map,
+        root_index,
     },
     next_hop::NextHop,
     slot::Slot,
 };
 
 use super::{
-    mapped::{Mapped, store},
+    mapped::{Mapped, store, store_words},
     pins::Pins,
 };
 
@@ -32,6 +33,8 @@ pub struct Tables {
     ports: Mapped,
     roots: Mapped,
     nodes: Mapped,
+    sources: Mapped,
+    pairs: Mapped,
     services: Mapped,
     rings: Mapped,
     next_hops: Mapped,
@@ -75,6 +78,8 @@ impl Tables {
             ports: open(map::PORTS)?,
             roots: open(map::ROOTS)?,
             nodes: open(map::NODES)?,
+            sources: open(map::SOURCES)?,
+            pairs: open(map::PAIRS)?,
             services: open(map::SERVICES)?,
             rings: open(map::RINGS)?,
             next_hops: open(map::NEXT_HOPS)?,
@@ -82,12 +87,14 @@ impl Tables {
     }
 
     /// What stands in each table, by the name of its static's section.
-    pub fn contents(&self) -> [(&'static str, Vec<u64>); 7] {
+    pub fn contents(&self) -> [(&'static str, Vec<u64>); 9] {
         [
             (map::GENERATION, self.generation.contents()),
             (map::PORTS, self.ports.contents()),
             (map::ROOTS, self.roots.contents()),
             (map::NODES, self.nodes.contents()),
+            (map::SOURCES, self.sources.contents()),
+            (map::PAIRS, self.pairs.contents()),
             (map::SERVICES, self.services.contents()),
             (map::RINGS, self.rings.contents()),
             (map::NEXT_HOPS, self.next_hops.contents()),
@@ -108,7 +115,11 @@ impl Tables {
         let services = image.service_table().context("no table holds that many services")?;
         let nodes = &image.nodes.0;
         ensure!(nodes.len() <= MAX_NODES, "a bank holds {MAX_NODES} trie nodes, not {}", nodes.len());
-        store(self.ports.halves(), bank * PORT_WORDS * 2, image.ports.iter().copied());
+        ensure!(image.sources.len() <= MAX_SOURCES, "a bank holds {MAX_SOURCES} classes of sources");
+        ensure!(image.pairs.len() <= MAX_PAIRS, "a bank holds {MAX_PAIRS} pairs of classes");
+        store_words(&self.ports.words()[bank * PORT_WORDS..], &image.ports);
+        store_words(&self.sources.words()[bank * MAX_SOURCES..], &image.sources);
+        store(self.pairs.halves(), bank * MAX_PAIRS, image.pairs.iter().copied());
         let first = bank * MAX_NODES;
         let moved = |entry: &u32| Child::from_entry(*entry).map_or(*entry, |child| child.moved(first).entry());
         for (root, v6) in image.roots.iter().zip([false, true]) {
@@ -120,10 +131,7 @@ impl Tables {
             store(self.nodes.halves(), word * 2 + NODE_OTHERWISE, [node.otherwise].into_iter());
             store(self.nodes.halves(), word * 2 + NODE_FIRST_ENTRY, node.entries.iter().map(moved));
         }
-        let words = &self.services.words()[bank * SERVICE_WORDS..][..SERVICE_WORDS];
-        for (word, value) in words.iter().zip(services) {
-            word.store(value, Ordering::Relaxed);
-        }
+        store_words(&self.services.words()[bank * SERVICE_WORDS..], &services);
         Ok(())
     }
 

@@ -2,4 +2,6 @@
 
 pub mod classify;
 pub mod ids;
+pub mod pairs;
 pub mod place;
+pub mod sets;

@@ -112,13 +112,13 @@ pub fn rule() -> impl Strategy<Value = Rule> {
 
 /// Any rule that this version enforces.
 pub fn enforceable_rule() -> impl Strategy<Value = Rule> {
-    let by_packet = (any::<bool>(), matcher(), option::of(name()))
-        .prop_map(|(allow, matcher, name)| (allow, matcher, vec![], name));
-    let by_source = (any::<bool>(), sources(None), option::of(name())).prop_map(|(allow, from, name)| {
-        let from = from.into_iter().filter(|source| matches!(source, Source::Prefix(_))).collect();
-        (allow, Matcher::Any, from, name)
+    let sources = (any::<bool>(), matcher(), option::of(name())).prop_flat_map(|(allow, matcher, name)| {
+        let prefixes =
+            |from: Vec<Source>| from.into_iter().filter(|source| matches!(source, Source::Prefix(_))).collect();
+        let from = sources(matcher.family()).prop_map(prefixes);
+        (Just(allow), Just(matcher), from, Just(name))
     });
-    prop_oneof![by_packet, by_source].prop_map(|(allow, matcher, from, name)| {
+    sources.prop_map(|(allow, matcher, from, name)| {
         let verdict = if allow { Verdict::Allow } else { Verdict::Deny };
         Rule { from, name, ..Rule::new(verdict, matcher) }
     })

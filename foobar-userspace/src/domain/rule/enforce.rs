@@ -1,6 +1,6 @@
-//! What of the language this version enforces: one dimension per rule.
+//! What of the language this version enforces: rules by source, by protocol and port, or by both.
 
-use super::{Matcher, Rule, Source};
+use super::{Rule, Source};
 
 /// A rule that is right, and that this version cannot enforce.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,18 +28,6 @@ impl Rule {
                 word,
                 "this version has no sets",
                 "write the prefixes: `from 10.0.0.0/8,192.0.2.0/24`",
-            ));
-        }
-        if !self.from.is_empty() && self.matcher != Matcher::Any {
-            return Err(NotYet::new(
-                "from",
-                "this version enforces rules by source or by protocol and port, not both at once",
-                &format!(
-                    "write `{}` for everything from there, or `{} {}` for every source",
-                    Self { matcher: Matcher::Any, name: None, ..self.clone() },
-                    self.verdict,
-                    self.matcher
-                ),
             ));
         }
         Ok(())
@@ -79,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn one_dimension_is_enforced() {
+    fn sources_and_ports_are_enforced() {
         for text in [
             "allow",
             "deny",
@@ -89,6 +77,8 @@ mod tests {
             "allow icmpv6",
             "deny proto/250 as odd",
             "deny from 10.0.0.0/8,2001:db8::/32 as both",
+            "allow tcp/22 from 10.0.0.0/8",
+            "deny icmp from 10.0.0.1",
         ] {
             assert_eq!(text.parse::<Rule>().unwrap().enforceable(), Ok(()), "{text}");
         }
@@ -97,8 +87,6 @@ mod tests {
     #[test]
     fn the_rest_is_refused_at_its_word() {
         for (text, word) in [
-            ("allow tcp/22 from 10.0.0.0/8", "from"),
-            ("deny icmp from 10.0.0.1", "from"),
             ("deny from 10.0.0.1,@bad", "@bad"),
             ("deny tcp/25 to 0.0.0.0/0", "to"),
             ("deny to @bad", "to"),
@@ -111,12 +99,5 @@ mod tests {
             assert_eq!(refused.word, word, "{text}");
             assert!(refused.problem.contains("this version"), "{refused:?}");
         }
-    }
-
-    #[test]
-    fn source_with_port_says_so() {
-        let refused = refusal("allow tcp/22 from 10.0.0.0/8");
-        assert_eq!(refused.problem, "this version enforces rules by source or by protocol and port, not both at once");
-        assert!(refused.hint.contains("`allow tcp/22`"));
     }
 }

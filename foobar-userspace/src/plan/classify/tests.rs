@@ -28,11 +28,9 @@ fn naive<A: Address>(rules: &[Rule], flow: &Flow<A>) -> Option<usize> {
 }
 
 fn matches<A: Address>(rule: &Rule, flow: &Flow<A>) -> bool {
-    let address = address(flow.source);
-    let from = |source: &Source| matches!(source, Source::Prefix(net) if net.contains(&address));
-    let source = rule.from.is_empty() || rule.from.iter().any(from);
-    let port =
-        |list: &[std::ops::RangeInclusive<u16>], port: u16| list.is_empty() || list.iter().any(|range| range.contains(&port));
+    let port = |list: &[std::ops::RangeInclusive<u16>], port: u16| {
+        list.is_empty() || list.iter().any(|range| range.contains(&port))
+    };
     let is = |number: u8| flow.protocol == number;
     let matcher = match (&rule.matcher, flow.transport) {
         (Matcher::Any, _) => true,
@@ -47,15 +45,24 @@ fn matches<A: Address>(rule: &Rule, flow: &Flow<A>) -> bool {
         (Matcher::Protocol(number), Transport::Other) => is(*number),
         _ => false,
     };
-    source && matcher
+    matcher && from_there(rule, flow)
+}
+
+fn from_there<A: Address>(rule: &Rule, flow: &Flow<A>) -> bool {
+    let address = address(flow.source);
+    let from = |source: &Source| matches!(source, Source::Prefix(net) if net.contains(&address));
+    rule.from.is_empty() || rule.from.iter().any(from)
 }
 
 /// The rule at `place` denies the number of an extension header that the packet has, and is the first on that number.
 fn denies_a_header<A: Address>(rules: &[Rule], place: usize, flow: &Flow<A>) -> bool {
     let rule = &rules[place];
     let Matcher::Protocol(number) = rule.matcher else { return false };
-    let is_first = rules[..place].iter().all(|earlier| earlier.matcher != rule.matcher);
-    rule.verdict == Verdict::Deny && is_first && flow.extensions & extension::bit(number) != 0
+    let earlier = |earlier: &Rule| earlier.matcher == rule.matcher && from_there(earlier, flow);
+    rule.verdict == Verdict::Deny
+        && from_there(rule, flow)
+        && !rules[..place].iter().any(earlier)
+        && flow.extensions & extension::bit(number) != 0
 }
 
 fn address<A: Address>(address: A) -> IpAddr {

@@ -1,0 +1,51 @@
+//! What the rules say of a class of packets by one of its sides: its source, or its protocol and port.
+
+use crate::decision::Decision;
+
+/// Packets that the same rules match, as far as one side tells.
+///
+/// | bits | |
+/// |---|---|
+/// | 32–63 | its part of the index into the table of pairs; 0: no rule constrains both sides here |
+/// | 0–31 | the first rule that constrains this side alone; bit 0 is free for the table that holds the word |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Class {
+    pub decision: Decision,
+    pub pairs: u32,
+}
+
+impl Class {
+    /// No rule speaks of it.
+    pub const NONE: Self = Self { decision: Decision::NONE, pairs: 0 };
+
+    /// From a table's word, whose lowest bit is the table's own.
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self { decision: Decision::from_word(word as u32), pairs: (word >> 32) as u32 }
+    }
+
+    pub const fn word(self) -> u64 {
+        self.decision.word() as u64 | (self.pairs as u64) << 32
+    }
+
+    /// Where the rules that constrain both sides stand, if any can match.
+    #[inline(always)]
+    pub const fn pair_with(self, other: Self) -> Option<u32> {
+        if self.pairs == 0 || other.pairs == 0 { None } else { Some(self.pairs.wrapping_add(other.pairs)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_comes_back_and_two_sides_meet_only_where_both_have_pairs() {
+        let row = Class { decision: Decision::new(7, true, 9), pairs: 600 };
+        let column = Class { decision: Decision::NONE, pairs: 5 };
+        assert_eq!(Class::from_word(row.word() | 1), row);
+        assert_eq!(row.pair_with(column), Some(605));
+        assert_eq!(row.pair_with(Class::NONE), None);
+        assert_eq!(Class::NONE.pair_with(column), None);
+    }
+}

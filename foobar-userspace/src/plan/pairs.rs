@@ -1,0 +1,77 @@
+//! The table of pairs: for a class of sources and a class of ports, the first rule that constrains both.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use foobar_common::{class::Class, decision::Decision, layout::MAX_PAIRS};
+
+use super::sets::Sets;
+use crate::api::types::Refusal;
+
+/// One side's numbered sets, and which of them are in use.
+pub struct Side {
+    pub sets: Sets,
+    pub used: BTreeSet<u32>,
+}
+
+/// Both sides' classes, by set, and the table.
+pub struct Pairs {
+    pub sources: BTreeMap<u32, Class>,
+    pub ports: BTreeMap<u32, Class>,
+    pub cells: Vec<u32>,
+}
+
+/// Lays the table out: row and column 0 stay empty, so that 0 says that there are no pairs.
+///
+/// `decisions` are the rules', by place. Refuses what needs more than [`MAX_PAIRS`] cells.
+pub fn lay_out(sources: &Side, ports: &Side, decisions: &[Decision]) -> Result<Pairs, Refusal> {
+    let columns: Vec<_> = with_pairs(ports).collect();
+    let rows: Vec<_> = with_pairs(sources).collect();
+    let stride = columns.len() + 1;
+    let count = if columns.is_empty() { 0 } else { stride * (rows.len() + 1) };
+    if count > MAX_PAIRS {
+        return Err(Refusal::refused(format!(
+            "the rules that name both a source and a port make {} kinds of sources and {} kinds of ports, whose table \
+             needs {count} cells, and there is room for {MAX_PAIRS}",
+            rows.len(),
+            columns.len()
+        ))
+        .hint("join rules that have the same ports, or the same sources"));
+    }
+    let mut cells = vec![Decision::NONE.word(); count];
+    let mut of_rule: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for (index, set) in columns.iter().enumerate() {
+        for place in ports.sets.pairs(*set) {
+            of_rule.entry(place).or_default().push(index + 1);
+        }
+    }
+    for (index, set) in rows.iter().enumerate() {
+        // Last first, so that the first overwrites.
+        for place in sources.sets.pairs(*set) {
+            for column in of_rule.get(&place).into_iter().flatten() {
+                cells[(index + 1) * stride + column] = decisions[place as usize].word();
+            }
+        }
+    }
+    let row = |index: usize| ((index + 1) * stride) as u32;
+    let column = |index: usize| index as u32 + 1;
+    Ok(Pairs {
+        sources: classes(sources, &rows, row, decisions),
+        ports: classes(ports, &columns, column, decisions),
+        cells,
+    })
+}
+
+/// The sets in use that have rules which constrain both sides.
+fn with_pairs(side: &Side) -> impl Iterator<Item = u32> {
+    side.used.iter().copied().filter(|set| side.sets.pairs(*set).next().is_some())
+}
+
+fn classes(side: &Side, paired: &[u32], index: impl Fn(usize) -> u32, decisions: &[Decision]) -> BTreeMap<u32, Class> {
+    let alone = |set: u32| side.sets.alone(set).map_or(Decision::NONE, |place| decisions[place as usize]);
+    let mut classes: BTreeMap<_, _> =
+        side.used.iter().map(|set| (*set, Class { decision: alone(*set), pairs: 0 })).collect();
+    for (place, set) in paired.iter().enumerate() {
+        classes.entry(*set).and_modify(|class| class.pairs = index(place));
+    }
+    classes
+}

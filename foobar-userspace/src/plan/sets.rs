@@ -1,0 +1,83 @@
+//! Sets of rules that match the same packets as far as one side of a packet tells, each numbered once.
+//!
+//! Rules come in the order of the list, so a set is a smaller set and one rule more, and the same steps lead to the same
+//! number.
+
+use std::collections::HashMap;
+
+/// Numbered sets; 0 is the empty one.
+#[derive(Debug)]
+pub struct Sets {
+    sets: Vec<Set>,
+    numbers: HashMap<(u32, u32), u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Set {
+    /// The set without its last rule.
+    before: u32,
+    /// The last rule's place.
+    last: u32,
+    /// Place of the first rule that constrains this side alone.
+    alone: Option<u32>,
+}
+
+impl Default for Sets {
+    fn default() -> Self {
+        Self { sets: vec![Set { before: 0, last: u32::MAX, alone: None }], numbers: HashMap::new() }
+    }
+}
+
+impl Sets {
+    /// The set and one rule more, which stands behind all of the set's. `alone`: it constrains this side alone.
+    ///
+    /// Behind such a rule none can be the first to match, so that the set stays as it is.
+    pub fn with(&mut self, set: u32, place: u32, alone: bool) -> u32 {
+        let Set { last, alone: decided, .. } = self.sets[set as usize];
+        if decided.is_some() || last == place {
+            return set;
+        }
+        *self.numbers.entry((set, place)).or_insert_with(|| {
+            self.sets.push(Set { before: set, last: place, alone: alone.then_some(place) });
+            self.sets.len() as u32 - 1
+        })
+    }
+
+    /// The first rule of the set that constrains this side alone.
+    pub fn alone(&self, set: u32) -> Option<u32> {
+        self.sets[set as usize].alone
+    }
+
+    /// The rules of the set that constrain the other side too, last first.
+    pub fn pairs(&self, set: u32) -> impl Iterator<Item = u32> {
+        let mut next = set;
+        std::iter::from_fn(move || {
+            while next != 0 {
+                let Set { before, last, alone } = self.sets[next as usize];
+                next = before;
+                if alone.is_none() {
+                    return Some(last);
+                }
+            }
+            None
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_rules_are_the_same_set_and_end_at_one_that_stands_alone() {
+        let mut sets = Sets::default();
+        let one = sets.with(0, 3, false);
+        let two = sets.with(one, 5, false);
+        assert_eq!(sets.with(sets.numbers[&(0, 3)], 5, false), two);
+        assert_eq!(sets.with(two, 5, false), two, "a rule can name an address twice");
+        let three = sets.with(two, 8, true);
+        assert_eq!(sets.with(three, 9, false), three);
+        assert_eq!(sets.pairs(three).collect::<Vec<_>>(), [5, 3]);
+        assert_eq!((sets.alone(three), sets.alone(two), sets.alone(0)), (Some(8), None, None));
+    }
+}
