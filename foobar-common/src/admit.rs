@@ -1,17 +1,18 @@
 //! The firewall's question: which rule is the first to match this packet?
 //!
-//! A packet's source is of one class, its protocol and port of another. Each class knows the first rule that constrains
-//! its side alone, and where the rules that constrain both sides stand; the first match is the smallest of three. A fixed
-//! number of reads, however many rules there are.
+//! A packet's source is of one class, what it is for of another: its protocol and port, narrowed by its destination where
+//! rules name some. Each class knows the first rule that constrains its side alone, and where the rules that constrain
+//! both sides stand; the first match is the smallest of three. A fixed number of reads, however many rules there are.
 
 use crate::{
     address::Address,
     child::Child,
-    class::Class,
+    class::{Class, Port},
     decision::Decision,
     extension::KINDS,
     flow::Flow,
-    layout::{LISTENS, PROTOCOLS, port_entry, root_index},
+    generation::Generation,
+    layout::{PROTOCOLS, Side, port_entry, root_index},
     outcome::{Outcome, Step},
     tables::Tables,
 };
@@ -25,21 +26,34 @@ pub struct Admission {
     pub listens: bool,
 }
 
-/// Asks the rules of `bank`, and counts the one that matched.
+/// Asks the rules of the generation's bank, and counts the one that matched.
 #[inline(always)]
-pub fn admit<A: Address, T: Tables>(flow: &Flow<A>, bank: usize, tables: &T, frame_len: usize) -> Step<Admission> {
-    let port = tables.port(bank, port_entry(flow));
+pub fn admit<A: Address, T: Tables>(
+    flow: &Flow<A>,
+    generation: Generation,
+    tables: &T,
+    frame_len: usize,
+) -> Step<Admission> {
+    let bank = generation.bank();
+    let port = Port::from_word(tables.port(bank, port_entry(flow)));
     let source = by_source(flow.source, bank, tables);
-    let mut decision = first(source, Class::from_word(port), bank, tables);
+    let narrowed = if generation.narrows() { by_destination(flow.destination, bank, tables) } else { 0 };
+    let mut decision = first(source, at(narrowed, port, bank, tables), bank, tables);
     if flow.extensions != 0 {
-        decision = decision.first(against_extensions(flow.extensions, source, bank, tables));
+        decision = decision.first(against_extensions(flow.extensions, source, narrowed, bank, tables));
     }
-    let listens = port & LISTENS != 0;
+    let listens = port.listens;
     if decision.is_none() {
         return Ok(Admission { allowed: false, listens });
     }
     tables.count_rule(decision.id(), frame_len);
     if decision.allows() { Ok(Admission { allowed: true, listens }) } else { Err(Outcome::Denied) }
+}
+
+/// The class of a port at the packet's destination.
+#[inline(always)]
+fn at<T: Tables>(narrowed: u32, port: Port, bank: usize, tables: &T) -> Class {
+    if narrowed == 0 { port.class } else { tables.narrowed(bank, narrowed + u32::from(port.kind)) }
 }
 
 /// The first rule that matches both sides.
@@ -56,27 +70,41 @@ fn first<T: Tables>(source: Class, port: Class, bank: usize, tables: &T) -> Deci
 ///
 /// An allowance of such a number does not count: what stands behind the header must not fare better for it.
 #[inline(always)]
-fn against_extensions<T: Tables>(extensions: u8, source: Class, bank: usize, tables: &T) -> Decision {
+fn against_extensions<T: Tables>(extensions: u8, source: Class, narrowed: u32, bank: usize, tables: &T) -> Decision {
     let mut denial = Decision::NONE;
     for (place, number) in KINDS.into_iter().enumerate() {
         if extensions >> place & 1 != 0 {
-            let kind = Class::from_word(tables.port(bank, PROTOCOLS + usize::from(number)));
-            let decision = first(source, kind, bank, tables);
+            let kind = Port::from_word(tables.port(bank, PROTOCOLS + usize::from(number)));
+            let decision = first(source, at(narrowed, kind, bank, tables), bank, tables);
             denial = if decision.allows() { denial } else { denial.first(decision) };
         }
     }
     denial
 }
 
-/// Walks the trie of sources: two bytes at its root, then one byte a node.
 #[inline(always)]
 pub(crate) fn by_source<A: Address, T: Tables>(source: A, bank: usize, tables: &T) -> Class {
-    let mut entry = tables.root(root_index(bank, A::V6), source.prefix16());
+    match walk(source, root_index(bank, Side::Source, A::V6), tables) {
+        0 => Class::NONE,
+        class => tables.source(bank, class as usize),
+    }
+}
+
+/// Where the classes of ports at this destination begin in the table of narrowed classes; 0 where no rule names it.
+#[inline(always)]
+fn by_destination<A: Address, T: Tables>(destination: A, bank: usize, tables: &T) -> u32 {
+    walk(destination, root_index(bank, Side::Destination, A::V6), tables)
+}
+
+/// Walks a trie: two bytes at its root, then one byte a node.
+#[inline(always)]
+fn walk<A: Address, T: Tables>(address: A, root: usize, tables: &T) -> u32 {
+    let mut entry = tables.root(root, address.prefix16());
     for _ in 2..A::BYTES {
         let Some(child) = Child::from_entry(entry) else { break };
-        let front = source.half(child.lower()) >> child.shift();
+        let front = address.half(child.lower()) >> child.shift();
         let node = tables.node(child.node(), front as u8);
         entry = if node.path == front >> 8 { node.entry } else { node.otherwise };
     }
-    if entry == 0 { Class::NONE } else { Class::from_word(tables.source(bank, (entry >> 1) as usize)) }
+    entry >> 1
 }

@@ -35,6 +35,37 @@ impl Class {
     }
 }
 
+/// What stands in the port table: the class of a protocol and port where no rule names the destination.
+///
+/// | bits | |
+/// |---|---|
+/// | 48–63 | its kind: its part of the index into the table of narrowed classes |
+/// | 32–47 | its class's part of the index into the table of pairs |
+/// | 1–31 | its class's decision |
+/// | 0 | 1: a service listens there on some address |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// `pairs` is at most [`Port::MAX_KINDS`].
+    pub class: Class,
+    pub kind: u16,
+    pub listens: bool,
+}
+
+impl Port {
+    pub const MAX_KINDS: usize = 1 << 16;
+    pub const NONE: Self = Self { class: Class::NONE, kind: 0, listens: false };
+
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        let Class { decision, pairs } = Class::from_word(word);
+        Self { class: Class { decision, pairs: pairs & 0xffff }, kind: (word >> 48) as u16, listens: word & 1 != 0 }
+    }
+
+    pub const fn word(self) -> u64 {
+        self.class.word() | (self.kind as u64) << 48 | self.listens as u64
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,5 +78,8 @@ mod tests {
         assert_eq!(row.pair_with(column), Some(605));
         assert_eq!(row.pair_with(Class::NONE), None);
         assert_eq!(Class::NONE.pair_with(column), None);
+        let port = Port { class: column, kind: 0xfffe, listens: true };
+        assert_eq!(Port::from_word(port.word()), port);
+        assert_eq!(Port::from_word(Port::NONE.word()), Port::NONE);
     }
 }

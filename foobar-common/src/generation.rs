@@ -7,15 +7,19 @@
 /// |---|---|
 /// | 0 | bank |
 /// | 1 | 1: drop by default |
+/// | 2 | 1: some rule names a destination |
 /// | 8–63 | number of the generation |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Generation(u64);
 
 impl Generation {
     const DROPS: u64 = 2;
+    const NARROWS: u64 = 4;
 
-    pub const fn new(number: u64, bank: usize, drops: bool) -> Self {
-        Self(number << 8 | (bank & 1) as u64 | if drops { Self::DROPS } else { 0 })
+    pub const fn new(number: u64, bank: usize, drops: bool, narrows: bool) -> Self {
+        let drops = if drops { Self::DROPS } else { 0 };
+        let narrows = if narrows { Self::NARROWS } else { 0 };
+        Self(number << 8 | (bank & 1) as u64 | drops | narrows)
     }
 
     #[inline(always)]
@@ -36,6 +40,12 @@ impl Generation {
     #[inline(always)]
     pub const fn drops(self) -> bool {
         self.0 & Self::DROPS != 0
+    }
+
+    /// Whether packets are asked for their destination.
+    #[inline(always)]
+    pub const fn narrows(self) -> bool {
+        self.0 & Self::NARROWS != 0
     }
 
     /// Counts publications since the tables were made.

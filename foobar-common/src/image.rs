@@ -8,12 +8,12 @@ use std::{
 };
 
 use crate::{
-    address::Address,
-    class::Class,
+    address::{Address, V4},
+    class::{Class, Port},
     decision::Decision,
     find::{BUCKET_WORDS, Bucket, ServiceEntry, ServiceKey, bucket_index, service_key},
     generation::Generation,
-    layout::{LISTENS, PORT_ENTRIES, SERVICE_WORDS, service_entry},
+    layout::{PORT_ENTRIES, ROOTS, SERVICE_WORDS, Side, root_index, service_entry},
     next_hop::NextHop,
     note::Note,
     outcome::Outcome,
@@ -27,14 +27,15 @@ use crate::{
 pub struct Image {
     /// Drop what nothing decides.
     pub drops: bool,
-    /// A word for each entry of [`crate::layout::port_entry`].
-    pub ports: Vec<u64>,
-    /// A word for each class of sources.
-    pub sources: Vec<u64>,
+    /// One for each entry of [`crate::layout::port_entry`].
+    pub ports: Vec<Port>,
+    pub sources: Vec<Class>,
+    /// For each kind of destination that rules name, and each kind of port, the class of both. None: no rule names any.
+    pub narrowed: Vec<Class>,
     /// For each pair of classes that rules constrain together, the first of them.
     pub pairs: Vec<u32>,
-    /// By source: IPv4, IPv6.
-    pub roots: [Root; 2],
+    /// By [`root_index`] of bank 0.
+    pub roots: [Root; ROOTS],
     pub nodes: Nodes,
     pub services: HashMap<ServiceKey, ServiceEntry>,
 }
@@ -43,10 +44,11 @@ impl Default for Image {
     fn default() -> Self {
         Self {
             drops: false,
-            ports: vec![Class::NONE.word(); PORT_ENTRIES],
-            sources: vec![Class::NONE.word()],
+            ports: vec![Port::NONE; PORT_ENTRIES],
+            sources: vec![Class::NONE],
+            narrowed: Vec::new(),
             pairs: Vec::new(),
-            roots: [Root::default(), Root::default()],
+            roots: std::array::from_fn(|_| Root::default()),
             nodes: Nodes::default(),
             services: HashMap::new(),
         }
@@ -54,10 +56,23 @@ impl Default for Image {
 }
 
 impl Image {
+    /// A trie's root, and the nodes below all of them.
+    pub fn trie(&mut self, side: Side, v6: bool) -> (&mut Root, &mut Nodes) {
+        (&mut self.roots[root_index(0, side, v6)], &mut self.nodes)
+    }
+
+    /// Gives the class of every address of a side another number.
+    pub fn classes(&mut self, side: Side, renumber: &mut dyn FnMut(u32) -> u32) {
+        for v6 in [false, true] {
+            let (root, nodes) = self.trie(side, v6);
+            root.insert(nodes, V4(0), 0, renumber);
+        }
+    }
+
     /// Lets packets to this address, protocol and port reach a service. Does nothing for protocols without ports.
     pub fn listen<A: Address>(&mut self, address: A, protocol: u8, port: u16, service: ServiceEntry) {
         let Some(entry) = service_entry(protocol, port) else { return };
-        self.ports[entry] |= LISTENS;
+        self.ports[entry].listens = true;
         self.services.insert(service_key(address, port, protocol), service);
     }
 
@@ -127,15 +142,19 @@ fn add<const N: usize>(total: &mut [u64; N], amounts: [u64; N]) {
 
 impl Tables for HostTables {
     fn generation(&self) -> Generation {
-        Generation::new(1, 0, self.image.drops)
+        Generation::new(1, 0, self.image.drops, !self.image.narrowed.is_empty())
     }
 
     fn port(&self, _: usize, entry: usize) -> u64 {
-        self.image.ports[entry]
+        self.image.ports[entry].word()
     }
 
-    fn source(&self, _: usize, class: usize) -> u64 {
+    fn source(&self, _: usize, class: usize) -> Class {
         self.image.sources[class]
+    }
+
+    fn narrowed(&self, _: usize, index: u32) -> Class {
+        self.image.narrowed[index as usize]
     }
 
     fn pair(&self, _: usize, index: u32) -> Decision {
@@ -143,7 +162,7 @@ impl Tables for HostTables {
     }
 
     fn root(&self, root: usize, prefix16: u16) -> u32 {
-        self.image.roots[root % 2].0[usize::from(prefix16)]
+        self.image.roots[root].0[usize::from(prefix16)]
     }
 
     fn node(&self, node: usize, value: u8) -> Node {
@@ -206,11 +225,7 @@ impl Tables for HostTables {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        address::{V4, V6},
-        flow::TCP,
-        layout::MAX_SERVICES,
-    };
+    use crate::{address::V6, flow::TCP, layout::MAX_SERVICES};
 
     #[test]
     fn as_many_services_as_there_may_be_find_a_seed() {

@@ -17,6 +17,7 @@ pub mod map {
     pub const ROOTS: &str = "ROOTS";
     pub const NODES: &str = "NODES";
     pub const SOURCES: &str = "SOURCES";
+    pub const NARROWED: &str = "NARROWED";
     pub const PAIRS: &str = "PAIRS";
     pub const SERVICES: &str = "SERVICES";
     pub const RINGS: &str = "RINGS";
@@ -28,7 +29,8 @@ pub mod map {
     pub const BACKENDS: &str = "BACKENDS";
 
     /// What every packet reads at a fixed address: the statics of the program's `.bss.NAME` sections.
-    pub const TABLES: &[&str] = &[GENERATION, PORTS, ROOTS, NODES, SOURCES, PAIRS, SERVICES, RINGS, NEXT_HOPS];
+    pub const TABLES: &[&str] =
+        &[GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, PAIRS, SERVICES, RINGS, NEXT_HOPS];
     /// What is looked up.
     pub const MAPS: &[&str] = &[NOTES_V4, NOTES_V6, OUTCOMES, RULES, BACKENDS];
 }
@@ -60,6 +62,8 @@ pub const MAX_NODES: usize = 16_384;
 
 /// Classes of sources in one bank, 0 excluded.
 pub const MAX_SOURCES: usize = 32_768;
+/// Classes of ports at the destinations that rules name, in one bank: a row for each kind of destination but the first.
+pub const MAX_NARROWED: usize = 262_144;
 /// Cells in one bank's table of pairs: a row for each class of sources that pairs are for, a column for each of ports.
 pub const MAX_PAIRS: usize = 3_145_728;
 
@@ -81,9 +85,6 @@ pub const ICMP_TYPES: usize = UDP_PORTS + 65_536;
 pub const ICMPV6_TYPES: usize = ICMP_TYPES + 256;
 pub const PROTOCOLS: usize = ICMPV6_TYPES + 256;
 pub const FRAGMENTS: usize = PROTOCOLS + 256;
-
-/// The lowest bit of a port table's entry: a service listens there on some address.
-pub const LISTENS: u64 = 1;
 
 /// Entries of a trie's root, by an address's first two bytes.
 pub const ROOT_ENTRIES: usize = 65_536;
@@ -107,19 +108,30 @@ pub const NEXT_HOP_WORDS: usize = 2;
 /// The tables' words, everything in them included: what exists in both banks twice.
 pub const GENERATION_WORDS: usize = 1;
 pub const PORTS_WORDS: usize = 2 * PORT_WORDS;
-pub const ROOTS_WORDS: usize = 4 * ROOT_WORDS;
+pub const ROOTS_WORDS: usize = 8 * ROOT_WORDS;
 pub const NODES_WORDS: usize = 2 * MAX_NODES * NODE_WORDS;
 pub const SOURCES_WORDS: usize = 2 * MAX_SOURCES;
+pub const NARROWED_WORDS: usize = 2 * MAX_NARROWED;
 pub const PAIRS_WORDS: usize = MAX_PAIRS;
 pub const SERVICES_WORDS: usize = 2 * SERVICE_WORDS;
 pub const RINGS_WORDS: usize = MAX_RINGS as usize * RING_WORDS;
 pub const NEXT_HOPS_WORDS: usize = MAX_BACKENDS as usize * NEXT_HOP_WORDS;
 
-/// A root's element for `bank` and a family.
-#[inline(always)]
-pub const fn root_index(bank: usize, v6: bool) -> usize {
-    bank * 2 + v6 as usize
+/// Which address of a packet a trie is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Source = 0,
+    Destination = 1,
 }
+
+/// Which root is a side's and a family's in `bank`.
+#[inline(always)]
+pub const fn root_index(bank: usize, side: Side, v6: bool) -> usize {
+    bank * ROOTS + side as usize * 2 + v6 as usize
+}
+
+/// Roots in a bank.
+pub const ROOTS: usize = 4;
 
 /// The port table's entry that speaks of this flow.
 #[inline(always)]

@@ -41,7 +41,7 @@ fn stages<F: FrameMut + ?Sized, T: Tables>(frame: &mut F, tables: &T) -> Step<Ou
 #[inline(always)]
 fn judge<F: FrameMut + ?Sized, A: Address, T: Tables>(frame: &mut F, flow: &Flow<A>, tables: &T) -> Step<Outcome> {
     let generation = tables.generation();
-    let admission = admit(flow, generation.bank(), tables, frame.len())?;
+    let admission = admit(flow, generation, tables, frame.len())?;
     if admission.listens
         && let Some(service) = find(flow, generation.bank(), tables)
     {

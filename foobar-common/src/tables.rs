@@ -4,6 +4,7 @@
 
 use crate::{
     address::Address,
+    class::Class,
     decision::Decision,
     find::{Bucket, ServiceKey},
     generation::Generation,
@@ -26,11 +27,13 @@ pub struct Node {
 pub trait Tables {
     fn generation(&self) -> Generation;
 
-    /// A word of `bank`'s port table: a [`Class`](crate::class::Class), and whether a service listens.
+    /// A word of `bank`'s port table: a [`Port`](crate::class::Port).
     fn port(&self, bank: usize, entry: usize) -> u64;
 
-    /// The word of a class of sources.
-    fn source(&self, bank: usize, class: usize) -> u64;
+    fn source(&self, bank: usize, class: usize) -> Class;
+
+    /// The class of a port at a destination that rules name.
+    fn narrowed(&self, bank: usize, index: u32) -> Class;
 
     /// What the rules that constrain both source and port say of a pair of classes.
     fn pair(&self, bank: usize, index: u32) -> Decision;

@@ -181,6 +181,7 @@ mod tests {
         class::Class,
         decision::Decision,
         image::{HostTables, Image},
+        layout::Side,
     };
 
     /// The rule that the tables say is first for this address.
@@ -194,9 +195,10 @@ mod tests {
         for (place, (address, len)) in rules.iter().enumerate() {
             let class = image.sources.len() as u32;
             let decision = Decision::new(place as u32, place % 2 == 0, place as u32);
-            image.sources.push(Class { decision, pairs: 0 }.word());
+            image.sources.push(Class { decision, pairs: 0 });
             let mut join = |old| if old == 0 { class } else { old };
-            image.roots[usize::from(A::V6)].insert(&mut image.nodes, *address, *len, &mut join);
+            let (root, nodes) = image.trie(Side::Source, A::V6);
+            root.insert(nodes, *address, *len, &mut join);
         }
         HostTables { image, ..HostTables::default() }
     }

@@ -9,15 +9,15 @@ use aya_ebpf::{
 };
 use foobar_common::{
     Address, Outcome, Tables,
-    class::Class,
+    class::{Class, Port},
     decision::Decision,
     find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
     generation::Generation,
     layout::{
-        BACKEND_TALLY_WORDS, GENERATION_WORDS, MAX_BACKENDS, MAX_NOTES, MAX_PAIRS, MAX_RULES, MAX_SOURCES,
-        NEXT_HOP_WORDS, NEXT_HOPS_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, PAIRS_WORDS,
-        PORT_ENTRIES, PORTS_WORDS, RING_WORDS, RINGS_WORDS, ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS, SERVICES_WORDS,
-        SOURCES_WORDS, TALLY_WORDS,
+        BACKEND_TALLY_WORDS, GENERATION_WORDS, MAX_BACKENDS, MAX_NARROWED, MAX_NOTES, MAX_PAIRS, MAX_RULES,
+        MAX_SOURCES, NARROWED_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS,
+        NODES_WORDS, PAIRS_WORDS, PORT_ENTRIES, PORTS_WORDS, RING_WORDS, RINGS_WORDS, ROOT_ENTRIES, ROOTS_WORDS,
+        SERVICE_WORDS, SERVICES_WORDS, SOURCES_WORDS, TALLY_WORDS,
     },
     next_hop::NextHop,
     note::Note,
@@ -47,6 +47,9 @@ static NODES: Table<NODES_WORDS> = Table::new();
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.SOURCES")]
 static SOURCES: Table<SOURCES_WORDS> = Table::new();
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.NARROWED")]
+static NARROWED: Table<NARROWED_WORDS> = Table::new();
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.PAIRS")]
 static PAIRS: Table<PAIRS_WORDS> = Table::new();
@@ -117,12 +120,20 @@ impl Tables for Maps<'_> {
 
     #[inline(always)]
     fn port(&self, bank: usize, entry: usize) -> u64 {
-        PORTS.record::<1>(bank * PORT_ENTRIES + entry).map_or(Class::NONE.word(), |record| record.word::<0>())
+        PORTS.record::<1>(bank * PORT_ENTRIES + entry).map_or(Port::NONE.word(), Record::word::<0>)
     }
 
     #[inline(always)]
-    fn source(&self, bank: usize, class: usize) -> u64 {
-        SOURCES.record::<1>(bank * MAX_SOURCES + class).map_or(Class::NONE.word(), |record| record.word::<0>())
+    fn source(&self, bank: usize, class: usize) -> Class {
+        SOURCES
+            .record::<1>(bank * MAX_SOURCES + class)
+            .map_or(Class::NONE, |record| Class::from_word(record.word::<0>()))
+    }
+
+    #[inline(always)]
+    fn narrowed(&self, bank: usize, index: u32) -> Class {
+        let record = NARROWED.record::<1>(bank * MAX_NARROWED + index as usize);
+        record.map_or(Class::NONE, |record| Class::from_word(record.word::<0>()))
     }
 
     #[inline(always)]

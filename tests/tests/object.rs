@@ -37,6 +37,7 @@ fn wanted() -> BTreeMap<&'static str, Shape> {
         (map::ROOTS, table(layout::ROOTS_WORDS)),
         (map::NODES, table(layout::NODES_WORDS)),
         (map::SOURCES, table(layout::SOURCES_WORDS)),
+        (map::NARROWED, table(layout::NARROWED_WORDS)),
         (map::PAIRS, table(layout::PAIRS_WORDS)),
         (map::SERVICES, table(layout::SERVICES_WORDS)),
         (map::RINGS, table(layout::RINGS_WORDS)),

@@ -10,7 +10,7 @@ use crate::{
     find::ServiceEntry,
     flow::TCP,
     image::{HostTables, Image},
-    layout::RING_SLOTS,
+    layout::{RING_SLOTS, Side},
     next_hop::NextHop,
     slot::Slot,
 };
@@ -18,8 +18,9 @@ use crate::{
 /// A service at 10.0.0.1:80 with one backend, and a rule against 203.0.113.0/24.
 fn tables(drops: bool) -> HostTables {
     let mut image = Image { drops, ..Image::default() };
-    image.sources.push(Class { decision: Decision::new(0, false, 5), pairs: 0 }.word());
-    image.roots[0].insert(&mut image.nodes, V4(0xcb00_7100), 24, &mut |_| 1);
+    image.sources.push(Class { decision: Decision::new(0, false, 5), pairs: 0 });
+    let (root, nodes) = image.trie(Side::Source, false);
+    root.insert(nodes, V4(0xcb00_7100), 24, &mut |_| 1);
     image.listen(V4(0x0a00_0001), TCP, 80, ServiceEntry { ring: 0, seed: 9, http: true });
     HostTables {
         image,

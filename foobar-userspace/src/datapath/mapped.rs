@@ -76,9 +76,9 @@ pub fn store(halves: &[AtomicU32], first: usize, values: impl ExactSizeIterator<
 }
 
 /// Writes words from the front on.
-pub fn store_words(words: &[AtomicU64], values: &[u64]) {
+pub fn store_words(words: &[AtomicU64], values: impl ExactSizeIterator<Item = u64>) {
     for (word, value) in words[..values.len()].iter().zip(values) {
-        word.store(*value, Ordering::Relaxed);
+        word.store(value, Ordering::Relaxed);
     }
 }
 

@@ -96,7 +96,8 @@ impl Datapath {
             self.tables.write_ring(*region, slots)?;
         }
         self.tables.write_bank(bank, publication.image)?;
-        let next = Generation::new(self.generation.number() + 1, bank, publication.image.drops);
+        let Image { drops, narrowed, .. } = publication.image;
+        let next = Generation::new(self.generation.number() + 1, bank, *drops, !narrowed.is_empty());
         self.tables.set_generation(next);
         self.generation = next;
         self.grace.begin();

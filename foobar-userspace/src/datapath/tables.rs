@@ -14,9 +14,9 @@ use foobar_common::{
     generation::Generation,
     image::Image,
     layout::{
-        BACKEND_TALLY_WORDS, MAX_NODES, MAX_PAIRS, MAX_RINGS, MAX_SOURCES, NEXT_HOP_WORDS, NODE_FIRST_ENTRY,
-        NODE_OTHERWISE, NODE_WORDS, PORT_WORDS, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS, TALLY_WORDS, map,
-        root_index,
+        BACKEND_TALLY_WORDS, MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_RINGS, MAX_SOURCES, NEXT_HOP_WORDS,
+        NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, PORT_WORDS, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, ROOTS,
+        SERVICE_WORDS, TALLY_WORDS, map,
     },
     next_hop::NextHop,
     slot::Slot,
@@ -34,6 +34,7 @@ pub struct Tables {
     roots: Mapped,
     nodes: Mapped,
     sources: Mapped,
+    narrowed: Mapped,
     pairs: Mapped,
     services: Mapped,
     rings: Mapped,
@@ -79,6 +80,7 @@ impl Tables {
             roots: open(map::ROOTS)?,
             nodes: open(map::NODES)?,
             sources: open(map::SOURCES)?,
+            narrowed: open(map::NARROWED)?,
             pairs: open(map::PAIRS)?,
             services: open(map::SERVICES)?,
             rings: open(map::RINGS)?,
@@ -87,13 +89,14 @@ impl Tables {
     }
 
     /// What stands in each table, by the name of its static's section.
-    pub fn contents(&self) -> [(&'static str, Vec<u64>); 9] {
+    pub fn contents(&self) -> [(&'static str, Vec<u64>); 10] {
         [
             (map::GENERATION, self.generation.contents()),
             (map::PORTS, self.ports.contents()),
             (map::ROOTS, self.roots.contents()),
             (map::NODES, self.nodes.contents()),
             (map::SOURCES, self.sources.contents()),
+            (map::NARROWED, self.narrowed.contents()),
             (map::PAIRS, self.pairs.contents()),
             (map::SERVICES, self.services.contents()),
             (map::RINGS, self.rings.contents()),
@@ -117,13 +120,15 @@ impl Tables {
         ensure!(nodes.len() <= MAX_NODES, "a bank holds {MAX_NODES} trie nodes, not {}", nodes.len());
         ensure!(image.sources.len() <= MAX_SOURCES, "a bank holds {MAX_SOURCES} classes of sources");
         ensure!(image.pairs.len() <= MAX_PAIRS, "a bank holds {MAX_PAIRS} pairs of classes");
-        store_words(&self.ports.words()[bank * PORT_WORDS..], &image.ports);
-        store_words(&self.sources.words()[bank * MAX_SOURCES..], &image.sources);
+        ensure!(image.narrowed.len() <= MAX_NARROWED, "a bank holds {MAX_NARROWED} classes of ports at destinations");
+        store_words(&self.ports.words()[bank * PORT_WORDS..], image.ports.iter().map(|port| port.word()));
+        store_words(&self.sources.words()[bank * MAX_SOURCES..], image.sources.iter().map(|class| class.word()));
+        store_words(&self.narrowed.words()[bank * MAX_NARROWED..], image.narrowed.iter().map(|class| class.word()));
         store(self.pairs.halves(), bank * MAX_PAIRS, image.pairs.iter().copied());
         let first = bank * MAX_NODES;
         let moved = |entry: &u32| Child::from_entry(*entry).map_or(*entry, |child| child.moved(first).entry());
-        for (root, v6) in image.roots.iter().zip([false, true]) {
-            store(self.roots.halves(), root_index(bank, v6) * ROOT_ENTRIES, root.0.iter().map(moved));
+        for (index, root) in image.roots.iter().enumerate() {
+            store(self.roots.halves(), (bank * ROOTS + index) * ROOT_ENTRIES, root.0.iter().map(moved));
         }
         for (index, node) in nodes.iter().enumerate() {
             let word = (first + index) * NODE_WORDS;
@@ -131,7 +136,7 @@ impl Tables {
             store(self.nodes.halves(), word * 2 + NODE_OTHERWISE, [node.otherwise].into_iter());
             store(self.nodes.halves(), word * 2 + NODE_FIRST_ENTRY, node.entries.iter().map(moved));
         }
-        store_words(&self.services.words()[bank * SERVICE_WORDS..], &services);
+        store_words(&self.services.words()[bank * SERVICE_WORDS..], services.into_iter());
         Ok(())
     }
 

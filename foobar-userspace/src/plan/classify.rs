@@ -1,27 +1,29 @@
 //! Compiles an ordered list of rules into the tables that `foobar_common::admit` reads.
 //!
-//! A rule constrains the source, or the protocol and port, or both. Sources of which the same rules speak are a class,
-//! and so are ports; each class has a word, and each pair of classes that rules constrain together a cell.
+//! A rule names a source, a destination, a protocol and port, or some of these. Addresses of which the same rules speak
+//! are a set, and so are ports. What a packet is for, its destination and its port, is merged into one class; each pair
+//! of such a class and a class of sources that rules name together has a cell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use foobar_common::{
     address::{V4, V6},
-    class::Class,
+    class::{Class, Port},
     decision::Decision,
     extension::is_extension,
     flow::{ICMP, ICMPV6, TCP, UDP},
     image::Image,
     layout::{
-        FRAGMENTS, ICMP_TYPES, ICMPV6_TYPES, MAX_NODES, MAX_SOURCES, PORT_ENTRIES, PROTOCOLS, TCP_PORTS, UDP_PORTS,
+        FRAGMENTS, ICMP_TYPES, ICMPV6_TYPES, MAX_NARROWED, MAX_NODES, MAX_SOURCES, PORT_ENTRIES, PROTOCOLS, Side,
+        TCP_PORTS, UDP_PORTS,
     },
-    trie,
 };
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
-    pairs::{Side, lay_out},
+    pairs::{self, lay_out},
     sets::Sets,
+    targets::{Named, merge},
 };
 use crate::{
     api::types::Refusal,
@@ -37,97 +39,133 @@ pub struct Numbered<'a> {
 
 /// Adds the rules, first match first, to an image.
 pub fn classify(rules: &[Numbered<'_>], image: &mut Image) -> Result<(), Refusal> {
-    let mut sources = Sets::default();
+    let (mut sources, mut destinations) = (Sets::default(), Sets::default());
     let mut ports = PortTable { entries: vec![0; PORT_ENTRIES], sets: Sets::default() };
-    for (place, numbered) in rules.iter().enumerate() {
-        let rule = numbered.rule;
+    let mut named = Vec::new();
+    for (place, Numbered { rule, .. }) in rules.iter().enumerate() {
         rule.enforceable()
             .map_err(|not_yet| Refusal::refused(format!("`{rule}`: {}", not_yet.problem)).hint(not_yet.hint))?;
-        let has_port = rule.matcher != Matcher::Any;
-        if !has_port || !rule.from.is_empty() {
-            by_source(&rule.from, image, &mut |set| sources.with(set, place as u32, !has_port))?;
+        let Named { source, destination, port } = names(rule);
+        let place = place as u32;
+        if source || !(destination || port) {
+            by_address(Side::Source, &rule.from, image, &mut |set| sources.with(set, place, !(destination || port)))?;
         }
-        if has_port {
-            let added =
-                Added { place: place as u32, alone: rule.from.is_empty(), denies: rule.verdict == Verdict::Deny };
-            ports.add(&rule.matcher, added);
+        if destination {
+            by_address(Side::Destination, &rule.to, image, &mut |set| {
+                destinations.with(set, place, !(source || port))
+            })?;
         }
+        if port {
+            let alone = !(source || destination);
+            ports.add(&rule.matcher, Added { place, alone, denies: rule.verdict == Verdict::Deny });
+        }
+        named.push(names(rule));
     }
+    lay_down((sources, destinations, ports), &named, &decisions(rules), image)
+}
+
+fn names(rule: &Rule) -> Named {
+    Named { source: !rule.from.is_empty(), destination: !rule.to.is_empty(), port: rule.matcher != Matcher::Any }
+}
+
+fn decisions(rules: &[Numbered<'_>]) -> Vec<Decision> {
     let decision = |(place, numbered): (usize, &Numbered<'_>)| {
         Decision::new(place as u32, numbered.rule.verdict == Verdict::Allow, numbered.id)
     };
-    let decisions: Vec<_> = rules.iter().enumerate().map(decision).collect();
-    let used = ports.entries.iter().copied().collect();
-    let ports_side = Side { sets: ports.sets, used };
-    let sources_side = Side { used: used_by(image), sets: sources };
-    let pairs = lay_out(&sources_side, &ports_side, &decisions)?;
-    for (word, set) in image.ports.iter_mut().zip(&ports.entries) {
-        *word = pairs.ports[set].word();
-    }
-    image.pairs = pairs.cells;
-    number_sources(&pairs.sources, image)
+    rules.iter().enumerate().map(decision).collect()
 }
 
-/// Adds a rule's sources; none are all of both families.
-fn by_source(sources: &[Source], image: &mut Image, join: &mut dyn FnMut(u32) -> u32) -> Result<(), Refusal> {
-    let Image { roots: [v4, v6], nodes, .. } = image;
-    if sources.is_empty() {
-        v4.insert(nodes, V4(0), 0, join);
-        v6.insert(nodes, V6([0, 0]), 0, join);
+/// From sets of rules to classes.
+fn lay_down(
+    (sources, destinations, ports): (Sets, Sets, PortTable),
+    named: &[Named],
+    decisions: &[Decision],
+    image: &mut Image,
+) -> Result<(), Refusal> {
+    let kinds: Vec<_> = BTreeSet::from_iter(ports.entries.iter().copied()).into_iter().collect();
+    let places: Vec<_> = used(image, Side::Destination).into_iter().filter(|set| *set != 0).collect();
+    let count = if places.is_empty() { 0 } else { (places.len() + 1) * kinds.len() };
+    within(kinds.len(), Port::MAX_KINDS - 1, "kinds of ports")?;
+    within(count, MAX_NARROWED, "kinds of ports at destinations")?;
+    let targets = merge((&destinations, &places), (&ports.sets, &kinds), named);
+    let sources = pairs::Side { used: used(image, Side::Source), sets: sources };
+    let pairs = lay_out(&sources, &targets.side, decisions)?;
+    let class = |set: &u32| pairs.targets[set];
+    for (port, set) in image.ports.iter_mut().zip(&ports.entries) {
+        let kind = kinds.partition_point(|kind| kind < set);
+        *port = Port { class: class(&targets.elsewhere[kind]), kind: kind as u16, ..*port };
     }
-    for source in sources {
+    if count != 0 {
+        // The first row stays empty, so that 0 says that no rule names the destination.
+        image.narrowed = vec![Class::NONE; kinds.len()];
+        image.narrowed.extend(targets.at.iter().flatten().map(class));
+    }
+    let rows = places.iter().enumerate().map(|(index, set)| (*set, ((index + 1) * kinds.len()) as u32));
+    let rows: BTreeMap<_, _> = rows.chain([(0, 0)]).collect();
+    image.classes(Side::Destination, &mut |set| rows[&set]);
+    image.pairs = pairs.cells;
+    let numbers: BTreeMap<_, _> = pairs.sources.keys().zip(0..).map(|(set, number)| (*set, number)).collect();
+    within(numbers.len(), MAX_SOURCES, "kinds of sources")?;
+    image.sources = pairs.sources.values().copied().collect();
+    image.classes(Side::Source, &mut |set| numbers[&set]);
+    Ok(())
+}
+
+fn within(count: usize, room: usize, of_what: &str) -> Result<(), Refusal> {
+    if count <= room {
+        return Ok(());
+    }
+    Err(Refusal::refused(format!("the rules make {count} {of_what}, and there is room for {room}"))
+        .hint("join rules that have the same addresses, or the same ports"))
+}
+
+/// Adds a rule's addresses; none are all of both families.
+fn by_address(
+    side: Side,
+    prefixes: &[Source],
+    image: &mut Image,
+    join: &mut dyn FnMut(u32) -> u32,
+) -> Result<(), Refusal> {
+    let mut insert = |net: &IpNet| {
+        let len = u32::from(net.prefix_len());
+        match net {
+            IpNet::V4(net) => {
+                let (root, nodes) = image.trie(side, false);
+                root.insert(nodes, V4::from(net.addr()), len, join);
+            }
+            IpNet::V6(net) => {
+                let (root, nodes) = image.trie(side, true);
+                root.insert(nodes, V6::from(net.addr()), len, join);
+            }
+        }
+        within(image.nodes.0.len(), MAX_NODES, "trie nodes")
+    };
+    if prefixes.is_empty() {
+        insert(&Ipv4Net::default().into())?;
+        insert(&Ipv6Net::default().into())?;
+    }
+    for source in prefixes {
         match source {
-            Source::Prefix(IpNet::V4(net)) => {
-                v4.insert(nodes, V4::from(net.addr()), u32::from(net.prefix_len()), join);
-            }
-            Source::Prefix(IpNet::V6(net)) => {
-                v6.insert(nodes, V6::from(net.addr()), u32::from(net.prefix_len()), join);
-            }
+            Source::Prefix(net) => insert(net)?,
             // Refused by `Rule::enforceable`.
             Source::Set(_) => {}
         }
-        if nodes.0.len() > MAX_NODES {
-            return Err(Refusal::refused(format!(
-                "the rules' prefixes need more than {MAX_NODES} trie nodes, which is what there is room for"
-            ))
-            .hint("write shorter prefixes, or fewer of them"));
+    }
+    Ok(())
+}
+
+/// The sets that addresses of a side have.
+fn used(image: &mut Image, side: Side) -> BTreeSet<u32> {
+    // The empty set is there always, so that it is the first.
+    let (mut used, mut last) = (BTreeSet::from([0]), None);
+    image.classes(side, &mut |set| {
+        if last != Some(set) {
+            used.insert(set);
+            last = Some(set);
         }
-    }
-    Ok(())
-}
-
-/// Every entry of the tries that is a class.
-fn entries(image: &mut Image) -> impl Iterator<Item = &mut u32> {
-    let Image { roots, nodes, .. } = image;
-    let of_roots = roots.iter_mut().flat_map(|root| root.0.iter_mut());
-    let of_nodes = nodes.0.iter_mut().flat_map(|node| node.entries.iter_mut().chain([&mut node.otherwise]));
-    of_roots.chain(of_nodes).filter(|entry| **entry & 1 == 0)
-}
-
-fn used_by(image: &mut Image) -> std::collections::BTreeSet<u32> {
-    entries(image).map(|entry| *entry >> 1).collect()
-}
-
-/// Numbers the classes that are left one after the other; the empty set stays 0.
-fn number_sources(classes: &BTreeMap<u32, Class>, image: &mut Image) -> Result<(), Refusal> {
-    let mut numbers = BTreeMap::from([(0, 0)]);
-    let mut words = vec![Class::NONE.word()];
-    for (set, class) in classes.iter().filter(|(set, _)| **set != 0) {
-        numbers.insert(*set, words.len() as u32);
-        words.push(class.word());
-    }
-    if words.len() > MAX_SOURCES {
-        return Err(Refusal::refused(format!(
-            "the rules make {} kinds of sources, and there is room for {MAX_SOURCES}",
-            words.len()
-        ))
-        .hint("join rules that have the same sources"));
-    }
-    for entry in entries(image) {
-        *entry = trie::entry(numbers[&(*entry >> 1)]);
-    }
-    image.sources = words;
-    Ok(())
+        set
+    });
+    used
 }
 
 /// Which rules speak of each port, type and protocol, by set.

@@ -5,3 +5,4 @@ pub mod ids;
 pub mod pairs;
 pub mod place;
 pub mod sets;
+pub mod targets;

@@ -1,8 +1,12 @@
-//! The table of pairs: for a class of sources and a class of ports, the first rule that constrains both.
+//! The table of pairs: for a class of sources and a class of targets, the first rule that constrains both.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use foobar_common::{class::Class, decision::Decision, layout::MAX_PAIRS};
+use foobar_common::{
+    class::{Class, Port},
+    decision::Decision,
+    layout::MAX_PAIRS,
+};
 
 use super::sets::Sets;
 use crate::api::types::Refusal;
@@ -16,21 +20,21 @@ pub struct Side {
 /// Both sides' classes, by set, and the table.
 pub struct Pairs {
     pub sources: BTreeMap<u32, Class>,
-    pub ports: BTreeMap<u32, Class>,
+    pub targets: BTreeMap<u32, Class>,
     pub cells: Vec<u32>,
 }
 
 /// Lays the table out: row and column 0 stay empty, so that 0 says that there are no pairs.
 ///
 /// `decisions` are the rules', by place. Refuses what needs more than [`MAX_PAIRS`] cells.
-pub fn lay_out(sources: &Side, ports: &Side, decisions: &[Decision]) -> Result<Pairs, Refusal> {
-    let columns: Vec<_> = with_pairs(ports).collect();
+pub fn lay_out(sources: &Side, targets: &Side, decisions: &[Decision]) -> Result<Pairs, Refusal> {
+    let columns: Vec<_> = with_pairs(targets).collect();
     let rows: Vec<_> = with_pairs(sources).collect();
     let stride = columns.len() + 1;
     let count = if columns.is_empty() { 0 } else { stride * (rows.len() + 1) };
-    if count > MAX_PAIRS {
+    if count > MAX_PAIRS || columns.len() >= Port::MAX_KINDS {
         return Err(Refusal::refused(format!(
-            "the rules that name both a source and a port make {} kinds of sources and {} kinds of ports, whose table \
+            "the rules that name both a source and a target make {} kinds of sources and {} kinds of targets, whose table \
              needs {count} cells, and there is room for {MAX_PAIRS}",
             rows.len(),
             columns.len()
@@ -40,7 +44,7 @@ pub fn lay_out(sources: &Side, ports: &Side, decisions: &[Decision]) -> Result<P
     let mut cells = vec![Decision::NONE.word(); count];
     let mut of_rule: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for (index, set) in columns.iter().enumerate() {
-        for place in ports.sets.pairs(*set) {
+        for place in targets.sets.pairs(*set) {
             of_rule.entry(place).or_default().push(index + 1);
         }
     }
@@ -56,7 +60,7 @@ pub fn lay_out(sources: &Side, ports: &Side, decisions: &[Decision]) -> Result<P
     let column = |index: usize| index as u32 + 1;
     Ok(Pairs {
         sources: classes(sources, &rows, row, decisions),
-        ports: classes(ports, &columns, column, decisions),
+        targets: classes(targets, &columns, column, decisions),
         cells,
     })
 }

@@ -48,6 +48,18 @@ impl Sets {
         self.sets[set as usize].alone
     }
 
+    /// All rules of the set, first first.
+    pub fn rules(&self, set: u32) -> Vec<u32> {
+        let mut rules = Vec::new();
+        let mut next = set;
+        while next != 0 {
+            rules.push(self.sets[next as usize].last);
+            next = self.sets[next as usize].before;
+        }
+        rules.reverse();
+        rules
+    }
+
     /// The rules of the set that constrain the other side too, last first.
     pub fn pairs(&self, set: u32) -> impl Iterator<Item = u32> {
         let mut next = set;
@@ -78,6 +90,7 @@ mod tests {
         let three = sets.with(two, 8, true);
         assert_eq!(sets.with(three, 9, false), three);
         assert_eq!(sets.pairs(three).collect::<Vec<_>>(), [5, 3]);
+        assert_eq!(sets.rules(three), [3, 5, 8]);
         assert_eq!((sets.alone(three), sets.alone(two), sets.alone(0)), (Some(8), None, None));
     }
 }

@@ -115,11 +115,15 @@ pub fn enforceable_rule() -> impl Strategy<Value = Rule> {
     let sources = (any::<bool>(), matcher(), option::of(name())).prop_flat_map(|(allow, matcher, name)| {
         let prefixes =
             |from: Vec<Source>| from.into_iter().filter(|source| matches!(source, Source::Prefix(_))).collect();
-        let from = sources(matcher.family()).prop_map(prefixes);
-        (Just(allow), Just(matcher), from, Just(name))
+        let family = matcher.family().map_or(prop_oneof![Just(4), Just(6)].boxed(), |family| Just(family).boxed());
+        let both = move |family| {
+            let to = prop_oneof![2 => Just(vec![]), 1 => self::sources(Some(family)).prop_map(prefixes)];
+            (self::sources(Some(family)).prop_map(prefixes), to)
+        };
+        (Just(allow), Just(matcher), family.prop_flat_map(both), Just(name))
     });
-    sources.prop_map(|(allow, matcher, from, name)| {
+    sources.prop_map(|(allow, matcher, (from, to), name)| {
         let verdict = if allow { Verdict::Allow } else { Verdict::Deny };
-        Rule { from, name, ..Rule::new(verdict, matcher) }
+        Rule { from, to, name, ..Rule::new(verdict, matcher) }
     })
 }

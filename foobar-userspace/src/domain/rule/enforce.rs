@@ -1,4 +1,4 @@
-//! What of the language this version enforces: rules by source, by protocol and port, or by both.
+//! What of the language this version enforces: rules by source, destination, protocol and port.
 
 use super::{Rule, Source};
 
@@ -22,7 +22,9 @@ impl Rule {
     /// Refuses what would be accepted and ignored otherwise.
     pub fn enforceable(&self) -> Result<(), NotYet> {
         self.clauses_enforceable()?;
-        if let Some(Source::Set(name)) = self.from.iter().find(|source| matches!(source, Source::Set(_))) {
+        if let Some(Source::Set(name)) =
+            self.from.iter().chain(&self.to).find(|source| matches!(source, Source::Set(_)))
+        {
             let word = format!("@{name}");
             return Err(NotYet::new(
                 word,
@@ -34,10 +36,6 @@ impl Rule {
     }
 
     fn clauses_enforceable(&self) -> Result<(), NotYet> {
-        if !self.to.is_empty() {
-            let hint = "leave `to` out: the rule then holds for every destination";
-            return Err(NotYet::new("to", "this version does not enforce rules by destination address", hint));
-        }
         if !self.on.is_empty() {
             let hint = "leave `on` out: the rule then holds on every attached interface";
             return Err(NotYet::new("on", "this version does not enforce rules by interface", hint));
@@ -79,6 +77,8 @@ mod tests {
             "deny from 10.0.0.0/8,2001:db8::/32 as both",
             "allow tcp/22 from 10.0.0.0/8",
             "deny icmp from 10.0.0.1",
+            "deny tcp/25 to 0.0.0.0/0",
+            "allow udp from 10.0.0.0/8 to 192.0.2.1",
         ] {
             assert_eq!(text.parse::<Rule>().unwrap().enforceable(), Ok(()), "{text}");
         }
@@ -88,8 +88,7 @@ mod tests {
     fn the_rest_is_refused_at_its_word() {
         for (text, word) in [
             ("deny from 10.0.0.1,@bad", "@bad"),
-            ("deny tcp/25 to 0.0.0.0/0", "to"),
-            ("deny to @bad", "to"),
+            ("deny to @bad", "@bad"),
             ("allow vrrp on eth1", "on"),
             ("allow icmp limit 10/s", "limit"),
             ("deny from 10.0.0.1 log", "log"),
