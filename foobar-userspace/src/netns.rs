@@ -43,7 +43,7 @@ pub fn enter(name: &str) -> Result<(), Refusal> {
     )
 }
 
-/// The network namespace of the calling thread: the same number as that of no other one that exists.
+/// The network namespace of the calling thread: a number that no other one has while it exists.
 pub fn current() -> io::Result<u64> {
     Ok(fs::metadata("/proc/thread-self/ns/net")?.ino())
 }

@@ -64,6 +64,21 @@ fn an_interface_that_is_renamed_keeps_the_program() {
 }
 
 #[test]
+fn a_new_interface_by_an_old_name_is_attached_beside_the_old_one() {
+    let site = Site::new(0);
+    let has = |name: &str| links(&site, "lb").lines().any(|line| line.contains(name) && line.contains("xdp"));
+    site.network.ip("lb", "link add wan0 type veth peer name wan1\nlink set wan0 up\nlink set wan1 up\n");
+    site.tell(&["attach", "wan0"]);
+    site.network.ip("lb", "link set wan0 name old0\nlink add wan0 type veth peer name wan2\n");
+
+    wait_until("both to have the program", PATIENCE, || has(" wan0@") && has(" old0@"));
+
+    assert!(site.status().warnings.iter().any(|warning| warning.contains("wan0 is called old0")));
+    site.tell(&["detach", "wan0"]);
+    wait_until("neither to have it", PATIENCE, || !has(" wan0@") && !has(" old0@"));
+}
+
+#[test]
 fn detaching_another_pin_directory_leaves_the_daemon_that_answers_alone() {
     let site = Site::with_web(1);
     let other = another(&site);

@@ -177,13 +177,20 @@ impl Engine {
     pub(super) fn attach_returned(&mut self) {
         let Ok(attachments) = self.datapath.attachments() else { return };
         for interface in self.state.config.interfaces.clone() {
-            let is_attached = find(&attachments, &interface.name).is_some_and(|found| found.called.is_some());
-            if is_attached && self.peer_of(&interface.name) == interface.peer {
+            if self.is_on(&attachments, &interface.name) && self.peer_of(&interface.name) == interface.peer {
                 continue;
             }
             if let Err(refusal) = self.attach_again(&interface, Patience::None) {
                 tracing::debug!("{}: {refusal}", interface.name);
             }
+        }
+    }
+
+    /// Whether the program is on the interface of this name, or on the one that had it while no other has.
+    fn is_on(&self, attachments: &[Attachment], name: &str) -> bool {
+        match find(attachments, name).and_then(|found| found.called.as_deref()) {
+            Some(called) => called == name || !self.datapath.is_there(name),
+            None => false,
         }
     }
 
@@ -206,12 +213,14 @@ impl Engine {
                 warnings.push(format!("{name} is not there; it is attached when it comes back"));
                 continue;
             };
-            if let Some(other) = attachment.called.as_ref().filter(|called| *called != name) {
-                warnings.push(format!(
+            let names =
+                attachments.iter().filter(|other| other.interface == *name).filter_map(|other| other.called.as_ref());
+            warnings.extend(names.filter(|called| *called != name).map(|other| {
+                format!(
                     "{name} is called {other} by now: the program stays on it, and it goes by {name} here until the \
                      configuration says {other}"
-                ));
-            }
+                )
+            }));
             warnings.extend(other_mode(interface, attachment).map(|(problem, hint)| format!("{problem}: {hint}")));
             if let Some(peer) = interface.peer.as_ref().filter(|peer| self.peer_of(name).as_ref() != Some(*peer)) {
                 warnings.push(format!(

@@ -158,6 +158,11 @@ impl Datapath {
         Ok(())
     }
 
+    /// Whether there is an interface of this name in this network namespace.
+    pub fn is_there(&self, interface: &str) -> bool {
+        matches!(links::ifindex(interface), Ok(Some(_)))
+    }
+
     /// Whether the interface is one end of a veth pair.
     pub fn is_veth(&self, ifindex: u32) -> bool {
         foreign::facts(ifindex).is_ok_and(|facts| facts.is_veth)
