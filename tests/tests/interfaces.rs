@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, process::Command, thread, time::Duration};
 
-use foobar_tests::site::{Foobar, PATIENCE, SERVICE, Site, Target, backend, quiet, wait_until};
+use foobar_tests::site::{Foobar, PATIENCE, SERVICE, Site, Target, backend, quiet, said, wait_until};
 use foobar_userspace::api::types::AttachedMode;
 
 const WEB: Target = Target::new(SERVICE, 80);
@@ -17,12 +17,13 @@ fn a_start_in_another_namespace_is_refused_and_the_traffic_goes_on() {
 
     // The client's eth0 has the same name, and often the same index.
     for host in ["client", "sw"] {
+        let there = programs(&site, host);
         site.foobar.netns = site.network.names.namespace(host);
         let args = site.foobar.run_args();
         let (error, hint) = site.foobar.ask(&args.iter().map(String::as_str).collect::<Vec<_>>()).refused();
         assert!(error.contains("is not in this network namespace: eth0 (index "), "{error}");
         assert!(hint.contains("--netns"), "{hint}");
-        assert!(!links(&site, host).contains("xdp/id"), "nothing is attached there");
+        assert_eq!(programs(&site, host), there, "nothing is attached or detached there");
         load.wait_for(30);
     }
     site.foobar.netns = own;
@@ -31,6 +32,22 @@ fn a_start_in_another_namespace_is_refused_and_the_traffic_goes_on() {
 
     load.wait_for(30);
     assert_eq!(load.end().failed, BTreeMap::new());
+}
+
+#[test]
+fn a_start_without_descriptors_takes_nothing_off() {
+    let mut site = Site::with_web(1);
+    site.foobar.kill();
+
+    for limit in (20..32).step_by(2) {
+        let mut command = Command::new("timeout");
+        command.args(["--signal=KILL", "2", "prlimit", &format!("--nofile={limit}")]).arg(&site.foobar.binary);
+        println!("{limit}: {:?}", said(command.args(site.foobar.run_args())));
+        assert_eq!(programs(&site, "lb").len(), 1, "after a start with {limit} descriptors");
+        site.ask(WEB).expect("the program works by itself");
+    }
+    site.foobar.start();
+    assert_eq!(site.status().interfaces[0].mode, AttachedMode::Native);
 }
 
 #[test]
@@ -176,7 +193,7 @@ fn detach_works_where_the_state_cannot_be_saved() {
     assert!(said.stderr.contains("warning: ") && said.stderr.contains("not on disk"), "{}", said.stderr);
     assert!(said.done().contains("eth0 is detached"));
     thread::sleep(Duration::from_millis(2500));
-    assert!(!links(&site, "lb").contains("xdp/id"), "it stays off");
+    assert_eq!(programs(&site, "lb").len(), 0, "it stays off");
     let warned = |site: &Site| site.status().warnings.iter().any(|warning| warning.contains("not on disk"));
     assert!(warned(&site), "{:?}", site.status().warnings);
     fs::remove_dir(&obstacle).expect("removed");
@@ -257,6 +274,11 @@ fn renamed(site: &Site) -> bool {
 
 fn has_program(site: &Site, interface: &str) -> bool {
     links(site, "sw").lines().any(|line| line.contains(&format!(" {interface}")) && line.contains("xdp"))
+}
+
+/// A line such as `prog/xdp id 42` for each program on a host's interfaces.
+fn programs(site: &Site, host: &str) -> Vec<String> {
+    links(site, host).lines().filter(|line| line.contains("prog/xdp")).map(ToOwned::to_owned).collect()
 }
 
 fn links(site: &Site, host: &str) -> String {
