@@ -10,8 +10,8 @@ use super::{
     convert,
     daemon::Daemon,
     types::{
-        AddRule, Attached, BackendChange, BackendSpec, InterfaceSpec, Refusal, RuleLine, ServiceSpec, ServiceStatus,
-        Stats, Status,
+        AddRule, Attached, BackendChange, BackendSpec, Detached, InterfaceSpec, Refusal, RuleLine, ServiceSpec,
+        ServiceStatus, Stats, Status,
     },
     wire::{Answer, Done, Reply, read},
 };
@@ -85,12 +85,12 @@ pub async fn attach(State(daemon): State<Daemon>, body: Bytes) -> Answer<Attache
     daemon.with_backends(move |engine| engine.attach(&interface)).await.map(Reply)
 }
 
-pub async fn detach(State(daemon): State<Daemon>, Path(name): Path<String>) -> Answer<Vec<String>> {
-    daemon.with(move |engine| engine.detach(Some(&name))).await.map(Reply)
+pub async fn detach(State(daemon): State<Daemon>, Path(name): Path<String>) -> Answer<Detached> {
+    daemon.with_backends(move |engine| engine.detach(Some(&name))).await.map(Reply)
 }
 
-pub async fn detach_all(State(daemon): State<Daemon>) -> Answer<Vec<String>> {
-    daemon.with(|engine| engine.detach(None)).await.map(Reply)
+pub async fn detach_all(State(daemon): State<Daemon>) -> Answer<Detached> {
+    daemon.with_backends(|engine| engine.detach(None)).await.map(Reply)
 }
 
 pub async fn no_such_path() -> Refusal {
