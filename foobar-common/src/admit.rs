@@ -7,8 +7,9 @@ use crate::{
     address::Address,
     child::Child,
     decision::Decision,
+    extension::KINDS,
     flow::Flow,
-    layout::{LISTENS, port_entry, root_index},
+    layout::{LISTENS, PROTOCOLS, port_entry, root_index},
     outcome::{Outcome, Step},
     tables::Tables,
 };
@@ -26,13 +27,31 @@ pub struct Admission {
 #[inline(always)]
 pub fn admit<A: Address, T: Tables>(flow: &Flow<A>, bank: usize, tables: &T, frame_len: usize) -> Step<Admission> {
     let port = tables.port(bank, port_entry(flow));
-    let decision = Decision::from_word(port).first(by_source(flow.source, bank, tables));
+    let mut decision = Decision::from_word(port).first(by_source(flow.source, bank, tables));
+    if flow.extensions != 0 {
+        decision = decision.first(against_extensions(flow.extensions, bank, tables));
+    }
     let listens = port & LISTENS != 0;
     if decision.is_none() {
         return Ok(Admission { allowed: false, listens });
     }
     tables.count_rule(decision.id(), frame_len);
     if decision.allows() { Ok(Admission { allowed: true, listens }) } else { Err(Outcome::Denied) }
+}
+
+/// The first denial of a kind of extension header among those of the mask.
+///
+/// An allowance of such a number does not count: what stands behind the header must not fare better for it.
+#[inline(always)]
+fn against_extensions<T: Tables>(extensions: u8, bank: usize, tables: &T) -> Decision {
+    let mut denial = Decision::NONE;
+    for (place, number) in KINDS.into_iter().enumerate() {
+        let decision = Decision::from_word(tables.port(bank, PROTOCOLS + usize::from(number)));
+        if extensions >> place & 1 != 0 && !decision.allows() {
+            denial = denial.first(decision);
+        }
+    }
+    denial
 }
 
 /// Walks the trie of sources: two bytes at its root, then one byte a node.

@@ -12,6 +12,26 @@ pub const MOBILITY: u8 = 135;
 pub const HIP: u8 = 139;
 pub const SHIM6: u8 = 140;
 
+/// What can stand before another header. A kind's place is its bit in a mask of kinds.
+pub const KINDS: [u8; 8] =
+    [HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, DESTINATION_OPTIONS, MOBILITY, HIP, SHIM6];
+
+/// The bit of this kind in a mask of kinds; 0 for what is none.
+#[inline(always)]
+pub const fn bit(number: u8) -> u8 {
+    match number {
+        HOP_BY_HOP => 1,
+        ROUTING => 1 << 1,
+        FRAGMENT => 1 << 2,
+        AUTHENTICATION => 1 << 3,
+        DESTINATION_OPTIONS => 1 << 4,
+        MOBILITY => 1 << 5,
+        HIP => 1 << 6,
+        SHIM6 => 1 << 7,
+        _ => 0,
+    }
+}
+
 /// Whether another header stands behind the one with this number (RFC 8200 §4, RFC 7045 §2).
 ///
 /// ESP is not among them: what follows it cannot be read.
@@ -28,5 +48,19 @@ pub const fn bytes(number: u8, len: u8) -> usize {
         // The one that counts in units of four (RFC 4302 §2.2).
         AUTHENTICATION => (len as usize + 2) * 4,
         _ => (len as usize + 1) * 8,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_the_bit_of_its_place() {
+        for number in 0..=u8::MAX {
+            let place = KINDS.iter().position(|kind| *kind == number);
+            assert_eq!(bit(number), place.map_or(0, |place| 1 << place), "{number}");
+            assert_eq!(is_extension(number), place.is_some(), "{number}");
+        }
     }
 }

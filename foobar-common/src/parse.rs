@@ -75,6 +75,7 @@ pub fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Step<Flow<V4>> {
     let fragment = ip.fragment.value();
     let part = Part {
         protocol: ip.protocol,
+        extensions: 0,
         offset: offset + header_len,
         len: total_len - header_len,
         fragment_offset: fragment & 0x1fff,
@@ -96,6 +97,7 @@ pub fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Step<Flow<V6>> {
     }
     let part = Part {
         protocol: ip.next_header,
+        extensions: 0,
         offset: offset + Ipv6::LEN,
         len: payload_len,
         fragment_offset: 0,
@@ -109,6 +111,8 @@ pub fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Step<Flow<V6>> {
 #[derive(Clone, Copy)]
 struct Part {
     protocol: u8,
+    /// Kinds of extension headers before it.
+    extensions: u8,
     /// Where it begins in the frame, in bytes.
     offset: usize,
     /// Its bytes, by the IP header.
@@ -149,6 +153,7 @@ fn behind_extension<F: Frame + ?Sized>(frame: &F, part: Part) -> Step<Part> {
     let fragment = frame.forget(fragment);
     Ok(Part {
         protocol: header.next_header,
+        extensions: frame.forget(usize::from(part.extensions | extension::bit(part.protocol))) as u8,
         offset: frame.forget(part.offset + len) & MAX_OFFSET,
         len: frame.forget(part.len - len) & usize::from(u16::MAX),
         fragment_offset: fragment as u16 >> 3,
@@ -171,7 +176,7 @@ fn flow<F: Frame + ?Sized, A: Address>(frame: &F, source: A, destination: A, hop
         ICMPV6 if A::V6 => icmp(frame, part)?,
         _ => Transport::Other,
     };
-    Ok(Flow { source, destination, protocol: part.protocol, hops, transport })
+    Ok(Flow { source, destination, protocol: part.protocol, extensions: part.extensions, hops, transport })
 }
 
 #[inline(always)]

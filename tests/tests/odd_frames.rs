@@ -2,7 +2,7 @@
 
 use foobar_common::{
     Outcome,
-    extension::{AUTHENTICATION, DESTINATION_OPTIONS, HIP, HOP_BY_HOP, MOBILITY, ROUTING, SHIM6},
+    extension::{AUTHENTICATION, DESTINATION_OPTIONS, HIP, HOP_BY_HOP, KINDS, MOBILITY, ROUTING, SHIM6},
 };
 use foobar_tests::{
     frames::{Packet, icmp, protocol, tcp, udp},
@@ -190,4 +190,33 @@ fn a_jumbo_frame_is_forwarded_and_counted_whole() {
     let got = lab.run(&sent);
     assert_eq!(got.counted, FORWARDED, "all of its bytes are counted");
     assert_eq!(got.frame, sent.to("10.1.0.2").bytes());
+}
+
+#[test]
+fn a_denied_kind_of_extension_header_is_denied_wherever_it_stands() {
+    for kind in KINDS {
+        let mut lab = lab().rule(&format!("deny proto/{kind} as header"));
+        let denied = ["denied", "rule header"];
+        assert_eq!(lab.run(&v6()).counted, FORWARDED6, "{kind}");
+        assert_eq!(lab.run(&v6().extension(kind)).counted, denied, "{kind}");
+        let other = if kind == HOP_BY_HOP { ROUTING } else { HOP_BY_HOP };
+        assert_eq!(lab.run(&v6().extension(other)).counted, FORWARDED6, "{kind}");
+        assert_eq!(lab.run(&v6().extension(other).extension(kind)).counted, denied, "{kind}");
+        assert_eq!(lab.run(&v6().extension(kind).extension(other)).counted, denied, "{kind}");
+        let later = udp("[2001:db8::7]:4000", "[2001:db8:1::1]:53").extension(kind).fragment(2, false);
+        assert_eq!(lab.run(&later).counted, ["allowed", "rule allow udp"], "{kind}: it stands behind an earlier rule");
+    }
+    let mut first = Lab::new().rules(&["deny ah", "allow udp"]);
+    let later = udp("[2001:db8::7]:4000", "[2001:db8:1::1]:53").extension(AUTHENTICATION).fragment(2, false);
+    assert_eq!(first.run(&later).counted, ["denied", "rule deny ah"]);
+    assert_eq!(first.run(&protocol(AUTHENTICATION, "192.0.2.7", "10.0.0.1")).counted, ["denied", "rule deny ah"]);
+}
+
+#[test]
+fn an_allowed_kind_of_extension_header_opens_nothing() {
+    let mut lab = Lab::new().drops().rules(&["allow proto/60 as header", "deny tcp/25"]);
+    let denied = tcp("[2001:db8::7]:4000", "[2001:db8:1::1]:25");
+    assert_eq!(lab.run(&denied.extension(DESTINATION_OPTIONS)).counted, ["denied", "rule deny tcp/25"]);
+    assert_eq!(lab.run(&v6().extension(DESTINATION_OPTIONS)).counted, ["default_drop"]);
+    assert_eq!(lab.run(&protocol(60, "192.0.2.7", "10.0.0.1")).counted, ["allowed", "rule header"]);
 }

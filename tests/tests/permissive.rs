@@ -11,7 +11,7 @@ use foobar_userspace::plan::classify::{Numbered, classify};
 
 const SEED: u64 = 0x00dd;
 
-const RULES: [&str; 20] = [
+const RULES: [&str; 23] = [
     "deny tcp/25",
     "deny tcp/80",
     "deny tcp",
@@ -32,6 +32,9 @@ const RULES: [&str; 20] = [
     "allow from 2001:db8:cafe::/64",
     "allow icmp",
     "allow proto/47",
+    "deny ah",
+    "deny proto/60",
+    "allow proto/0",
 ];
 
 /// Some rules in some order, and a default.

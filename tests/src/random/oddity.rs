@@ -1,14 +1,10 @@
 //! What makes a packet odd without making it another one: tags, options, extension headers, fragments, padding.
 
 use fastrand::Rng;
-use foobar_common::extension::{
-    AUTHENTICATION, DESTINATION_OPTIONS, FRAGMENT, HIP, HOP_BY_HOP, MOBILITY, ROUTING, SHIM6,
-};
+use foobar_common::extension::{DESTINATION_OPTIONS, HOP_BY_HOP, KINDS, MOBILITY, ROUTING};
 
 use super::one_of;
 use crate::frames::{Family, Packet};
-
-const EXTENSIONS: [u8; 8] = [HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, DESTINATION_OPTIONS, MOBILITY, HIP, SHIM6];
 
 /// The packet with one to three oddities.
 pub fn odd(packet: Packet, rng: &mut Rng) -> Packet {
@@ -44,9 +40,9 @@ fn ipv6(packet: Packet, rng: &mut Rng) -> Packet {
             packet.extension_bytes(one_of(rng, &[HOP_BY_HOP, ROUTING, DESTINATION_OPTIONS, MOBILITY]), &bytes)
         }
         2 if rng.u8(..4) == 0 => {
-            (0..rng.u8(4..12)).fold(packet, |packet, _| packet.extension(one_of(rng, &EXTENSIONS)))
+            (0..rng.u8(4..12)).fold(packet, |packet, _| packet.extension(one_of(rng, &KINDS)))
         }
-        _ => packet.extension(one_of(rng, &EXTENSIONS)),
+        _ => packet.extension(one_of(rng, &KINDS)),
     }
 }
 

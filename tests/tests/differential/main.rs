@@ -34,6 +34,8 @@ fn lab(drops: bool) -> Lab {
         "deny udp/500-600",
         "allow from 2001:db8:cafe::/64",
         "allow proto/47",
+        "deny ah",
+        "allow proto/60",
     ]);
     let lab = if drops { lab.drops() } else { lab };
     lab.service("10.0.0.1", "tcp/80", &["10.1.0.2", "10.1.0.3", "10.1.0.4"])

@@ -1,0 +1,193 @@
+//! The tables' answer against the rule list read top to bottom, for flows of both families.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use foobar_common::{
+    Flow, Outcome,
+    address::Address,
+    admit::{Admission, admit},
+    extension::{self, KINDS},
+    flow::{Segment, Transport},
+    image::HostTables,
+};
+use proptest::{prelude::*, sample::Index};
+
+use super::*;
+use crate::domain::rule::arbitrary::enforceable_rule;
+
+fn tables(rules: &[Rule]) -> HostTables {
+    let numbered: Vec<_> = rules.iter().enumerate().map(|(id, rule)| Numbered { rule, id: id as u32 }).collect();
+    let mut image = Image::default();
+    classify(&numbered, &mut image).expect("enforceable rules");
+    HostTables { image, ..HostTables::default() }
+}
+
+/// The rule list read top to bottom.
+fn naive<A: Address>(rules: &[Rule], flow: &Flow<A>) -> Option<usize> {
+    (0..rules.len()).find(|place| matches(&rules[*place], flow) || denies_a_header(rules, *place, flow))
+}
+
+fn matches<A: Address>(rule: &Rule, flow: &Flow<A>) -> bool {
+    let address = address(flow.source);
+    let from = |source: &Source| matches!(source, Source::Prefix(net) if net.contains(&address));
+    let source = rule.from.is_empty() || rule.from.iter().any(from);
+    let port =
+        |list: &[std::ops::RangeInclusive<u16>], port: u16| list.is_empty() || list.iter().any(|range| range.contains(&port));
+    let is = |number: u8| flow.protocol == number;
+    let matcher = match (&rule.matcher, flow.transport) {
+        (Matcher::Any, _) => true,
+        (Matcher::Tcp(list), Transport::Tcp(segment)) => port(&list.0, segment.destination),
+        (Matcher::Udp(list), Transport::Udp { destination, .. }) => port(&list.0, destination),
+        (Matcher::Icmp(list), Transport::Icmp { kind, .. }) if is(ICMP) => list.0.is_empty() || list.0.contains(&kind),
+        (Matcher::Icmpv6(list), Transport::Icmp { kind, .. }) if is(ICMPV6) => {
+            list.0.is_empty() || list.0.contains(&kind)
+        }
+        (Matcher::Icmp(list), Transport::Other) => list.0.is_empty() && is(ICMP),
+        (Matcher::Icmpv6(list), Transport::Other) => list.0.is_empty() && is(ICMPV6),
+        (Matcher::Protocol(number), Transport::Other) => is(*number),
+        _ => false,
+    };
+    source && matcher
+}
+
+/// The rule at `place` denies the number of an extension header that the packet has, and is the first on that number.
+fn denies_a_header<A: Address>(rules: &[Rule], place: usize, flow: &Flow<A>) -> bool {
+    let rule = &rules[place];
+    let Matcher::Protocol(number) = rule.matcher else { return false };
+    let is_first = rules[..place].iter().all(|earlier| earlier.matcher != rule.matcher);
+    rule.verdict == Verdict::Deny && is_first && flow.extensions & extension::bit(number) != 0
+}
+
+fn address<A: Address>(address: A) -> IpAddr {
+    let [high, low] = address.words();
+    if A::V6 {
+        Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low)).into()
+    } else {
+        Ipv4Addr::from_bits(low as u32).into()
+    }
+}
+
+/// Enforceable rules; a fourth of them speak of extension headers.
+fn rules() -> impl Strategy<Value = Vec<Rule>> {
+    let verdict = prop_oneof![Just(Verdict::Allow), Just(Verdict::Deny)];
+    let on_header = (verdict, prop::sample::select(&KINDS))
+        .prop_map(|(verdict, number)| Rule::new(verdict, Matcher::Protocol(number)));
+    prop::collection::vec(prop_oneof![3 => enforceable_rule(), 1 => on_header], 0..12)
+}
+
+fn transports(v6: bool) -> impl Strategy<Value = (u8, Transport)> {
+    let tcp = |destination| {
+        (TCP, Transport::Tcp(Segment { source: 9, destination, flags: Segment::ACK, header: 34, end: 54 }))
+    };
+    let icmp = if v6 { ICMPV6 } else { ICMP };
+    prop_oneof![
+        any::<u16>().prop_map(tcp),
+        (0u16..1024).prop_map(tcp),
+        (0u16..1024).prop_map(|destination| (UDP, Transport::Udp { source: 9, destination })),
+        any::<u8>().prop_map(move |kind| (icmp, Transport::Icmp { kind, code: 0 })),
+        any::<u8>()
+            .prop_filter("read further", move |number| {
+                ![TCP, UDP, icmp].contains(number) && !(v6 && is_extension(*number))
+            })
+            .prop_map(|number| (number, Transport::Other)),
+    ]
+}
+
+fn flow<A: Address>(words: [u64; 2], make: fn([u64; 2]) -> A, extensions: u8, found: (u8, Transport)) -> Flow<A> {
+    let (protocol, transport) = found;
+    Flow { source: make(words), destination: make([7, 7]), protocol, extensions, hops: 64, transport }
+}
+
+fn v4(words: [u64; 2]) -> V4 {
+    V4(words[1] as u32)
+}
+
+fn flows_v4() -> impl Strategy<Value = Flow<V4>> {
+    (any::<[u64; 2]>(), transports(false)).prop_map(|(words, found)| flow(words, v4, 0, found))
+}
+
+fn flows_v6() -> impl Strategy<Value = Flow<V6>> {
+    let extensions = prop_oneof![Just(0), any::<u8>(), prop::sample::select(&KINDS).prop_map(extension::bit)];
+    (any::<[u64; 2]>(), extensions, transports(true)).prop_map(|(words, walked, found)| flow(words, V6, walked, found))
+}
+
+/// A family's addresses of the prefixes that the rules speak of.
+fn spoken_of<A>(rules: &[Rule], read: impl Fn(IpNet) -> Option<A>) -> Vec<A> {
+    let prefix = |source: &Source| match source {
+        Source::Prefix(net) => read(*net),
+        Source::Set(_) => None,
+    };
+    rules.iter().flat_map(|rule| &rule.from).filter_map(prefix).collect()
+}
+
+fn net_v4(net: IpNet) -> Option<V4> {
+    if let IpNet::V4(net) = net { Some(net.addr().into()) } else { None }
+}
+
+fn net_v6(net: IpNet) -> Option<V6> {
+    if let IpNet::V6(net) = net { Some(net.addr().into()) } else { None }
+}
+
+fn as_read<A: Address + std::fmt::Debug>(
+    rules: &[Rule],
+    spoken_of: &[A],
+    flows: Vec<(Flow<A>, Index, bool)>,
+) -> Result<(), TestCaseError> {
+    let tables = tables(rules);
+    for (mut flow, index, from_there) in flows {
+        if from_there && !spoken_of.is_empty() {
+            flow.source = *index.get(spoken_of);
+        }
+        let expected = match naive(rules, &flow) {
+            None => Ok(Admission { allowed: false, listens: false }),
+            Some(place) if rules[place].verdict == Verdict::Allow => Ok(Admission { allowed: true, listens: false }),
+            Some(_) => Err(Outcome::Denied),
+        };
+        prop_assert_eq!(admit(&flow, 0, &tables, 64), expected, "{:?} {:?}", flow, rules);
+    }
+    Ok(())
+}
+
+fn no_better<A: Address + std::fmt::Debug>(
+    rules: &[Rule],
+    odd: &Flow<A>,
+    plain: &Flow<A>,
+    drops: bool,
+) -> Result<(), TestCaseError> {
+    let tables = tables(rules);
+    let passes = |admitted: Result<Admission, Outcome>| admitted.is_ok_and(|admission| admission.allowed || !drops);
+    let (odd, plain) = (admit(odd, 0, &tables, 64), admit(plain, 0, &tables, 64));
+    prop_assert!(!passes(odd) || passes(plain), "{:?}: {:?} but {:?}", rules, odd, plain);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn the_tables_answer_as_the_list_read_top_to_bottom(
+        rules in rules(),
+        v4 in prop::collection::vec((flows_v4(), any::<Index>(), any::<bool>()), 64),
+        v6 in prop::collection::vec((flows_v6(), any::<Index>(), any::<bool>()), 64),
+    ) {
+        as_read(&rules, &spoken_of(&rules, net_v4), v4)?;
+        as_read(&rules, &spoken_of(&rules, net_v6), v6)?;
+    }
+
+    #[test]
+    fn a_later_fragment_never_fares_better_than_any_packet_it_could_be_of(
+        rules in rules(),
+        v4 in flows_v4(),
+        v6 in flows_v6(),
+        drops in any::<bool>(),
+    ) {
+        no_better(&rules, &Flow { transport: Transport::LaterFragment, ..v4 }, &v4, drops)?;
+        let walked = v6.extensions | extension::bit(extension::FRAGMENT);
+        no_better(&rules, &Flow { transport: Transport::LaterFragment, extensions: walked, ..v6 }, &v6, drops)?;
+    }
+
+    #[test]
+    fn extension_headers_never_make_a_packet_fare_better(rules in rules(), odd in flows_v6(), drops in any::<bool>()) {
+        no_better(&rules, &odd, &Flow { extensions: 0, ..odd }, drops)?;
+    }
+}
