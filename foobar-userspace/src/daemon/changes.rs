@@ -117,16 +117,18 @@ impl Engine {
         })
     }
 
-    pub fn set_backend_state(&mut self, service: &str, address: IpAddr, state: BackendState) -> Result<(), Refusal> {
+    /// Sets what is given, in one change.
+    pub fn change_backend(
+        &mut self,
+        service: &str,
+        address: IpAddr,
+        weight: Option<u16>,
+        state: Option<BackendState>,
+    ) -> Result<(), Refusal> {
         self.edit_service(service, |service| {
-            find_backend(service, address)?.state = state;
-            Ok(())
-        })
-    }
-
-    pub fn set_backend_weight(&mut self, service: &str, address: IpAddr, weight: u16) -> Result<(), Refusal> {
-        self.edit_service(service, |service| {
-            find_backend(service, address)?.weight = weight;
+            let backend = find_backend(service, address)?;
+            backend.weight = weight.unwrap_or(backend.weight);
+            backend.state = state.unwrap_or(backend.state);
             Ok(())
         })
     }
