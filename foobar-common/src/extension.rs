@@ -13,8 +13,7 @@ pub const HIP: u8 = 139;
 pub const SHIM6: u8 = 140;
 
 /// What can stand before another header. A kind's place is its bit in a mask of kinds.
-pub const KINDS: [u8; 8] =
-    [HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, DESTINATION_OPTIONS, MOBILITY, HIP, SHIM6];
+pub const KINDS: [u8; 8] = [HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, DESTINATION_OPTIONS, MOBILITY, HIP, SHIM6];
 
 /// The bit of this kind in a mask of kinds; 0 for what is none.
 #[inline(always)]

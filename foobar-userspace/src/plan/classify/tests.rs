@@ -31,8 +31,9 @@ fn matches<A: Address>(rule: &Rule, flow: &Flow<A>) -> bool {
     let address = address(flow.source);
     let from = |source: &Source| matches!(source, Source::Prefix(net) if net.contains(&address));
     let source = rule.from.is_empty() || rule.from.iter().any(from);
-    let port =
-        |list: &[std::ops::RangeInclusive<u16>], port: u16| list.is_empty() || list.iter().any(|range| range.contains(&port));
+    let port = |list: &[std::ops::RangeInclusive<u16>], port: u16| {
+        list.is_empty() || list.iter().any(|range| range.contains(&port))
+    };
     let is = |number: u8| flow.protocol == number;
     let matcher = match (&rule.matcher, flow.transport) {
         (Matcher::Any, _) => true,
