@@ -89,7 +89,7 @@ fn transports(v6: bool) -> impl Strategy<Value = (u8, Transport)> {
         any::<u8>().prop_map(move |kind| (icmp, Transport::Icmp { kind, code: 0 })),
         any::<u8>()
             .prop_filter("read further", move |number| {
-                ![TCP, UDP, icmp].contains(number) && !(v6 && is_extension(*number))
+                !([TCP, UDP, icmp].contains(number) || v6 && is_extension(*number))
             })
             .prop_map(|number| (number, Transport::Other)),
     ]
