@@ -7,7 +7,7 @@ use crate::{
     address::Address,
     child::Child,
     decision::Decision,
-    extension::KINDS,
+    extension::{self, KINDS},
     flow::Flow,
     layout::{LISTENS, PROTOCOLS, port_entry, root_index},
     outcome::{Outcome, Step},
@@ -43,11 +43,11 @@ pub fn admit<A: Address, T: Tables>(flow: &Flow<A>, bank: usize, tables: &T, fra
 ///
 /// An allowance of such a number does not count: what stands behind the header must not fare better for it.
 #[inline(always)]
-fn against_extensions<T: Tables>(extensions: u8, bank: usize, tables: &T) -> Decision {
+fn against_extensions<T: Tables>(extensions: u64, bank: usize, tables: &T) -> Decision {
     let mut denial = Decision::NONE;
-    for (place, number) in KINDS.into_iter().enumerate() {
+    for number in KINDS {
         let decision = Decision::from_word(tables.port(bank, PROTOCOLS + usize::from(number)));
-        if extensions >> place & 1 != 0 && !decision.allows() {
+        if extensions & extension::bit(number) != 0 && !decision.allows() {
             denial = denial.first(decision);
         }
     }

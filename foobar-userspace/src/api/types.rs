@@ -35,6 +35,15 @@ pub struct RuleLine {
     pub bytes: u64,
 }
 
+/// A rule that was added.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddedRule {
+    #[serde(flatten)]
+    pub line: RuleLine,
+    /// What is probably not meant, and was not there before it.
+    pub warnings: Vec<String>,
+}
+
 /// The daemon and everything it holds, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {

@@ -147,6 +147,15 @@ impl Engine {
         Ok(())
     }
 
+    /// The ways to backends that stand in the table, as packets take them.
+    pub fn next_hops_in_force(&self) -> Result<Vec<(IpAddr, NextHop)>, Refusal> {
+        let mut hops = Vec::new();
+        for (id, address) in ids(&self.state) {
+            hops.extend(self.datapath.next_hop(id)?.map(|hop| (address, hop)));
+        }
+        Ok(hops)
+    }
+
     /// Every backend's address once, for the resolver, and those of backends to come.
     pub fn backend_addresses(&self) -> Vec<IpAddr> {
         let backends = self.state.config.services.iter().flat_map(|service| &service.backends);

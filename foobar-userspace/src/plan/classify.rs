@@ -35,20 +35,25 @@ pub fn classify(rules: &[Numbered<'_>], image: &mut Image) -> Result<(), Refusal
         if rule.from.is_empty() {
             by_port(&rule.matcher, decision, image);
         } else {
-            by_source(&rule.from, decision, image);
+            by_source(&rule.from, decision, image).map_err(|NoRoom| no_room(place))?;
         }
-    }
-    if image.nodes.0.len() > MAX_NODES {
-        return Err(Refusal::refused(format!(
-            "the rules' prefixes need {} trie nodes, and there is room for {MAX_NODES}",
-            image.nodes.0.len()
-        ))
-        .hint("deny shorter prefixes, or fewer of them"));
     }
     Ok(())
 }
 
-fn by_source(sources: &[Source], decision: Decision, image: &mut Image) {
+/// The tries have all the nodes that they may have.
+struct NoRoom;
+
+fn no_room(place: usize) -> Refusal {
+    let number = place + 1;
+    Refusal::refused(format!(
+        "the prefixes up to rule {number} need more than the {MAX_NODES} trie nodes that there are"
+    ))
+    .hint("write shorter prefixes, or fewer of them")
+}
+
+/// Stops where there is no room, whatever is left: what does not fit is not built.
+fn by_source(sources: &[Source], decision: Decision, image: &mut Image) -> Result<(), NoRoom> {
     for source in sources {
         match source {
             Source::Prefix(IpNet::V4(net)) => {
@@ -60,7 +65,11 @@ fn by_source(sources: &[Source], decision: Decision, image: &mut Image) {
             // Refused by `Rule::enforceable`.
             Source::Set(_) => {}
         }
+        if image.nodes.0.len() > MAX_NODES {
+            return Err(NoRoom);
+        }
     }
+    Ok(())
 }
 
 fn by_port(matcher: &Matcher, decision: Decision, image: &mut Image) {

@@ -39,9 +39,7 @@ fn ipv6(packet: Packet, rng: &mut Rng) -> Packet {
             let bytes = [&[0, units], vec![1; usize::from(units) * 8 + 6].as_slice()].concat();
             packet.extension_bytes(one_of(rng, &[HOP_BY_HOP, ROUTING, DESTINATION_OPTIONS, MOBILITY]), &bytes)
         }
-        2 if rng.u8(..4) == 0 => {
-            (0..rng.u8(4..12)).fold(packet, |packet, _| packet.extension(one_of(rng, &KINDS)))
-        }
+        2 if rng.u8(..4) == 0 => (0..rng.u8(4..12)).fold(packet, |packet, _| packet.extension(one_of(rng, &KINDS))),
         _ => packet.extension(one_of(rng, &KINDS)),
     }
 }
