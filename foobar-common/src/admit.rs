@@ -9,7 +9,7 @@ use crate::{
     child::Child,
     class::{Class, Port},
     decision::Decision,
-    extension::KINDS,
+    extension::{self, KINDS},
     flow::Flow,
     generation::Generation,
     layout::{PROTOCOLS, Side, port_entry, root_index},
@@ -70,10 +70,10 @@ fn first<T: Tables>(source: Class, port: Class, bank: usize, tables: &T) -> Deci
 ///
 /// An allowance of such a number does not count: what stands behind the header must not fare better for it.
 #[inline(always)]
-fn against_extensions<T: Tables>(extensions: u8, source: Class, narrowed: u32, bank: usize, tables: &T) -> Decision {
+fn against_extensions<T: Tables>(extensions: u64, source: Class, narrowed: u32, bank: usize, tables: &T) -> Decision {
     let mut denial = Decision::NONE;
-    for (place, number) in KINDS.into_iter().enumerate() {
-        if extensions >> place & 1 != 0 {
+    for number in KINDS {
+        if extensions & extension::bit(number) != 0 {
             let kind = Port::from_word(tables.port(bank, PROTOCOLS + usize::from(number)));
             let decision = first(source, at(narrowed, kind, bank, tables), bank, tables);
             denial = if decision.allows() { denial } else { denial.first(decision) };

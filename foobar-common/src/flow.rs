@@ -12,7 +12,7 @@ pub struct Flow<A> {
     /// IANA protocol number, behind every extension header.
     pub protocol: u8,
     /// Kinds of extension headers before it, as a mask of [`crate::extension::bit`]s. None in IPv4.
-    pub extensions: u8,
+    pub extensions: u64,
     /// TTL or hop limit.
     pub hops: u8,
     pub transport: Transport,

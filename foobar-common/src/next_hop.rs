@@ -40,6 +40,13 @@ impl NextHop {
         if interface == 0 { None } else { Some(interface) }
     }
 
+    /// The destination's and the source's MAC, in wire order.
+    pub const fn macs(self) -> ([u8; 6], [u8; 6]) {
+        let [d0, d1, d2, d3, d4, d5, s0, s1] = self.0[0].to_ne_bytes();
+        let [s2, s3, s4, s5, ..] = self.0[1].to_ne_bytes();
+        ([d0, d1, d2, d3, d4, d5], [s0, s1, s2, s3, s4, s5])
+    }
+
     /// Both addresses, ready to be written over a frame's.
     #[inline(always)]
     pub const fn addresses(self) -> MacAddresses {
@@ -60,6 +67,7 @@ mod tests {
     fn the_addresses_come_out_in_wire_order() {
         let hop = NextHop::new([1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12], 42);
         assert_eq!(hop.addresses().as_bytes(), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+        assert_eq!(hop.macs(), ([1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12]));
         assert_eq!(hop.interface(), Some(42));
         assert_eq!(NextHop::from_words(hop.to_words()), Some(hop));
         assert_eq!(NextHop::UNRESOLVED.interface(), None);

@@ -112,7 +112,7 @@ pub fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Step<Flow<V6>> {
 struct Part {
     protocol: u8,
     /// Kinds of extension headers before it.
-    extensions: u8,
+    extensions: u64,
     /// Where it begins in the frame, in bytes.
     offset: usize,
     /// Its bytes, by the IP header.
@@ -156,7 +156,7 @@ fn behind_extension<F: Frame + ?Sized>(frame: &F, part: Part) -> Step<Part> {
     let fragment = frame.forget(fragment);
     Ok(Part {
         protocol: header.next_header,
-        extensions: frame.forget(usize::from(part.extensions | extension::bit(part.protocol))) as u8,
+        extensions: frame.forget((part.extensions | extension::bit(part.protocol)) as usize) as u64,
         offset: frame.forget(part.offset + len) & MAX_OFFSET,
         len: frame.forget(part.len - len) & usize::from(u16::MAX),
         fragment_offset: fragment as u16 >> 3,

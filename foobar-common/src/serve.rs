@@ -44,6 +44,7 @@ fn judge<F: FrameMut + ?Sized, A: Address, T: Tables>(frame: &mut F, flow: &Flow
     let admission = admit(flow, generation, tables, frame.len())?;
     if admission.listens
         && let Some(service) = find(flow, generation.bank(), tables)
+        && !is_for_a_group(frame)
     {
         let picked = pick(frame, flow, &service, tables)?;
         let outcome = forward(frame, &picked, tables)?;
@@ -51,6 +52,15 @@ fn judge<F: FrameMut + ?Sized, A: Address, T: Tables>(frame: &mut F, flow: &Flow
         return Ok(outcome);
     }
     Ok(unserved(flow, admission, generation))
+}
+
+/// The bit of an Ethernet address's first byte that makes it multicast or broadcast (IEEE 802 §8.2.2).
+const GROUP: u8 = 1;
+
+/// Every host of the segment has this frame: were it sent on, each balancer there would send a copy.
+#[inline(always)]
+fn is_for_a_group<F: FrameMut + ?Sized>(frame: &F) -> bool {
+    frame.read::<u8>(0).is_some_and(|first| first & GROUP != 0)
 }
 
 /// What becomes of a packet that is for no service.

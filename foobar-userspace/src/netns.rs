@@ -3,9 +3,9 @@
 //! A namespace belongs to a thread. The daemon enters before it has a second one, so that all of them are in it.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io,
-    os::fd::AsFd,
+    os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
     thread,
 };
@@ -41,6 +41,11 @@ pub fn enter(name: &str) -> Result<(), Refusal> {
                 .hint("CAP_SYS_ADMIN is needed: run it as root"),
         },
     )
+}
+
+/// The network namespace of the calling thread: a number that no other one has while it exists.
+pub fn current() -> io::Result<u64> {
+    Ok(fs::metadata("/proc/thread-self/ns/net")?.ino())
 }
 
 /// Runs `work` inside a network namespace, on a thread of its own; the caller stays where it is.

@@ -201,3 +201,24 @@ fn at_once(site: &Site, commands: &[&[&str]]) -> Vec<Option<i32>> {
     let mut started: Vec<_> = commands.iter().map(start).collect();
     started.iter_mut().map(|child| child.wait().expect("its end").code()).collect()
 }
+
+#[test]
+fn what_is_valid_and_probably_not_meant_is_warned_of() {
+    let mut site = Site::quiet(0);
+    site.foobar.start();
+    let warned = |args: &[&str]| {
+        let said = site.foobar.ask(args);
+        let warnings = said.stderr.lines().filter_map(|line| line.strip_prefix("warning: "));
+        let warnings: Vec<_> = warnings.map(str::to_owned).collect();
+        said.done();
+        warnings
+    };
+    assert!(warned(&["allow", "tcp/22"])[0].contains("the default is `pass`"));
+    assert_eq!(warned(&["deny", "tcp", "--after", "1"]), [""; 0]);
+    assert_eq!(warned(&["allow", "tcp/80", "--before", "1"]), [""; 0], "a denial stands behind it");
+    let shadowed = warned(&["deny", "tcp/25", "--after", "2"]);
+    assert_eq!(shadowed, ["`deny tcp/25` can never match: `deny tcp` decides about all of its packets first"]);
+    let shadows = warned(&["deny", "tcp/22"]);
+    assert_eq!(shadows, ["`allow tcp/22` can never match: `deny tcp/22` decides about all of its packets first"]);
+    assert!(warned(&["allow", "ah", "--before", "1"])[0].contains("matches no IPv6 packet"));
+}

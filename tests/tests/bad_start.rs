@@ -162,6 +162,31 @@ fn mistakes_of_the_file_have_a_place() {
     }
 }
 
+#[test]
+fn what_has_no_room_is_refused_by_check_in_the_same_words() {
+    let mut site = Site::quiet(0);
+    let service = |n: u32| {
+        format!(
+            "[[service]]\nname = \"s{n}\"\naddress = \"10.0.0.{n}\"\nports = \"tcp/80\"\n\
+             backends = [{{ address = \"10.77.0.11\" }}]\n"
+        )
+    };
+    let rules = |rules: Vec<String>| format!("[firewall]\nrules = {rules:?}\n");
+    let prefixes = (0..10_000).map(|n| format!("2001:{n}::/33")).collect::<Vec<_>>().join(",");
+    for (text, words) in [
+        ((1..=65).map(service).collect(), "64 services"),
+        (rules((1..=5_000).map(|port| format!("allow tcp/{port}")).collect()), "4095 rules"),
+        (rules(vec![format!("deny from {prefixes}")]), "8192 trie nodes"),
+    ] {
+        site.foobar.configure(&text);
+        let file = site.foobar.config.clone().expect("a file");
+        let run = started(&site, "env", &[]).refused();
+        assert!(run.0.contains(words), "{words}: {run:?}");
+        assert_eq!(site.foobar.ask(&["check", &file.display().to_string()]).refused(), run);
+        nothing_is_left(&site);
+    }
+}
+
 /// `foobar run` through another program.
 fn started(site: &Site, through: &str, args: &[&str]) -> Said {
     let mut command = Command::new("timeout");

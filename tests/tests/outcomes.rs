@@ -167,3 +167,21 @@ fn a_request_and_a_connection_are_counted_at_their_backend() {
     let counted = lab.run(&elsewhere).counted;
     assert_eq!(counted, ["redirected", "backend 10.1.0.4", "connection 10.1.0.4", "query 10.1.0.4"]);
 }
+
+#[test]
+fn a_frame_for_a_group_is_judged_by_rules_and_the_default_alone() {
+    let v4 = || tcp(CLIENT, "10.0.0.1:80");
+    let v6 = || tcp(CLIENT6, "[2001:db8:1::1]:80");
+    let groups = [[0xff; 6], [1, 0, 0x5e, 0, 0, 1], [0x33, 0x33, 0, 0, 0, 1]];
+    let mut lab = lab();
+    assert_eq!(lab.run(&v4().addressed([0x52, 0x54, 0, 0, 0, 9])).counted, ["forwarded", "backend 10.1.0.2"]);
+    assert_eq!(lab.run(&v6().addressed([0x52, 0x54, 0, 0, 0, 9])).counted, ["forwarded", "backend 2001:db8:2::2"]);
+    for group in groups {
+        assert_eq!(lab.run(&v4().addressed(group)).counted, ["default_drop"], "{group:x?}");
+        assert_eq!(lab.run(&v6().addressed(group)).counted, ["default_drop"], "{group:x?}");
+        let allowed = tcp("198.51.100.7:4000", "10.0.0.1:80").addressed(group);
+        assert_eq!(lab.run(&allowed).counted, ["allowed", "rule allow from 198.51.100.0/24"], "{group:x?}");
+        let denied = tcp("[2001:db8:bad::7]:4000", "[2001:db8:1::1]:80").addressed(group);
+        assert_eq!(lab.run(&denied).counted, ["denied", "rule deny from 2001:db8:bad::/48"], "{group:x?}");
+    }
+}

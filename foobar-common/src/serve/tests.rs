@@ -82,6 +82,17 @@ fn another_interface_is_a_redirect_and_none_is_unresolved() {
     assert_eq!(tables.backends.borrow()[&3][0], 1, "a packet that goes nowhere is not its backend's");
 }
 
+#[test]
+fn a_frame_for_a_group_is_for_no_service() {
+    for (drops, outcome) in [(false, Outcome::DefaultPass), (true, Outcome::DefaultDrop)] {
+        for first in [0x01, 0x33, 0xff] {
+            let mut frame = segment(1, 80);
+            frame[0] = first;
+            assert_eq!(tables(drops).run(&mut frame), outcome, "{first:#x}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 

@@ -1,4 +1,4 @@
-//! Changes to a service's backends that take the engine's own knowledge, or several of its steps.
+//! Changes to a service's backends as they are asked for, and what of the engine's knowledge they take.
 
 use std::net::IpAddr;
 
@@ -52,13 +52,7 @@ impl Change {
     }
 
     pub fn apply(self, engine: &mut Engine, service: &str, address: IpAddr) -> Result<(), Refusal> {
-        if let Some(weight) = self.weight {
-            engine.set_backend_weight(service, address, weight)?;
-        }
-        if let Some(state) = self.state {
-            engine.set_backend_state(service, address, state)?;
-        }
-        Ok(())
+        engine.change_backend(service, address, self.weight, self.state)
     }
 }
 

@@ -10,8 +10,8 @@ use super::{
     convert,
     daemon::Daemon,
     types::{
-        AddRule, Attached, BackendChange, BackendSpec, InterfaceSpec, Refusal, RuleLine, ServiceSpec, ServiceStatus,
-        Stats, Status,
+        AddRule, AddedRule, Attached, BackendChange, BackendSpec, Detached, InterfaceSpec, Refusal, RuleLine,
+        ServiceSpec, ServiceStatus, Stats, Status,
     },
     wire::{Answer, Done, Reply, read},
 };
@@ -29,7 +29,7 @@ pub async fn rules(State(daemon): State<Daemon>) -> Answer<Vec<RuleLine>> {
     daemon.with(|engine| engine.rules()).await.map(Reply)
 }
 
-pub async fn add_rule(State(daemon): State<Daemon>, body: Bytes) -> Answer<RuleLine> {
+pub async fn add_rule(State(daemon): State<Daemon>, body: Bytes) -> Answer<AddedRule> {
     let request: AddRule = read(&body)?;
     let place = convert::place(request.before, request.after)?;
     let rule = convert::rule(&request.rule)?;
@@ -85,12 +85,12 @@ pub async fn attach(State(daemon): State<Daemon>, body: Bytes) -> Answer<Attache
     daemon.with_backends(move |engine| engine.attach(&interface)).await.map(Reply)
 }
 
-pub async fn detach(State(daemon): State<Daemon>, Path(name): Path<String>) -> Answer<Vec<String>> {
-    daemon.with(move |engine| engine.detach(Some(&name))).await.map(Reply)
+pub async fn detach(State(daemon): State<Daemon>, Path(name): Path<String>) -> Answer<Detached> {
+    daemon.with_backends(move |engine| engine.detach(Some(&name))).await.map(Reply)
 }
 
-pub async fn detach_all(State(daemon): State<Daemon>) -> Answer<Vec<String>> {
-    daemon.with(|engine| engine.detach(None)).await.map(Reply)
+pub async fn detach_all(State(daemon): State<Daemon>) -> Answer<Detached> {
+    daemon.with_backends(|engine| engine.detach(None)).await.map(Reply)
 }
 
 pub async fn no_such_path() -> Refusal {

@@ -2,7 +2,7 @@
 //!
 //! Counters are sums over CPUs since the program was first loaded; they never go back while it stays loaded.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,15 @@ pub struct RuleLine {
     pub bytes: u64,
 }
 
+/// A rule that was added.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddedRule {
+    #[serde(flatten)]
+    pub line: RuleLine,
+    /// What is probably not meant, and was not there before it.
+    pub warnings: Vec<String>,
+}
+
 /// The daemon and everything it holds, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -43,6 +52,8 @@ pub struct Status {
     pub default: Policy,
     /// Grows by one with every publish of rules and services.
     pub generation: u64,
+    /// Where this daemon's programs, tables and links are pinned.
+    pub pin_dir: PathBuf,
     pub interfaces: Vec<InterfaceStatus>,
     pub program: ProgramStatus,
     /// How many rules are enforced.
@@ -60,7 +71,7 @@ pub struct InterfaceStatus {
     pub mode: AttachedMode,
     /// 0 while the interface is absent.
     pub ifindex: u32,
-    /// `NETNS:IFACE` of the passing program at a veth's other end.
+    /// `NETNS:IFACE` of the passing program at a veth's other end; absent where it is not there.
     pub peer: Option<String>,
 }
 
@@ -136,6 +147,15 @@ pub struct Attached {
     pub ifindex: u32,
     pub peer: Option<String>,
     /// Sentences for the operator: a veth whose peer has no program, a driver that cannot do native mode.
+    pub warnings: Vec<String>,
+}
+
+/// What `detach` did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detached {
+    /// The interfaces that the program was taken off.
+    pub interfaces: Vec<String>,
+    /// Sentences for the operator.
     pub warnings: Vec<String>,
 }
 

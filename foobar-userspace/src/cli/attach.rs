@@ -1,6 +1,9 @@
 //! `foobar attach` and `foobar detach`. Detaching needs no daemon: whoever lost it must get rid of the program too.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, builder::NonEmptyStringValueParser};
 
@@ -8,7 +11,7 @@ use super::{Global, output};
 use crate::{
     api::{
         client::path,
-        types::{Attached, AttachedMode, InterfaceSpec, Refusal},
+        types::{Attached, AttachedMode, Detached, InterfaceSpec, Refusal, Status},
     },
     config::Mode,
     daemon::{lock, preflight},
@@ -54,7 +57,10 @@ impl Attach {
 
 impl Detach {
     pub async fn run(self, global: &Global) -> Result<(), Refusal> {
-        let detached = self.detach(global).await?;
+        let Detached { interfaces: detached, warnings } = self.detach(global).await?;
+        for warning in warnings {
+            output::say(&format!("warning: {warning}"));
+        }
         if detached.is_empty() {
             output::say(&format!("nothing was attached {}", self.looked()));
         }
@@ -64,7 +70,7 @@ impl Detach {
         Ok(())
     }
 
-    async fn detach(&self, global: &Global) -> Result<Vec<String>, Refusal> {
+    async fn detach(&self, global: &Global) -> Result<Detached, Refusal> {
         let client = global.client();
         let lock = match &self.pin_dir {
             // Whoever holds these pins answers; if nobody does, they are ours.
@@ -75,9 +81,24 @@ impl Detach {
         match lock {
             // Nobody starts a daemon on these pins meanwhile.
             Ok(_lock) => self.remove(),
-            Err(_) if client.is_answered().await => self.ask(global).await,
-            Err(refusal) => Err(refusal),
+            Err(refusal) => {
+                self.refuse_another(global, refusal).await?;
+                self.ask(global).await
+            }
         }
+    }
+
+    /// The daemon that answers may be another one than that which holds the pins; then `held`, which names that, stands.
+    async fn refuse_another(&self, global: &Global, held: Refusal) -> Result<(), Refusal> {
+        if !global.client().is_answered().await {
+            return Err(held);
+        }
+        let status: Status = global.client().get(&path(&["status"])).await?;
+        if self.pin_dir.as_deref().is_none_or(|pin_dir| is_same(pin_dir, &status.pin_dir)) {
+            return Ok(());
+        }
+        let (socket, other) = (global.socket.display(), status.pin_dir.display());
+        Err(Refusal { error: format!("{}; the one on {socket} has {other}", held.error), ..held })
     }
 
     /// Where was looked: another instance has other pins.
@@ -86,15 +107,15 @@ impl Detach {
         format!("by this daemon, or below {} (another instance: --socket PATH or --pin-dir DIR)", pin_dir.display())
     }
 
-    async fn ask(&self, global: &Global) -> Result<Vec<String>, Refusal> {
+    async fn ask(&self, global: &Global) -> Result<Detached, Refusal> {
         let path = self.interface.as_deref().map_or_else(|| path(&["interfaces"]), |name| path(&["interfaces", name]));
         global.client().delete(&path).await
     }
 
-    fn remove(&self) -> Result<Vec<String>, Refusal> {
+    fn remove(&self) -> Result<Detached, Refusal> {
         let pin_dir = self.pin_dir.as_deref().unwrap_or(Path::new(PIN_DIR));
         match &self.interface {
-            None => datapath::remove_pins(pin_dir).map_err(Refusal::from),
+            None => Ok(Detached { interfaces: datapath::remove_pins(pin_dir)?, warnings: Vec::new() }),
             Some(name) => Err(Refusal::refused(format!("without a daemon, {name} is not detached alone"))
                 .hint("start the daemon (foobar run), or detach everything: foobar detach")),
         }
@@ -104,6 +125,14 @@ impl Detach {
 fn lock_pins(pin_dir: &Path) -> Result<lock::PinLock, Refusal> {
     preflight::pins(pin_dir)?;
     lock::pins(pin_dir).map_err(|refusal| refusal.hint("ask that daemon: foobar --socket PATH detach"))
+}
+
+/// Whether both name one directory, whichever way they are written.
+fn is_same(one: &Path, other: &Path) -> bool {
+    match (fs::canonicalize(one), fs::canonicalize(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one.components().eq(other.components()),
+    }
 }
 
 fn mode(text: &str) -> Result<Mode, String> {

@@ -1,6 +1,6 @@
 //! `foobar check`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
@@ -9,6 +9,7 @@ use super::{Global, output};
 use crate::{
     api::types::Refusal,
     config::{Config, Policy},
+    daemon::plan,
 };
 
 #[derive(Args, Debug)]
@@ -31,13 +32,20 @@ struct Summary {
 
 impl Check {
     pub fn run(self, global: &Global) -> Result<(), Refusal> {
-        let config = Config::load(&self.file)?;
+        let config = load(&self.file)?;
         let summary = Summary::of(&config);
         for warning in &summary.warnings {
             output::say(&format!("warning: {warning}"));
         }
         output::either(global.json, &summary, || format!("{}: {}", self.file.display(), summary.sentence()))
     }
+}
+
+/// A configuration that `foobar run` would put in force.
+fn load(file: &Path) -> Result<Config, Refusal> {
+    let config = Config::load(file)?;
+    plan::judge(&config)?;
+    Ok(config)
 }
 
 impl Summary {
@@ -82,6 +90,38 @@ mod tests {
         let summary = Summary::of(&Config::default());
 
         assert_eq!(summary.sentence(), "valid: 0 interfaces, 0 rules (default pass), 0 services with 0 backends");
+    }
+
+    /// What `check` says to a file with this text.
+    fn refusal(text: &str) -> Refusal {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("foobar.toml");
+        std::fs::write(&file, text).expect("a file");
+        load(&file).expect_err("refused")
+    }
+
+    fn rules(count: u32, rule: impl Fn(u32) -> String) -> String {
+        let rules: Vec<_> = (0..count).map(|number| format!("{:?}", rule(number))).collect();
+        format!("[firewall]\nrules = [{}]", rules.join(", "))
+    }
+
+    #[test]
+    fn what_has_no_room_in_the_tables_is_refused() {
+        let service = |n: u32| {
+            format!(
+                "[[service]]\nname = \"s{n}\"\naddress = \"10.0.0.{n}\"\nports = \"tcp/80\"\nbackends = [{{ address = \"10.1.0.1\" }}]\n"
+            )
+        };
+        assert_eq!(refusal(&(1..=65).map(service).collect::<String>()).error, "more than 64 services");
+
+        let many = rules(5_000, |n| format!("allow tcp/{}", n + 1));
+        assert_eq!(refusal(&many).error, "more than 4095 rules");
+
+        let scattered = |n: u32| format!("{:x}:{:x}::/33", 0x2001 + n / 10_000, n % 10_000);
+        let prefixes: Vec<_> = (0..20_000).map(scattered).collect();
+        let lists = ["10.0.0.1", &prefixes.join(",")];
+        let refusal = refusal(&rules(2, |n| format!("deny from {}", lists[n as usize])));
+        assert!(refusal.error.contains("up to rule 2 need more than the 8192 trie nodes"), "{}", refusal.error);
     }
 
     #[test]

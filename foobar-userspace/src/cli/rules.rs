@@ -9,7 +9,7 @@ use super::{
 };
 use crate::api::{
     client::path,
-    types::{AddRule, Refusal, RuleLine},
+    types::{AddRule, AddedRule, Refusal, RuleLine},
 };
 
 const EXAMPLES: &str = "\
@@ -73,8 +73,11 @@ impl Deny {
 impl Words {
     async fn add(self, verdict: &str, global: &Global) -> Result<(), Refusal> {
         let request = self.request(verdict);
-        let line: RuleLine = global.client().post(&path(&["rules"]), &request).await?;
-        output::either(global.json, &line, || format!("rule {}: {}", line.id, line.rule))
+        let added: AddedRule = global.client().post(&path(&["rules"]), &request).await?;
+        for warning in &added.warnings {
+            output::say(&format!("warning: {warning}"));
+        }
+        output::either(global.json, &added, || format!("rule {}: {}", added.line.id, added.line.rule))
     }
 
     fn request(self, verdict: &str) -> AddRule {

@@ -95,7 +95,8 @@ pub fn services(services: &[ServiceStatus]) -> String {
 
 fn cells(backend: &BackendStatus) -> [Cell; 5] {
     let next_hop = match (&backend.next_hop, &backend.problem) {
-        (Some(hop), _) => Cell::new(format!("{} {}", hop.interface, hop.mac)),
+        (Some(hop), None) => Cell::new(format!("{} {}", hop.interface, hop.mac)),
+        (Some(hop), Some(problem)) => bad(format!("{} {}: {problem}", hop.interface, hop.mac)),
         (None, Some(problem)) => bad(problem),
         (None, None) => passing("not known yet"),
     };
@@ -138,10 +139,12 @@ mod tests {
 
     fn status() -> Status {
         let hop = HopStatus { interface: "eth0".into(), mac: "02:00:00:00:00:0b".into() };
+        let lossy = HopStatus { interface: "eth1".into(), mac: "02:00:00:00:00:0c".into() };
         Status {
             version: "0.1.0".into(),
             default: Policy::Drop,
             generation: 7,
+            pin_dir: "/sys/fs/bpf/foobar".into(),
             interfaces: vec![],
             program: ProgramStatus { id: 42, name: "foobar".into() },
             rules: 2,
@@ -155,6 +158,7 @@ mod tests {
                 backends: vec![
                     backend("10.0.0.11", Some(hop), None),
                     backend("10.0.0.12", None, Some("no route to 10.0.0.12")),
+                    backend("10.0.0.13", Some(lossy), Some("eth1 has no foobar attached")),
                 ],
             }],
             notes: NotesStatus { used: 0, size: 1_048_576 },
@@ -173,6 +177,7 @@ mod tests {
             "warning: nobody answers",
             "eth0 02:00:00:00:00:0b",
             "no route to 10.0.0.12",
+            "eth1 02:00:00:00:00:0c: eth1 has no foobar attached",
             "32 769",
         ] {
             assert!(text.contains(words), "{words} is missing in\n{text}");

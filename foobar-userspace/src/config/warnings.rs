@@ -5,6 +5,7 @@ use std::{
     ops::RangeInclusive,
 };
 
+use foobar_common::extension::is_extension;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{Config, Policy};
@@ -19,6 +20,7 @@ impl Config {
             if let Some(by) = earlier.covers(rule) {
                 warnings.push(self.never_matches(index, &by));
             }
+            warnings.extend(opens_no_header(rule));
             earlier.add(index, rule);
         }
         if self.firewall.default == Policy::Drop {
@@ -69,6 +71,16 @@ impl Config {
             )
         })
     }
+}
+
+/// What stands behind an extension header decides in IPv6, so that an allowance of its number is one for IPv4 alone.
+fn opens_no_header(rule: &Rule) -> Option<String> {
+    let Matcher::Protocol(number) = rule.matcher else { return None };
+    (rule.verdict == Verdict::Allow && is_extension(number)).then(|| {
+        format!(
+            "`{rule}` matches no IPv6 packet: there {number} is an extension header, and what stands behind it decides"
+        )
+    })
 }
 
 fn no_weight(service: &Service) -> Option<String> {
@@ -222,6 +234,20 @@ mod tests {
         assert_eq!(never(&["deny from @bad", "allow from 10.0.0.1"]), [0_usize; 0]);
         assert_eq!(never(&["allow tcp limit 10/s", "deny tcp"]), [0_usize; 0]);
         assert_eq!(never(&["allow tcp from 10.0.0.0/8", "deny tcp", "deny from 10.0.0.0/8"]), [0_usize; 0]);
+    }
+
+    #[test]
+    fn an_allowance_of_an_extension_header_is_warned_of() {
+        let warnings = |text: &str| {
+            let rules = vec![text.parse().expect(text)];
+            Config { firewall: Firewall { default: Policy::Pass, rules }, ..Config::default() }.warnings()
+        };
+        for text in ["allow proto/60", "allow ah", "allow proto/0 as options"] {
+            assert!(warnings(text)[0].contains("matches no IPv6 packet"), "{text}");
+        }
+        for text in ["deny proto/60", "allow esp", "allow proto/59", "allow"] {
+            assert_eq!(warnings(text), [""; 0], "{text}");
+        }
     }
 
     #[test]

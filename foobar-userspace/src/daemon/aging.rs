@@ -31,6 +31,9 @@ impl Engine {
         self.ticks += 1;
         self.expected.clear();
         self.attach_returned();
+        if self.unsaved.is_some() {
+            self.save();
+        }
         if self.ticks.is_multiple_of(SWEEP_EVERY)
             && let Err(refusal) = self.age()
         {

@@ -4,18 +4,20 @@ use std::net::IpAddr;
 
 use super::{engine::Engine, state::State};
 use crate::{
-    api::types::{Place, Refusal, RuleLine},
-    domain::{Backend, BackendState, Rule, Service},
+    api::types::{AddedRule, Place, Refusal, RuleLine},
+    config::{Firewall, Policy},
+    domain::{Backend, BackendState, Rule, Service, Verdict},
     plan::place,
 };
 
 impl Engine {
     /// A deny goes to the front, an allow to the end, unless `place` says otherwise.
-    pub fn add_rule(&mut self, rule: Rule, place: &Place) -> Result<RuleLine, Refusal> {
+    pub fn add_rule(&mut self, rule: Rule, place: &Place) -> Result<AddedRule, Refusal> {
         rule.enforceable()?;
         let rules = &self.state.config.firewall.rules;
         let index = place::index(&rule, place, rules.len(), |id| self.find_rule(id))?;
         let text = rule.to_string();
+        let known = self.state.config.warnings();
         let mut ids = self.known_ids();
         ids.insert(index, None);
         self.change(|state| {
@@ -25,7 +27,23 @@ impl Engine {
         })?;
         let line = self.rule_line(index)?;
         tracing::info!("rule {}: {text}", line.id);
-        Ok(line)
+        let mut warnings = self.state.config.warnings();
+        warnings.retain(|warning| !known.contains(warning));
+        warnings.extend(self.opens_nothing(index));
+        Ok(AddedRule { line, warnings })
+    }
+
+    /// An allowance that leaves everything as it is. In a file it may be meant for a default to come.
+    fn opens_nothing(&self, index: usize) -> Option<String> {
+        let Firewall { default, rules } = &self.state.config.firewall;
+        let denied_later = rules[index + 1..].iter().any(|rule| rule.verdict == Verdict::Deny);
+        (rules[index].verdict == Verdict::Allow && *default == Policy::Pass && !denied_later).then(|| {
+            format!(
+                "`{}` counts and changes nothing: the default is `pass`, and no rule behind it denies (a file sets \
+                 `default = \"drop\"`)",
+                rules[index]
+            )
+        })
     }
 
     pub fn remove_rule(&mut self, id: &str) -> Result<RuleLine, Refusal> {
@@ -117,16 +135,18 @@ impl Engine {
         })
     }
 
-    pub fn set_backend_state(&mut self, service: &str, address: IpAddr, state: BackendState) -> Result<(), Refusal> {
+    /// Sets what is given, in one change.
+    pub fn change_backend(
+        &mut self,
+        service: &str,
+        address: IpAddr,
+        weight: Option<u16>,
+        state: Option<BackendState>,
+    ) -> Result<(), Refusal> {
         self.edit_service(service, |service| {
-            find_backend(service, address)?.state = state;
-            Ok(())
-        })
-    }
-
-    pub fn set_backend_weight(&mut self, service: &str, address: IpAddr, weight: u16) -> Result<(), Refusal> {
-        self.edit_service(service, |service| {
-            find_backend(service, address)?.weight = weight;
+            let backend = find_backend(service, address)?;
+            backend.weight = weight.unwrap_or(backend.weight);
+            backend.state = state.unwrap_or(backend.state);
             Ok(())
         })
     }

@@ -1,10 +1,15 @@
 //! The one writer: every change is planned, persisted, published and then acknowledged.
 
-use std::{collections::BTreeSet, net::IpAddr, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    path::PathBuf,
+};
 
 use foobar_common::next_hop::NextHop;
 
 use super::{
+    interfaces::lost_on,
     plan::{Forced, Plan, Rings, plan},
     state::{State, Store, now},
 };
@@ -34,6 +39,12 @@ pub struct Engine {
     /// Ids of the rules in the order of the list.
     pub(super) rule_ids: Vec<u32>,
     pub(super) hops: NextHops,
+    /// By interface: the peer on which the passing program was last seen.
+    pub(super) peers: BTreeMap<String, String>,
+    /// Interfaces that were warned of, since what leaves by them is lost.
+    pub(super) warned: BTreeSet<String>,
+    /// Why what runs is not what is on disk, in a sentence.
+    pub(super) unsaved: Option<String>,
     /// Addresses of backends to come.
     pub(super) expected: Vec<IpAddr>,
     /// Notes that the last sweep found.
@@ -65,10 +76,26 @@ impl Engine {
             self.store.save(&self.state)?;
             return Err(error.into());
         }
+        self.unsaved = None;
         self.state = wanted;
         self.rings = plan.rings;
         self.rule_ids = plan.rule_ids;
         Ok(())
+    }
+
+    /// Saves what holds already. Where that fails it holds all the same, and every tick tries again.
+    pub(super) fn save(&mut self) {
+        match self.store.save(&self.state) {
+            Ok(()) => self.unsaved = None,
+            Err(error) => {
+                let warning =
+                    format!("what was done last is not on disk, and a restart of the daemon may undo it: {error:#}");
+                if self.unsaved.as_ref() != Some(&warning) {
+                    tracing::warn!("{warning}");
+                }
+                self.unsaved = Some(warning);
+            }
+        }
     }
 
     fn publish(&mut self, wanted: &State, plan: &Plan) -> anyhow::Result<()> {
@@ -120,6 +147,15 @@ impl Engine {
         Ok(())
     }
 
+    /// The ways to backends that stand in the table, as packets take them.
+    pub fn next_hops_in_force(&self) -> Result<Vec<(IpAddr, NextHop)>, Refusal> {
+        let mut hops = Vec::new();
+        for (id, address) in ids(&self.state) {
+            hops.extend(self.datapath.next_hop(id)?.map(|hop| (address, hop)));
+        }
+        Ok(hops)
+    }
+
     /// Every backend's address once, for the resolver, and those of backends to come.
     pub fn backend_addresses(&self) -> Vec<IpAddr> {
         let backends = self.state.config.services.iter().flat_map(|service| &service.backends);
@@ -153,6 +189,11 @@ impl Engine {
     /// Takes over what the resolver found out. An address that is not in there is unresolved.
     pub fn set_next_hops(&mut self, hops: &NextHops) -> Result<(), Refusal> {
         self.hops.clone_from(hops);
+        let lossy = self.lossy();
+        for interface in lossy.difference(&self.warned) {
+            tracing::warn!("{}", lost_on(interface));
+        }
+        self.warned = lossy;
         let state = self.state.clone();
         Ok(self.write_next_hops(&state)?)
     }

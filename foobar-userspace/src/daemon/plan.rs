@@ -18,7 +18,7 @@ use foobar_common::{
 use super::state::{State, Unrest};
 use crate::{
     api::types::Refusal,
-    config::Policy,
+    config::{Config, Policy},
     domain::{BackendState, Queries, Service, Transport},
     plan::classify::{Numbered, classify},
 };
@@ -71,6 +71,12 @@ pub fn plan(state: &mut State, live: &Rings, forced: &Forced, now: u64) -> Resul
         listen(service, rings[&service.name].region, &mut image);
     }
     Ok(Plan { image, rings, changed, rule_ids, new_rules, new_backends })
+}
+
+/// Whether there is room for a configuration in tables that hold nothing else: what a first start would say to it.
+pub fn judge(config: &Config) -> Result<(), Refusal> {
+    let mut state = State { config: config.clone(), ..State::default() };
+    plan(&mut state, &Rings::new(), &Forced::new(), 0).map(drop)
 }
 
 fn plan_rings(

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::{
     system::uname,
-    thread::{CapabilitySet, capabilities},
+    thread::{CapabilitySet, MembarrierCommand, MembarrierQuery, capabilities, membarrier_query},
 };
 
 use crate::{api::types::Refusal, netns};
@@ -14,12 +14,14 @@ use crate::{api::types::Refusal, netns};
 /// The oldest kernel on which everything foobar loads is known to work.
 const OLDEST_KERNEL: (u32, u32) = (6, 1);
 
-/// Checks capabilities, kernel, type information, the namespace to enter and the place for pins, in that order.
+/// Checks capabilities, kernel, type information, the wait for packets, the namespace to enter and the place for pins, in
+/// that order.
 pub fn check(netns: Option<&str>, pin_dir: &Path) -> Result<(), Refusal> {
     let held = capabilities(None).map_err(|error| Refusal::broken(format!("cannot read the capabilities: {error}")))?;
     lacking(held.effective, netns.is_some())?;
     kernel(&uname().release().to_string_lossy())?;
     type_information(Path::new("/sys/kernel/btf/vmlinux"))?;
+    grace(membarrier_query())?;
     netns.map_or(Ok(()), |name| netns::open(name).map(drop))?;
     pins(pin_dir)
 }
@@ -69,6 +71,17 @@ fn type_information(btf: &Path) -> Result<(), Refusal> {
         .hint("boot a kernel that is built with CONFIG_DEBUG_INFO_BTF=y"))
 }
 
+/// Tables are written again once no packet can be reading them, which takes the kernel's global `membarrier`.
+fn grace(known: MembarrierQuery) -> Result<(), Refusal> {
+    if known.contains_command(MembarrierCommand::Global) {
+        return Ok(());
+    }
+    Err(Refusal::refused(
+        "this kernel cannot wait for packets under way: it has no global membarrier, as with nohz_full",
+    )
+    .hint("boot without nohz_full= on the kernel's command line, with CONFIG_MEMBARRIER=y"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +110,13 @@ mod tests {
             let refusal = kernel(old).unwrap_err();
             assert!(refusal.error.contains(old), "{}", refusal.error);
         }
+    }
+
+    #[test]
+    fn a_kernel_that_cannot_wait_is_named() {
+        let refusal = grace(MembarrierQuery::PRIVATE_EXPEDITED).unwrap_err();
+        assert!(refusal.error.contains("nohz_full"), "{}", refusal.error);
+        grace(MembarrierQuery::GLOBAL).unwrap();
     }
 
     #[test]

@@ -1,10 +1,17 @@
 //! What the engine says of itself: rules, services, status, counters.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    collections::BTreeSet,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use foobar_common::layout::{MAX_NOTES, program};
 
-use super::{engine::Engine, plan::shares};
+use super::{
+    engine::Engine,
+    interfaces::{find, lost_on},
+    plan::shares,
+};
 use crate::{
     api::types::{
         AttachedMode, BackendCount, BackendStatus, BackendTally, HopStatus, InterfaceStatus, NotesStatus, OutcomeCount,
@@ -27,10 +34,11 @@ impl Engine {
     }
 
     pub fn services(&self) -> Vec<ServiceStatus> {
-        self.state.config.services.iter().map(|service| self.service_status(service)).collect()
+        let lossy = self.lossy();
+        self.state.config.services.iter().map(|service| self.service_status(service, &lossy)).collect()
     }
 
-    fn service_status(&self, service: &Service) -> ServiceStatus {
+    fn service_status(&self, service: &Service, lossy: &BTreeSet<String>) -> ServiceStatus {
         let shares = self.rings.get(&service.name).map(shares).unwrap_or_default();
         let backend = |backend: &Backend| {
             let id = self.state.ids.backend(service, backend.address);
@@ -44,7 +52,7 @@ impl Engine {
                     .and_then(|hop| hop.as_ref().ok())
                     .map(|hop| HopStatus { interface: hop.interface.clone(), mac: mac(hop.destination_mac) }),
                 problem: match hop {
-                    Some(Ok(_)) => None,
+                    Some(Ok(hop)) => lossy.contains(&hop.interface).then(|| lost_on(&hop.interface)),
                     Some(Err(problem)) => Some(problem.clone()),
                     None => Some("its next hop is being looked up".to_owned()),
                 },
@@ -67,6 +75,7 @@ impl Engine {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             default: self.state.config.firewall.default,
             generation: self.datapath.generation().number(),
+            pin_dir: self.datapath.pin_dir().to_owned(),
             interfaces: self.interfaces()?,
             program,
             rules: self.rule_ids.len() as u32,
@@ -79,7 +88,7 @@ impl Engine {
     fn interfaces(&self) -> Result<Vec<InterfaceStatus>, Refusal> {
         let attachments = self.datapath.attachments()?;
         let status = |interface: &crate::config::Interface| {
-            let attachment = attachments.iter().find(|a| a.interface == interface.name && a.alive);
+            let attachment = find(&attachments, &interface.name).filter(|found| found.called.is_some());
             InterfaceStatus {
                 name: interface.name.clone(),
                 mode: match attachment {
@@ -88,7 +97,7 @@ impl Engine {
                     None => AttachedMode::Absent,
                 },
                 ifindex: attachment.map_or(0, |attachment| attachment.ifindex),
-                peer: interface.peer.clone(),
+                peer: self.peer_of(&interface.name),
             }
         };
         Ok(self.state.config.interfaces.iter().map(status).collect())
@@ -96,13 +105,11 @@ impl Engine {
 
     fn warnings(&self) -> Result<Vec<String>, Refusal> {
         let mut warnings = self.state.config.warnings();
-        let interfaces = self.interfaces()?;
-        if interfaces.is_empty() {
+        if self.state.config.interfaces.is_empty() {
             warnings.push("no interface is attached: no packet is seen (`foobar attach IFACE`)".to_owned());
         }
-        for interface in interfaces.iter().filter(|interface| interface.mode == AttachedMode::Absent) {
-            warnings.push(format!("{} is not there; it is attached when it comes back", interface.name));
-        }
+        warnings.extend(self.interface_warnings()?);
+        warnings.extend(self.unsaved.clone());
         Ok(warnings)
     }
 

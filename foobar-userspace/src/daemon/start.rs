@@ -1,6 +1,9 @@
 //! How an engine comes up: from the file after a boot, from the running state within one.
 
-use std::fs;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
 use anyhow::{Context as _, Result};
 use foobar_common::slot::Slot;
@@ -51,6 +54,9 @@ impl Engine {
             rings,
             rule_ids: Vec::new(),
             hops: NextHops::new(),
+            peers: BTreeMap::new(),
+            warned: BTreeSet::new(),
+            unsaved: None,
             expected: Vec::new(),
             noted: 0,
             ticks: 0,

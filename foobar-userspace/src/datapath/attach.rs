@@ -5,28 +5,43 @@ use std::{fs, io, thread, time::Duration};
 use anyhow::{Context as _, Result, anyhow};
 use aya::programs::{
     ProgramError, Xdp, XdpMode,
-    links::{FdLink, PinnedLink},
+    links::FdLink,
     xdp::{XdpError, XdpLink},
 };
 use foobar_common::layout::program;
 use rustix::io::Errno;
 use thiserror::Error;
 
-use super::{Datapath, foreign, load, pins::LinkPin};
+use super::{
+    Datapath, foreign,
+    links::{self, Place},
+    load,
+    pins::LinkPin,
+};
 use crate::{api::types::Refusal, config::Mode, netns};
 
 /// How often, and how long apart, to ask whether a link is gone.
 const SETTLE_TRIES: u32 = 25;
 const SETTLE_PAUSE: Duration = Duration::from_millis(20);
 
+/// Whether to wait for a program of ours that was just given up: the kernel frees it a little later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// For half a second at most.
+    Settle,
+    /// Not at all: it is tried again anyway.
+    None,
+}
+
 /// An interface that the program is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
+    /// The name by which it was attached.
     pub interface: String,
     pub native: bool,
     pub ifindex: u32,
-    /// The interface still is the one that was attached.
-    pub alive: bool,
+    /// What it is called in this network namespace; `None` where it is gone, or in another one.
+    pub called: Option<String>,
 }
 
 /// Why a program could not be put on an interface. Nothing changed.
@@ -39,39 +54,40 @@ pub enum AttachError {
     Netns(#[from] Refusal),
     #[error("{interface} already has an XDP program that is not foobar's: {program}")]
     Foreign { interface: String, program: String },
+    #[error("{interface} has the passing program already, as the peer of {holder}")]
+    PeerOf { interface: String, holder: String },
     #[error("{interface} cannot run XDP natively: {reason}")]
     NotNative { interface: String, reason: String },
     #[error("{interface} is attached already")]
     Twice { interface: String },
+    #[error("{interface} is attached already, by the name {name} that it had")]
+    Renamed { interface: String, name: String },
     #[error(transparent)]
     Other(#[from] anyhow::Error),
-}
-
-/// The index of an interface in this thread's network namespace.
-pub fn ifindex(interface: &str) -> Option<u32> {
-    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None).ok()?;
-    rustix::net::netdevice::name_to_index(socket, interface).ok()
 }
 
 impl Datapath {
     pub fn attachments(&self) -> Result<Vec<Attachment>> {
         let attachment = |pin: LinkPin| {
-            let alive = ifindex(&pin.interface) == Some(pin.ifindex);
-            Attachment { interface: pin.interface, native: pin.native, ifindex: pin.ifindex, alive }
+            let called = match links::place(&self.pins, &pin)? {
+                Place::Here(name) => Some(name),
+                Place::Elsewhere | Place::Gone => None,
+            };
+            Ok(Attachment { interface: pin.interface, native: pin.native, ifindex: pin.ifindex, called })
         };
-        Ok(self.pins.links()?.into_iter().map(attachment).collect())
+        self.pins.links()?.into_iter().map(attachment).collect()
     }
 
     /// Swaps this process's programs into the links that an earlier one pinned. No packet goes by in between.
     pub(super) fn adopt_links(&mut self) -> Result<()> {
         for pin in self.pins.links()? {
             let path = self.pins.link(&pin);
-            if ifindex(&pin.interface) != Some(pin.ifindex) {
+            if links::place(&self.pins, &pin)? == Place::Gone {
                 fs::remove_file(&path).with_context(|| format!("removing the dead link {}", path.display()))?;
                 continue;
             }
-            let link = FdLink::from(PinnedLink::from_pin(&path)?);
-            let link = XdpLink::try_from(link).with_context(|| format!("{} is no XDP link", path.display()))?;
+            let link =
+                XdpLink::try_from(links::open(&path)?).with_context(|| format!("{} is no XDP link", path.display()))?;
             let program = load::main_program(&mut self.ebpf)?;
             let id =
                 program.attach_to_link(link).with_context(|| format!("replacing the program on {}", pin.interface))?;
@@ -80,21 +96,47 @@ impl Datapath {
         Ok(())
     }
 
-    /// Puts the program on an interface: natively where the driver can, if `mode` is auto.
-    pub fn attach(&mut self, interface: &str, mode: Mode) -> Result<Attachment, AttachError> {
-        let index = ifindex(interface).ok_or_else(|| AttachError::UnknownInterface(interface.to_owned()))?;
-        self.forget_dead(interface)?;
-        if self.attachments()?.iter().any(|attachment| attachment.interface == interface) {
-            return Err(AttachError::Twice { interface: interface.to_owned() });
+    /// Has what was attached by another name go by the one that its interface has, `interface`. Returns the other name.
+    pub fn rename_link(&mut self, interface: &str) -> Result<Option<String>> {
+        for pin in self.pins.links()?.into_iter().filter(|pin| pin.interface != interface) {
+            if links::place(&self.pins, &pin)? != Place::Here(interface.to_owned()) {
+                continue;
+            }
+            let (old, new) = (self.pins.peer(&pin.interface), self.pins.peer(interface));
+            if old.exists() && !new.exists() {
+                fs::rename(&old, &new).with_context(|| format!("renaming the pin {}", old.display()))?;
+            }
+            let old = self.pins.link(&pin);
+            let new = self.pins.link(&LinkPin { interface: interface.to_owned(), ..pin.clone() });
+            fs::rename(&old, &new).with_context(|| format!("renaming the pin {}", old.display()))?;
+            return Ok(Some(pin.interface));
         }
-        if let Some(id) = settled_program(index)? {
+        Ok(None)
+    }
+
+    /// Puts the program on an interface: natively where the driver can, if `mode` is auto.
+    pub fn attach(&mut self, interface: &str, mode: Mode, patience: Patience) -> Result<Attachment, AttachError> {
+        let index = links::ifindex(interface)?.ok_or_else(|| AttachError::UnknownInterface(interface.to_owned()))?;
+        self.forget_dead(interface)?;
+        let called = |other: &Attachment| other.called.as_deref() == Some(interface);
+        if let Some(other) = self.attachments()?.into_iter().find(called) {
+            let interface = interface.to_owned();
+            return Err(if other.interface == interface {
+                AttachError::Twice { interface }
+            } else {
+                AttachError::Renamed { interface, name: other.interface }
+            });
+        }
+        if let Some(id) = settled_program(index, patience)? {
             return Err(foreign_program(interface, id));
         }
         let program = load::main_program(&mut self.ebpf)?;
         let (link, native) = create(program, interface, index, mode)?;
-        let pin = LinkPin { interface: interface.to_owned(), native, ifindex: index };
+        let netns = Some(netns::current().context("asking for the network namespace")?);
+        let pin = LinkPin { interface: interface.to_owned(), native, ifindex: index, netns };
         link.pin(self.pins.link(&pin)).with_context(|| format!("pinning the link of {interface}"))?;
-        Ok(Attachment { interface: pin.interface, native, ifindex: index, alive: true })
+        let called = Some(interface.to_owned());
+        Ok(Attachment { interface: pin.interface, native, ifindex: index, called })
     }
 
     /// Takes the program off an interface, and the passing one off its peer.
@@ -103,48 +145,22 @@ impl Datapath {
             let path = self.pins.link(pin);
             fs::remove_file(&path).with_context(|| format!("removing the pin {}", path.display()))?;
         }
-        let peer = self.pins.peer(interface);
-        if peer.exists() {
-            fs::remove_file(&peer).with_context(|| format!("removing the pin {}", peer.display()))?;
-        }
-        Ok(())
+        self.detach_peer(interface)
     }
 
-    /// Removes the pins of an interface that vanished; its link is dead with it.
+    /// Removes the pins of an interface that is gone; its link is dead with it.
     fn forget_dead(&self, interface: &str) -> Result<()> {
         for pin in self.pins.links()?.iter().filter(|pin| pin.interface == interface) {
-            if ifindex(interface) != Some(pin.ifindex) {
+            if links::place(&self.pins, pin)? == Place::Gone {
                 fs::remove_file(self.pins.link(pin)).context("removing a dead link")?;
             }
         }
         Ok(())
     }
 
-    /// Puts a passing program on the other end of a veth pair: `NETNS:IFACE`, or `IFACE` in this namespace.
-    ///
-    /// The one that is pinned stays until the new one is there.
-    pub fn attach_peer(&mut self, interface: &str, peer: &str) -> Result<(), AttachError> {
-        let path = self.pins.peer(interface);
-        let pinned =
-            path.exists().then(|| PinnedLink::from_pin(&path)).transpose().context("opening the peer's link")?;
-        let pinned = pinned.map(FdLink::from).map(|link| link.info()).transpose().context("reading the peer's link")?;
-        let (netns, name) = peer.split_once(':').map_or((None, peer), |(netns, name)| (Some(netns), name));
-        let program = load::pass_program(&mut self.ebpf)?;
-        let own = pinned.map(|info| info.program_id());
-        let link = match netns {
-            Some(netns) => netns::within(netns, || create_peer(program, name, own))??,
-            None => create_peer(program, name, own)?,
-        };
-        let Some(link) = link else { return Ok(()) };
-        let fresh = path.with_file_name(format!("{}:new", path.file_name().unwrap_or_default().display()));
-        link.pin(&fresh).with_context(|| format!("pinning the peer's link {}", fresh.display()))?;
-        fs::rename(&fresh, &path).with_context(|| format!("pinning the peer's link {}", path.display()))?;
-        Ok(())
-    }
-
-    /// Whether a passing program is pinned for this interface's peer.
-    pub fn has_peer(&self, interface: &str) -> bool {
-        self.pins.peer(interface).exists()
+    /// Whether there is an interface of this name in this network namespace.
+    pub fn is_there(&self, interface: &str) -> bool {
+        matches!(links::ifindex(interface), Ok(Some(_)))
     }
 
     /// Whether the interface is one end of a veth pair.
@@ -153,26 +169,15 @@ impl Datapath {
     }
 }
 
-fn foreign_program(interface: &str, id: u32) -> AttachError {
+pub(super) fn foreign_program(interface: &str, id: u32) -> AttachError {
     let name = foreign::program_name(id).unwrap_or_else(|| "unknown name".to_owned());
     AttachError::Foreign { interface: interface.to_owned(), program: format!("{name}, id {id}") }
 }
 
-/// Attaches to a peer in this thread's namespace; `None` where the program `own` is there already.
-fn create_peer(program: &mut Xdp, name: &str, own: Option<u32>) -> Result<Option<FdLink>, AttachError> {
-    let index = ifindex(name).ok_or_else(|| AttachError::UnknownInterface(name.to_owned()))?;
-    if own.is_some() && foreign::facts(index)?.program == own {
-        return Ok(None);
-    }
-    match settled_program(index)? {
-        Some(id) => Err(foreign_program(name, id)),
-        None => create(program, name, index, Mode::Auto).map(|(link, _)| Some(link)),
-    }
-}
-
 /// The program on an interface, once a link of ours that was just given up is gone: the kernel frees it a little later.
-fn settled_program(index: u32) -> Result<Option<u32>> {
-    for _ in 0..SETTLE_TRIES {
+pub(super) fn settled_program(index: u32, patience: Patience) -> Result<Option<u32>> {
+    let tries = if patience == Patience::Settle { SETTLE_TRIES } else { 0 };
+    for _ in 0..tries {
         match foreign::facts(index)?.program {
             Some(id) if foreign::program_name(id).is_some_and(|name| name.starts_with(program::MAIN)) => {
                 thread::sleep(SETTLE_PAUSE);
@@ -184,7 +189,12 @@ fn settled_program(index: u32) -> Result<Option<u32>> {
 }
 
 /// Makes a link, and says whether it is native.
-fn create(program: &mut Xdp, interface: &str, index: u32, mode: Mode) -> Result<(FdLink, bool), AttachError> {
+pub(super) fn create(
+    program: &mut Xdp,
+    interface: &str,
+    index: u32,
+    mode: Mode,
+) -> Result<(FdLink, bool), AttachError> {
     let native = match mode {
         Mode::Generic => None,
         Mode::Native | Mode::Auto => Some(link(program, index, XdpMode::Driver)),

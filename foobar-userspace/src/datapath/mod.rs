@@ -6,9 +6,11 @@ mod attach;
 mod counters;
 mod foreign;
 mod grace;
+mod links;
 mod load;
 mod mapped;
 mod notes;
+mod peers;
 mod pins;
 mod tables;
 
@@ -24,7 +26,7 @@ pub use load::{HARNESS, object};
 pub use notes::NotedFlow;
 pub use pins::remove_pins;
 
-pub use self::attach::{AttachError, Attachment};
+pub use self::attach::{AttachError, Attachment, Patience};
 use self::{
     grace::Grace,
     pins::Pins,
@@ -59,9 +61,13 @@ pub struct Publication<'a> {
 
 impl Datapath {
     /// Loads the programs over new tables, or over those that are pinned, and swaps them into the pinned links.
+    ///
+    /// Refused where an interface that has the program cannot be seen from here; the program stays on it.
     pub fn open(options: &Options) -> Result<Self> {
         let pins = Pins::new(&options.pin_dir)?;
         pins.prepare()?;
+        links::refuse_elsewhere(&pins)?;
+        peers::finish(&pins)?;
         let (mut ebpf, tables) = load::load(&pins, options.trace_packets)?;
         if options.trace_packets {
             load::follow_log(&mut ebpf)?;

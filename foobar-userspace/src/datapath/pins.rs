@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! PIN_DIR/layout-2/maps/NAME            PIN_DIR/layout-2/programs/{foobar,foobar_pass}
-//! PIN_DIR/layout-2/links/IFACE:MODE:IFINDEX          PIN_DIR/layout-2/peers/IFACE
+//! PIN_DIR/layout-2/links/IFACE:MODE:IFINDEX:NETNS    PIN_DIR/layout-2/peers/IFACE
 //! ```
 
 use std::{
@@ -13,6 +13,9 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use foobar_common::layout::LAYOUT;
+
+/// What follows the name of a pin that has not taken its place.
+const FRESH: &str = ":new";
 
 /// The pins of one instance.
 #[derive(Clone, Debug)]
@@ -27,6 +30,8 @@ pub struct LinkPin {
     pub native: bool,
     /// The interface's index when it was attached.
     pub ifindex: u32,
+    /// Its network namespace, as [`crate::netns::current`] says: an index is one of a namespace.
+    pub netns: Option<u64>,
 }
 
 impl Pins {
@@ -62,6 +67,23 @@ impl Pins {
         self.layout_dir().join("peers").join(escape(interface))
     }
 
+    /// Where a peer's link is pinned until it takes the place of an older one. No interface's name holds a colon.
+    pub fn fresh_peer(&self, interface: &str) -> PathBuf {
+        self.layout_dir().join("peers").join(format!("{}{FRESH}", escape(interface)))
+    }
+
+    /// The interfaces whose peers have a link.
+    pub fn peers(&self) -> Result<Vec<String>> {
+        let names = names(&self.layout_dir().join("peers"))?;
+        Ok(names.iter().filter(|name| !name.ends_with(FRESH)).map(|name| unescape(name)).collect())
+    }
+
+    /// The interfaces whose peers have a link that has not taken its place.
+    pub fn fresh_peers(&self) -> Result<Vec<String>> {
+        let names = names(&self.layout_dir().join("peers"))?;
+        Ok(names.iter().filter_map(|name| name.strip_suffix(FRESH)).map(unescape).collect())
+    }
+
     /// Makes the directories. Pins of another layout are refused, not touched.
     pub fn prepare(&self) -> Result<()> {
         if let Some(other) = self.other_layout()? {
@@ -91,14 +113,16 @@ impl Pins {
 impl LinkPin {
     fn file_name(&self) -> String {
         let mode = if self.native { "native" } else { "generic" };
-        format!("{}:{mode}:{}", escape(&self.interface), self.ifindex)
+        let netns = self.netns.map_or_else(String::new, |netns| format!(":{netns}"));
+        format!("{}:{mode}:{}{netns}", escape(&self.interface), self.ifindex)
     }
 
     fn from_file_name(name: &str) -> Option<Self> {
         // An interface's name holds no colon (the kernel's `dev_valid_name`).
         let mut parts = name.split(':');
         let (interface, mode, ifindex) = (parts.next()?, parts.next()?, parts.next()?);
-        Some(Self { interface: unescape(interface), native: mode == "native", ifindex: ifindex.parse().ok()? })
+        let netns = parts.next().and_then(|netns| netns.parse().ok());
+        Some(Self { interface: unescape(interface), native: mode == "native", ifindex: ifindex.parse().ok()?, netns })
     }
 }
 
@@ -168,9 +192,11 @@ mod tests {
     #[test]
     fn a_links_file_name_keeps_everything() {
         for interface in ["eth0", "eth0.100", "a%2Eb", "bond0.1.2"] {
-            let pin = LinkPin { interface: interface.to_owned(), native: true, ifindex: 7 };
-            assert!(!pin.file_name().contains('.'), "{}", pin.file_name());
-            assert_eq!(LinkPin::from_file_name(&pin.file_name()), Some(pin));
+            for netns in [None, Some(4_026_531_840)] {
+                let pin = LinkPin { interface: interface.to_owned(), native: true, ifindex: 7, netns };
+                assert!(!pin.file_name().contains('.'), "{}", pin.file_name());
+                assert_eq!(LinkPin::from_file_name(&pin.file_name()), Some(pin));
+            }
         }
         assert_eq!(LinkPin::from_file_name("eth0"), None);
     }

@@ -8,12 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use foobar_common::next_hop;
 use rtnetlink::{Error, Handle};
 use tracing::debug;
 
 use super::{
     NextHop, NextHops,
-    kernel::{self, Neighbours},
+    kernel::{self, Links, Neighbours},
     way::{Neighbour, Route, Way, judge},
 };
 
@@ -49,6 +50,17 @@ pub(super) struct Round {
 }
 
 impl Resolver {
+    /// Remembers ways that packets take already, as after a restart: a short silence is bridged on them too.
+    pub fn adopt(&mut self, links: &Links, in_force: impl IntoIterator<Item = (IpAddr, next_hop::NextHop)>) {
+        for (address, hop) in in_force {
+            let Some(ifindex) = hop.interface() else { continue };
+            let Some(link) = links.get(&ifindex) else { continue };
+            let (destination_mac, source_mac) = hop.macs();
+            let hop = NextHop { interface: link.name.clone(), ifindex, destination_mac, source_mac };
+            self.known.insert(address, Known { hop, silent_since: None });
+        }
+    }
+
     /// Looks every address up anew.
     pub async fn resolve(&mut self, handle: &Handle, addresses: &[IpAddr]) -> Result<Round, Error> {
         self.known.retain(|address, _| addresses.contains(address));
@@ -135,6 +147,7 @@ fn neighbour(neighbours: &Neighbours, ifindex: u32, address: IpAddr) -> Option<N
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nexthop::way::Link;
 
     fn hop() -> NextHop {
         NextHop { interface: "eth0".into(), ifindex: 3, destination_mac: [2; 6], source_mac: [4; 6] }
@@ -153,6 +166,25 @@ mod tests {
         assert_eq!(resolver.settle(address, silence(3), later), Ok(hop()));
         assert_eq!(resolver.settle(address, silence(3), later + GRACE / 2), Ok(hop()));
         assert_eq!(resolver.settle(address, silence(3), later + GRACE), Err("silent".into()));
+    }
+
+    #[test]
+    fn a_short_silence_is_bridged_on_an_adopted_way_too() {
+        let (mut resolver, start) = (Resolver::default(), Instant::now());
+        let [adopted, unresolved, gone] = ["10.0.0.9", "10.0.0.10", "10.0.0.11"].map(|text| text.parse().unwrap());
+        let links = [(3, Link { name: "eth0".into(), mac: Some([4; 6]), works: true })].into();
+        let in_force = [
+            (adopted, next_hop::NextHop::new([2; 6], [4; 6], 3)),
+            (unresolved, next_hop::NextHop::UNRESOLVED),
+            (gone, next_hop::NextHop::new([2; 6], [4; 6], 7)),
+        ];
+        resolver.adopt(&links, in_force);
+
+        assert_eq!(resolver.settle(adopted, silence(3), start), Ok(hop()));
+        assert_eq!(resolver.settle(adopted, silence(3), start + GRACE / 2), Ok(hop()));
+        assert_eq!(resolver.settle(adopted, silence(3), start + GRACE), Err("silent".into()));
+        assert_eq!(resolver.settle(unresolved, silence(3), start), Err("silent".into()));
+        assert_eq!(resolver.settle(gone, silence(7), start), Err("silent".into()), "its interface is no more");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use super::{
-    NextHop, NextHops, mac_text,
+    NextHop, NextHops, kernel, mac_text,
     resolver::{Resolver, Round},
 };
 use crate::api::{daemon::Daemon, types::Refusal};
@@ -53,6 +53,8 @@ async fn follow(daemon: &Daemon, told: &mut Option<NextHops>) -> anyhow::Result<
     let (connection, handle, mut events) = new_multicast_connection(&GROUPS).context("cannot open a netlink socket")?;
     tokio::spawn(connection);
     let mut resolver = Resolver::default();
+    let in_force = daemon.with(|engine| engine.next_hops_in_force()).await?;
+    resolver.adopt(&kernel::links(&handle).await.context("cannot read the interfaces")?, in_force);
     let mut backends_changed = true;
     loop {
         let addresses = daemon.with(|engine| Ok(engine.backend_addresses())).await?;

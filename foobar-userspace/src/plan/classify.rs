@@ -48,12 +48,12 @@ pub fn classify(rules: &[Numbered<'_>], image: &mut Image) -> Result<(), Refusal
         let Named { source, destination, port } = names(rule);
         let place = place as u32;
         if source || !(destination || port) {
-            by_address(Side::Source, &rule.from, image, &mut |set| sources.with(set, place, !(destination || port)))?;
+            by_address(Side::Source, &rule.from, image, &mut |set| sources.with(set, place, !(destination || port)))
+                .map_err(|NoRoom| no_room(place))?;
         }
         if destination {
-            by_address(Side::Destination, &rule.to, image, &mut |set| {
-                destinations.with(set, place, !(source || port))
-            })?;
+            by_address(Side::Destination, &rule.to, image, &mut |set| destinations.with(set, place, !(source || port)))
+                .map_err(|NoRoom| no_room(place))?;
         }
         if port {
             let alone = !(source || destination);
@@ -119,13 +119,24 @@ fn within(count: usize, room: usize, of_what: &str) -> Result<(), Refusal> {
         .hint("join rules that have the same addresses, or the same ports"))
 }
 
+/// The tries have all the nodes that they may have.
+struct NoRoom;
+
+fn no_room(place: u32) -> Refusal {
+    let number = place + 1;
+    Refusal::refused(format!(
+        "the prefixes up to rule {number} need more than the {MAX_NODES} trie nodes that there are"
+    ))
+    .hint("write shorter prefixes, or fewer of them")
+}
+
 /// Adds a rule's addresses; none are all of both families.
 fn by_address(
     side: Side,
     prefixes: &[Source],
     image: &mut Image,
     join: &mut dyn FnMut(u32) -> u32,
-) -> Result<(), Refusal> {
+) -> Result<(), NoRoom> {
     let mut insert = |net: &IpNet| {
         let len = u32::from(net.prefix_len());
         match net {
@@ -138,7 +149,7 @@ fn by_address(
                 root.insert(nodes, V6::from(net.addr()), len, join);
             }
         }
-        within(image.nodes.0.len(), MAX_NODES, "trie nodes")
+        if image.nodes.0.len() > MAX_NODES { Err(NoRoom) } else { Ok(()) }
     };
     if prefixes.is_empty() {
         insert(&Ipv4Net::default().into())?;

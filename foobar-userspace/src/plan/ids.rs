@@ -31,15 +31,17 @@ impl Ids {
     /// Gives every rule its id, in order; ids of rules that are gone are free again. Returns those that are new.
     pub fn number_rules(&mut self, rules: &[Rule]) -> Result<(Vec<u32>, Vec<u32>), Refusal> {
         let keys = rule_keys(rules);
-        self.rules.retain(|key, _| keys.contains(key));
+        let present: BTreeSet<_> = keys.iter().collect();
+        self.rules.retain(|key, _| present.contains(key));
+        let used: BTreeSet<_> = self.rules.values().copied().collect();
+        let round = (self.last_rule..self.last_rule + MAX_RULES - 1).map(|last| last % (MAX_RULES - 1) + 1);
+        let mut free = round.filter(|id| !used.contains(id));
         let mut new = Vec::new();
         for key in &keys {
             if self.rules.contains_key(key) {
                 continue;
             }
-            let used: BTreeSet<_> = self.rules.values().copied().collect();
-            let mut round = (self.last_rule..self.last_rule + MAX_RULES - 1).map(|last| last % (MAX_RULES - 1) + 1);
-            let id = round.find(|id| !used.contains(id)).ok_or_else(too_many_rules)?;
+            let id = free.next().ok_or_else(too_many_rules)?;
             self.last_rule = id;
             self.rules.insert(key.clone(), id);
             new.push(id);
@@ -68,13 +70,14 @@ impl Ids {
             }
             stays
         });
+        let used: BTreeSet<_> = self.backends.values().chain(&self.retired).copied().collect();
+        let mut free = (1..MAX_BACKENDS).filter(|id| !used.contains(id));
         let mut new = Vec::new();
         for key in keys {
             if self.backends.contains_key(&key) {
                 continue;
             }
-            let used: BTreeSet<_> = self.backends.values().chain(&self.retired).copied().collect();
-            let id = (1..MAX_BACKENDS).find(|id| !used.contains(id)).ok_or_else(too_many_backends)?;
+            let id = free.next().ok_or_else(too_many_backends)?;
             self.backends.insert(key, id);
             new.push(id);
         }

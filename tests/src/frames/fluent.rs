@@ -19,6 +19,11 @@ impl Packet {
         Self { destination_mac: mac(address), source_mac: BALANCER, ..self.clone() }
     }
 
+    /// With another destination than the balancer's MAC.
+    pub fn addressed(self, destination_mac: [u8; 6]) -> Self {
+        Self { destination_mac, ..self }
+    }
+
     /// Adds a tag inside of those that are there.
     pub fn vlan(mut self, id: u16) -> Self {
         self.tags.push((DOT1Q, id));

@@ -52,13 +52,14 @@ fn happened(outcomes: &[OutcomeCount]) -> impl Iterator<Item = &OutcomeCount> {
 }
 
 fn services(services: &[ServiceCount]) -> Table {
-    let headings = ["SERVICE", "PORT", "BACKEND", "STATE", "PACKETS", "BYTES", "CONNECTIONS", "QUERIES"];
-    let mut table = table(headings, &[4, 5, 6, 7]);
-    for ServiceCount { name, address: _, port, backends } in services {
+    let headings = ["SERVICE", "ADDRESS", "PORT", "BACKEND", "STATE", "PACKETS", "BYTES", "CONNECTIONS", "QUERIES"];
+    let mut table = table(headings, &[5, 6, 7, 8]);
+    for ServiceCount { name, address, port, backends } in services {
         for backend in backends {
             let numbers = [backend.packets, backend.bytes, backend.connections, backend.queries];
-            let words = [Cell::new(name), Cell::new(port), Cell::new(backend.address), state(backend.state)];
-            table.add_row(words.into_iter().chain(numbers.map(|number| Cell::new(count(number)))));
+            let own = [Cell::new(name), Cell::new(address), Cell::new(port)];
+            let words = own.into_iter().chain([Cell::new(backend.address), state(backend.state)]);
+            table.add_row(words.chain(numbers.map(|number| Cell::new(count(number)))));
         }
     }
     table

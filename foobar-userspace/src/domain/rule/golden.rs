@@ -166,6 +166,15 @@ fn identity_is_the_name_or_the_text_without_its_lifetime() {
     assert_eq!(identity("deny from 10.0.0.1 for 10m"), "deny from 10.0.0.1");
 }
 
+#[test]
+fn forty_thousand_prefixes_are_read_at_once() {
+    let prefixes: Vec<_> = (0..40_000).map(|n| format!("10.{}.{}.0/24", n / 256, n % 256)).collect();
+    let before = std::time::Instant::now();
+    let rule: Rule = format!("deny from {}", prefixes.join(",")).parse().unwrap();
+    assert_eq!(rule.from.len(), 40_000);
+    assert!(before.elapsed().as_secs() < 3, "took {:?}", before.elapsed());
+}
+
 proptest! {
     #[test]
     fn text_and_rule_are_inverse(rule in arbitrary::rule()) {

@@ -1,6 +1,6 @@
 //! From text to a [`Rule`]: a verdict, a protocol or none, then clauses in any order, each once.
 
-use std::{str::FromStr, time::Duration, vec};
+use std::{collections::HashSet, str::FromStr, time::Duration, vec};
 
 use super::{Limit, Matcher, Rule, Source, Verdict, matcher};
 use crate::domain::{
@@ -107,11 +107,11 @@ impl<'a> Parser<'a> {
 
     fn sources(&mut self, matcher: &Matcher, other_side: &[Source]) -> Parsed<Vec<Source>> {
         let list = self.need("an address, a prefix such as `10.0.0.0/8`, or a set such as `@blocklist`")?;
-        let mut sources = Vec::new();
+        let (mut sources, mut seen) = (Vec::new(), HashSet::new());
         for item in list.items()? {
             let source = source(item)?;
             check_family(item, &source, matcher)?;
-            if !sources.contains(&source) {
+            if seen.insert(source.clone()) {
                 sources.push(source);
             }
         }
