@@ -29,8 +29,8 @@ impl Twin {
     pub fn change(&mut self, edit: impl FnOnce(&mut Lab)) {
         edit(&mut self.lab);
         let old = std::mem::replace(&mut self.host, self.lab.host());
-        let HostTables { notes, rules, backends, outcomes, .. } = old;
-        self.host = HostTables { notes, rules, backends, outcomes, ..std::mem::take(&mut self.host) };
+        let HostTables { notes, unproven, rules, backends, outcomes, .. } = old;
+        self.host = HostTables { notes, unproven, rules, backends, outcomes, ..std::mem::take(&mut self.host) };
     }
 
     pub fn packets(&self, outcome: Outcome) -> u64 {
@@ -114,7 +114,7 @@ fn host_outcomes(host: &HostTables) -> BTreeMap<u32, [u64; 2]> {
 }
 
 /// A note without its time: the clocks differ.
-fn timeless(note: Note) -> (u32, Kind, u32) {
-    let Note { backend, kind, seen: _, isn } = note;
-    (backend, kind, isn)
+fn timeless(note: Note) -> (u32, Kind, u32, bool) {
+    let Note { backend, kind, seen: _, sequence, doubted } = note;
+    (backend, kind, sequence, doubted)
 }
