@@ -107,7 +107,7 @@ impl Note {
         }
         // A blind sender would have to hit one number.
         let covers = self.sequence.wrapping_sub(sign.sequence) <= sign.end.wrapping_sub(sign.sequence);
-        let ahead = sign.end.wrapping_sub(self.sequence) as i32 > 0;
+        let ahead = sign.end.wrapping_sub(self.sequence).cast_signed() > 0;
         let sequence = if ahead { sign.end } else { self.sequence };
         if matches!(sign.act, Act::Close) && covers {
             return Self { kind: Kind::Closing, seen: now, sequence, ..self };

@@ -1,6 +1,10 @@
 //! A lab and the host's tables side by side, fed with the same frames.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    thread,
+    time::Duration,
+};
 
 use foobar_common::{
     Action, Outcome,
@@ -56,6 +60,7 @@ impl Twin {
 
     /// One frame through both. The kernel's bytes are in `self.after`.
     fn both(&mut self, frame: &[u8]) -> (Action, Outcome, Vec<u8>) {
+        self.host.now = second();
         let action = run(self.lab.program(), frame, &mut self.after);
         let mut bytes = frame.to_vec();
         let outcome = self.host.run(&mut bytes);
@@ -104,6 +109,17 @@ impl Twin {
         counts.rules.extend(self.host.rules.borrow().iter());
         counts.backends.extend(self.host.backends.borrow().iter());
         counts
+    }
+}
+
+/// The kernel's second, far enough from the next one for a frame to run on both sides.
+fn second() -> u32 {
+    loop {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        if time.tv_nsec < 800_000_000 {
+            return time.tv_sec as u32;
+        }
+        thread::sleep(Duration::from_millis(20));
     }
 }
 
