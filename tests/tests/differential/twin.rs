@@ -117,7 +117,7 @@ fn second() -> u32 {
     loop {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
         if time.tv_nsec < 800_000_000 {
-            return time.tv_sec as u32;
+            return time.tv_sec.cast_unsigned() as u32;
         }
         thread::sleep(Duration::from_millis(20));
     }
