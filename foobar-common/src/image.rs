@@ -15,7 +15,7 @@ use crate::{
     generation::Generation,
     layout::{PORT_ENTRIES, ROOTS, SERVICE_WORDS, Side, root_index, service_entry},
     next_hop::NextHop,
-    note::Note,
+    note::{Kind, Note},
     outcome::Outcome,
     slot::Slot,
     tables::{Node, Tables},
@@ -115,6 +115,10 @@ pub struct HostTables {
     pub notes: RefCell<HashMap<Vec<u64>, Note>>,
     /// Notes, at most.
     pub room: usize,
+    /// Notes of each unproven kind that were made, by family.
+    pub unproven: RefCell<HashMap<(bool, Kind), usize>>,
+    /// By ring, when a flow last found no room.
+    pub refused: RefCell<HashMap<u32, u32>>,
     pub now: u32,
     pub ingress: u32,
     /// Where the last redirected frame went.
@@ -195,6 +199,18 @@ impl Tables for HostTables {
         }
         notes.insert(key.as_ref().to_vec(), note);
         true
+    }
+
+    fn has_room<A: Address>(&self, kind: Kind) -> bool {
+        self.unproven.borrow().get(&(A::V6, kind)).copied().unwrap_or(0) < self.room / 2
+    }
+
+    fn count_unproven<A: Address>(&self, kind: Kind) {
+        *self.unproven.borrow_mut().entry((A::V6, kind)).or_default() += 1;
+    }
+
+    fn refuse(&self, ring: u32) {
+        self.refused.borrow_mut().insert(ring, self.now);
     }
 
     fn delete_note<A: Address>(&self, key: &A::FlowKey) {

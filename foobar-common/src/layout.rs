@@ -5,10 +5,11 @@
 use crate::{
     address::Address,
     flow::{Flow, ICMP, TCP, Transport, UDP},
+    note::Kind,
 };
 
 /// Changes whenever a map's meaning or size does; pins of another layout are not adopted.
-pub const LAYOUT: u32 = 2;
+pub const LAYOUT: u32 = 3;
 
 /// Names of the maps: of their pins and, but for the tables, as the kernel program declares them.
 pub mod map {
@@ -22,6 +23,7 @@ pub mod map {
     pub const SERVICES: &str = "SERVICES";
     pub const RINGS: &str = "RINGS";
     pub const NEXT_HOPS: &str = "NEXT_HOPS";
+    pub const ROOM: &str = "ROOM";
     pub const NOTES_V4: &str = "NOTES_V4";
     pub const NOTES_V6: &str = "NOTES_V6";
     pub const OUTCOMES: &str = "OUTCOMES";
@@ -30,7 +32,7 @@ pub mod map {
 
     /// What every packet reads at a fixed address: the statics of the program's `.bss.NAME` sections.
     pub const TABLES: &[&str] =
-        &[GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, PAIRS, SERVICES, RINGS, NEXT_HOPS];
+        &[GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, PAIRS, SERVICES, RINGS, NEXT_HOPS, ROOM];
     /// What is looked up.
     pub const MAPS: &[&str] = &[NOTES_V4, NOTES_V6, OUTCOMES, RULES, BACKENDS];
 }
@@ -51,12 +53,14 @@ pub const MAX_SERVICES: u32 = 64;
 pub const SERVICE_BUCKETS: usize = 1024;
 /// A bank's table of services in whole words: the seed, then the buckets.
 pub const SERVICE_WORDS: usize = 1 + SERVICE_BUCKETS * crate::find::BUCKET_WORDS;
-/// Regions for rings: one a service, and spare ones for those that are being replaced.
-pub const MAX_RINGS: u32 = MAX_SERVICES + 32;
+/// Regions for rings: one a service, and one for what replaces it.
+pub const MAX_RINGS: u32 = 2 * MAX_SERVICES;
 /// Backend ids, 0 excluded.
 pub const MAX_BACKENDS: u32 = 4096;
 /// Flows that can be noted while backends change, per family.
-pub const MAX_NOTES: u32 = 262_144;
+pub const MAX_NOTES: u32 = 1_048_576;
+/// Notes of one unproven kind, per family: neither forged SYNs nor other forged segments fill the table.
+pub const MAX_UNPROVEN: u32 = MAX_NOTES / 2;
 /// Trie nodes of both families in one bank.
 pub const MAX_NODES: usize = 16_384;
 
@@ -116,6 +120,21 @@ pub const PAIRS_WORDS: usize = MAX_PAIRS;
 pub const SERVICES_WORDS: usize = 2 * SERVICE_WORDS;
 pub const RINGS_WORDS: usize = MAX_RINGS as usize * RING_WORDS;
 pub const NEXT_HOPS_WORDS: usize = MAX_BACKENDS as usize * NEXT_HOP_WORDS;
+/// Unproven notes by family and kind, then by ring the second when a flow last found no room.
+pub const ROOM_WORDS: usize = UNPROVEN_WORDS + MAX_RINGS as usize;
+pub const UNPROVEN_WORDS: usize = 4;
+
+/// The word that counts a family's notes of an unproven kind. What deletes notes corrects it.
+#[inline(always)]
+pub const fn unproven_index(v6: bool, kind: Kind) -> usize {
+    v6 as usize * 2 + matches!(kind, Kind::Young) as usize
+}
+
+/// The word with the second when a flow on this ring last found no room for its note.
+#[inline(always)]
+pub const fn refused_index(ring: u32) -> usize {
+    UNPROVEN_WORDS + ring as usize
+}
 
 /// Which address of a packet a trie is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,26 +1,41 @@
 //! What is remembered of a flow on a tracked slot, and what a segment does to it: a pure table.
 //!
 //! Backends change rarely; while they do, this decides that no live connection moves. Nothing here is asked on a calm
-//! slot.
+//! slot. Only the client's side is seen, so a sender is believed by its sequence numbers alone.
 
 use crate::{flow::Segment, slot::Slot};
 
 /// Seconds that a provisional note outlives its SYN: a handshake's retries take 127 s with Linux's defaults.
 pub const PROVISIONAL_SECONDS: u32 = 130;
-/// Seconds that a closing note outlives the last packet.
+/// Seconds that a closing note outlives the segment that closed.
 pub const CLOSING_SECONDS: u32 = 120;
-/// Bytes past the SYN within which a segment proves that its sender saw the answer.
+/// Seconds that a young note is kept where notes are scarce.
+pub const YOUNG_SECONDS: u32 = 130;
+/// Seconds of the clock after which another packet shows that a flow goes on; at least one second lies between.
+const GOES_ON_SECONDS: u32 = 2;
+/// Bytes past the SYN within which a segment proves that its sender saw the answer, and bytes around what was seen last
+/// within which a sender is the same.
 const WINDOW: u32 = 1 << 20;
 
 /// How sure a note is of its flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A SYN was seen, which anyone can forge.
     Provisional,
+    /// One segment of an unknown flow was seen, which anyone can forge.
+    Young,
     /// The connection exists.
     Lasting,
-    /// FIN or RST was seen.
+    /// FIN or RST was seen, at the sequence number where the client was.
     Closing,
+}
+
+impl Kind {
+    /// Whether anyone can have such a note made with one packet.
+    #[inline(always)]
+    pub const fn is_unproven(self) -> bool {
+        matches!(self, Self::Provisional | Self::Young)
+    }
 }
 
 /// The backend of one flow.
@@ -28,40 +43,94 @@ pub enum Kind {
 pub struct Note {
     pub backend: u32,
     pub kind: Kind,
-    /// Second of the flow's last packet, by the monotonic clock.
+    /// Second of the flow's last packet, by the monotonic clock; of a young note the first packet's, of a closing one
+    /// the closing one's.
     pub seen: u32,
-    /// The SYN's sequence number.
-    pub isn: u32,
+    /// Of a provisional note the SYN's sequence number, of the others where the client's next segment begins.
+    pub sequence: u32,
+    /// Segments came that cannot be of one sender: FIN and RST are not believed.
+    pub doubted: bool,
 }
 
 impl Note {
+    const DOUBTED: u64 = 1 << 40;
+
+    /// | bits of the first word | | bits of the second | |
+    /// |---|---|---|---|
+    /// | 0–31 | backend | 0–31 | seen |
+    /// | 32–39 | kind | 32–63 | sequence |
+    /// | 40 | doubted | | |
+    #[inline(always)]
     pub const fn to_words(self) -> [u64; 2] {
         let kind = match self.kind {
             Kind::Provisional => 0,
             Kind::Lasting => 1,
             Kind::Closing => 2,
+            Kind::Young => 3,
         };
-        [self.backend as u64 | kind << 32, self.seen as u64 | (self.isn as u64) << 32]
+        let doubted = if self.doubted { Self::DOUBTED } else { 0 };
+        [self.backend as u64 | kind << 32 | doubted, self.seen as u64 | (self.sequence as u64) << 32]
     }
 
     #[inline(always)]
     pub const fn from_words(words: [u64; 2]) -> Self {
-        let kind = match words[0] >> 32 {
+        let kind = match (words[0] >> 32) as u8 {
             0 => Kind::Provisional,
             1 => Kind::Lasting,
-            _ => Kind::Closing,
+            2 => Kind::Closing,
+            _ => Kind::Young,
         };
-        Self { backend: words[0] as u32, kind, seen: words[1] as u32, isn: (words[1] >> 32) as u32 }
+        let doubted = words[0] & Self::DOUBTED != 0;
+        Self { backend: words[0] as u32, kind, seen: words[1] as u32, sequence: (words[1] >> 32) as u32, doubted }
     }
 
-    /// Whether nobody can need the note any more. `idle`: seconds that a silent connection is kept.
-    pub const fn is_over(&self, now: u32, idle: u32) -> bool {
+    /// Whether nobody can need the note any more. `life`: seconds that a silent flow is kept.
+    ///
+    /// Where notes are scarce a young one goes early, and `previous` has to stand for its flow as if it had not been
+    /// noted.
+    pub const fn is_over(&self, now: u32, life: u32, scarce: bool) -> bool {
         let age = now.saturating_sub(self.seen);
         match self.kind {
             Kind::Provisional => age > PROVISIONAL_SECONDS,
-            Kind::Lasting => age > idle,
+            Kind::Young => age > life.saturating_add(GOES_ON_SECONDS) || scarce && age > YOUNG_SECONDS,
+            Kind::Lasting => age > life,
             Kind::Closing => age > CLOSING_SECONDS,
         }
+    }
+
+    /// After a segment of a connection whose sequence numbers are known.
+    #[inline(always)]
+    fn hears(self, sign: Sign, now: u32) -> Self {
+        let is_near = sign.sequence.wrapping_sub(self.sequence).wrapping_add(WINDOW) <= 2 * WINDOW;
+        if self.doubted || !is_near {
+            return Self { doubted: true, ..self.goes_on(now) };
+        }
+        // A blind sender would have to hit one number.
+        let covers = self.sequence.wrapping_sub(sign.sequence) <= sign.end.wrapping_sub(sign.sequence);
+        let ahead = sign.end.wrapping_sub(self.sequence).cast_signed() > 0;
+        let sequence = if ahead { sign.end } else { self.sequence };
+        if matches!(sign.act, Act::Close) && covers {
+            return Self { kind: Kind::Closing, seen: now, sequence, ..self };
+        }
+        if matches!(self.kind, Kind::Closing) {
+            // The last acknowledgements follow at once; later ones are of a connection that is closed on one side.
+            return if self.is_fresh(now) { self } else { Self { doubted: true, ..self.goes_on(now) } };
+        }
+        Self { sequence, ..self.goes_on(now) }
+    }
+
+    /// After a packet that says nothing but that the flow is there.
+    #[inline(always)]
+    fn goes_on(self, now: u32) -> Self {
+        if matches!(self.kind, Kind::Young) && self.is_fresh(now) {
+            return self;
+        }
+        Self { kind: Kind::Lasting, seen: now, ..self }
+    }
+
+    #[inline(always)]
+    fn is_fresh(self, now: u32) -> bool {
+        now.saturating_sub(self.seen) < GOES_ON_SECONDS
     }
 }
 
@@ -82,23 +151,43 @@ impl Choice {
     }
 }
 
-/// What a segment is to its connection.
+/// What a packet does to its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// UDP has no openings: an un-noted datagram belongs to the previous backend.
+    Datagram,
+    /// SYN without ACK, RST and FIN.
+    Open,
+    /// FIN or RST.
+    Close,
+    /// Any other segment.
+    Go,
+}
+
+/// What a packet is to its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sign {
-    /// SYN without ACK, RST and FIN.
-    pub opens: bool,
-    /// FIN or RST.
-    pub closes: bool,
+    pub act: Act,
     pub sequence: u32,
+    /// Where the segment that follows begins.
+    pub end: u32,
 }
 
 impl Sign {
-    /// UDP has no openings: an un-noted datagram belongs to the previous backend.
-    pub const DATAGRAM: Self = Self { opens: false, closes: false, sequence: 0 };
+    pub const DATAGRAM: Self = Self { act: Act::Datagram, sequence: 0, end: 0 };
 
+    /// `payload`: bytes of it.
     #[inline(always)]
-    pub const fn of(segment: &Segment, sequence: u32) -> Self {
-        Self { opens: segment.opens(), closes: segment.closes(), sequence }
+    pub const fn of(segment: &Segment, sequence: u32, payload: u32) -> Self {
+        let act = if segment.opens() {
+            Act::Open
+        } else if segment.closes() {
+            Act::Close
+        } else {
+            Act::Go
+        };
+        let len = if segment.flags & Segment::RST != 0 { 0 } else { payload + (segment.flags & Segment::FIN) as u32 };
+        Self { act, sequence, end: sequence.wrapping_add(len) }
     }
 }
 
@@ -106,45 +195,57 @@ impl Sign {
 #[inline(always)]
 pub fn choose(slot: Slot, note: Option<Note>, sign: Sign, now: u32) -> Choice {
     match note {
-        Some(note) if !(sign.opens && matches!(note.kind, Kind::Closing)) => noted(slot, note, sign, now),
-        _ => unnoted(slot, sign, now),
+        Some(note) if matches!(sign.act, Act::Open) && matches!(note.kind, Kind::Closing) => {
+            // Where it cannot be noted, the old note stands and the connection is where that says.
+            opened(slot.current(), note.backend, sign, now)
+        }
+        Some(note) => noted(slot, note, sign, now),
+        // Whatever comes next finds these flows on their previous backend.
+        None if slot.previous() == slot.current() => Choice::sure(slot.current(), None),
+        None => unnoted(slot, sign, now),
     }
 }
 
 #[inline(always)]
 fn noted(slot: Slot, note: Note, sign: Sign, now: u32) -> Choice {
-    let kind = if sign.closes { Kind::Closing } else { Kind::Lasting };
-    let forged =
-        matches!(note.kind, Kind::Provisional) && !(1..=WINDOW).contains(&sign.sequence.wrapping_sub(note.isn));
-    if sign.opens {
-        return match note.kind {
-            // One of the two SYNs is forged. This one's connection goes where its next segment will, by the line below.
-            Kind::Provisional if note.isn != sign.sequence => Choice::sure(slot.previous(), None),
-            _ => Choice::sure(note.backend, Some(Note { seen: now, ..note })),
-        };
-    }
-    if forged {
+    let is_provisional = matches!(note.kind, Kind::Provisional);
+    let after = match sign.act {
+        Act::Datagram => note.goes_on(now),
+        // One of the two SYNs is forged. This one's connection goes where its next segment will, by the line below.
+        Act::Open if is_provisional && note.sequence != sign.sequence => return Choice::sure(slot.previous(), None),
+        Act::Open => Note { seen: now, ..note },
+        Act::Close | Act::Go if !is_provisional => note.hears(sign, now),
+        Act::Close | Act::Go if (1..=WINDOW).contains(&sign.sequence.wrapping_sub(note.sequence)) => {
+            Note { kind: Kind::Lasting, sequence: note.sequence.wrapping_add(1), ..note }.hears(sign, now)
+        }
         // The SYN was somebody else's: this connection is older than the change.
-        let previous = slot.previous();
-        return Choice::sure(previous, Some(Note { backend: previous, kind, seen: now, isn: note.isn }));
-    }
-    let kind = if matches!(note.kind, Kind::Closing) { Kind::Closing } else { kind };
-    Choice::sure(note.backend, Some(Note { kind, seen: now, ..note }))
+        Act::Close | Act::Go => return young(slot.previous(), sign, now),
+    };
+    Choice::sure(note.backend, Some(after))
 }
 
 #[inline(always)]
 fn unnoted(slot: Slot, sign: Sign, now: u32) -> Choice {
-    if sign.opens {
-        let current = slot.current();
-        if current == 0 {
-            return Choice::sure(current, None);
-        }
-        let note = Note { backend: current, kind: Kind::Provisional, seen: now, isn: sign.sequence };
-        return Choice { backend: current, note: Some(note), without_room: slot.previous() };
+    match sign.act {
+        Act::Open => opened(slot.current(), slot.previous(), sign, now),
+        Act::Close => Choice::sure(slot.previous(), None),
+        Act::Datagram | Act::Go => young(slot.previous(), sign, now),
     }
-    let previous = slot.previous();
-    let note = Note { backend: previous, kind: Kind::Lasting, seen: now, isn: 0 };
-    Choice::sure(previous, if sign.closes { None } else { Some(note) })
+}
+
+#[inline(always)]
+const fn opened(current: u32, without_room: u32, sign: Sign, now: u32) -> Choice {
+    if current == 0 {
+        return Choice::sure(current, None);
+    }
+    let note = Note { backend: current, kind: Kind::Provisional, seen: now, sequence: sign.sequence, doubted: false };
+    Choice { backend: current, note: Some(note), without_room }
+}
+
+#[inline(always)]
+const fn young(backend: u32, sign: Sign, now: u32) -> Choice {
+    let note = Note { backend, kind: Kind::Young, seen: now, sequence: sign.end, doubted: false };
+    Choice::sure(backend, Some(note))
 }
 
 #[cfg(test)]

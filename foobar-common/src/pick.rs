@@ -31,8 +31,15 @@ pub fn pick<F: Frame + ?Sized, A: Address, T: Tables>(
     let ports = port_word(flow);
     let index = slot_index(flow_hash(flow.source, flow.destination, ports, service.seed));
     let slot = tables.slot(service.ring, index).ok_or(Outcome::NoBackend)?;
-    let backend =
-        if slot.is_tracked() { remembered(sign(frame, flow), flow, ports, slot, tables) } else { slot.current() };
+    let backend = if slot.is_tracked() {
+        let choice = choice(sign(frame, flow), flow, ports, slot, tables);
+        choice.unwrap_or_else(|refused| {
+            tables.refuse(service.ring);
+            refused
+        })
+    } else {
+        slot.current()
+    };
     let next_hop = tables.next_hop(backend).ok_or(Outcome::NoBackend)?;
     Ok(Picked { backend, next_hop })
 }
@@ -69,20 +76,35 @@ pub const fn slot_index(hash: u32) -> u32 {
 #[inline(always)]
 fn sign<F: Frame + ?Sized, A: Address>(frame: &F, flow: &Flow<A>) -> Sign {
     let Some(segment) = flow.segment() else { return Sign::DATAGRAM };
-    let sequence = frame.read::<Tcp>(segment.header).map_or(0, |tcp| tcp.sequence.value());
-    Sign::of(&segment, sequence)
+    let Some(tcp) = frame.read::<Tcp>(segment.header) else { return Sign::DATAGRAM };
+    let payload = segment.end.wrapping_sub(segment.header).wrapping_sub(tcp.header_len());
+    Sign::of(&segment, tcp.sequence.value(), payload as u32)
 }
 
-/// The backend of a flow whose slot changed lately.
+/// The backend of a flow whose slot changed lately; an error where the flow could not be noted.
 #[inline(always)]
-fn remembered<A: Address, T: Tables>(sign: Sign, flow: &Flow<A>, ports: u64, slot: Slot, tables: &T) -> u32 {
+fn choice<A: Address, T: Tables>(sign: Sign, flow: &Flow<A>, ports: u64, slot: Slot, tables: &T) -> Result<u32, u32> {
     let key = A::flow_key(flow.source, flow.destination, ports);
-    let now = tables.now();
-    let choice = note::choose(slot, living_note::<A, T>(&key, tables), sign, now);
+    let before = living_note::<A, T>(&key, tables);
+    let choice = note::choose(slot, before, sign, tables.now());
     match choice.note {
-        Some(note) if !tables.set_note::<A>(&key, note) => choice.without_room,
-        _ => choice.backend,
+        Some(note) if before != Some(note) && !keep::<A, T>(&key, before, note, tables) => Err(choice.without_room),
+        _ => Ok(choice.backend),
     }
+}
+
+/// Writes a note; false where there is no room. Each kind that anyone can have made fills a part of the table at most.
+#[inline(always)]
+fn keep<A: Address, T: Tables>(key: &A::FlowKey, before: Option<Note>, note: Note, tables: &T) -> bool {
+    let is_one_more = note.kind.is_unproven() && before.is_none_or(|before| before.kind != note.kind);
+    if is_one_more && !tables.has_room::<A>(note.kind) {
+        return false;
+    }
+    let kept = tables.set_note::<A>(key, note);
+    if kept && is_one_more {
+        tables.count_unproven::<A>(note.kind);
+    }
+    kept
 }
 
 /// The flow's note. One whose backend is dead is deleted.

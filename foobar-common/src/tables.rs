@@ -9,7 +9,7 @@ use crate::{
     find::{Bucket, ServiceKey},
     generation::Generation,
     next_hop::NextHop,
-    note::Note,
+    note::{Kind, Note},
     slot::Slot,
 };
 
@@ -57,6 +57,15 @@ pub trait Tables {
 
     /// False where there is no room.
     fn set_note<A: Address>(&self, key: &A::FlowKey, note: Note) -> bool;
+
+    /// Whether one more note of an unproven kind may be made.
+    fn has_room<A: Address>(&self, kind: Kind) -> bool;
+
+    /// Counts one more note of an unproven kind.
+    fn count_unproven<A: Address>(&self, kind: Kind);
+
+    /// Remembers that a flow on this ring could not be noted at this second: its previous backend has to stand.
+    fn refuse(&self, ring: u32);
 
     fn delete_note<A: Address>(&self, key: &A::FlowKey);
 

@@ -15,12 +15,13 @@ use foobar_common::{
     generation::Generation,
     layout::{
         BACKEND_TALLY_WORDS, GENERATION_WORDS, MAX_BACKENDS, MAX_NARROWED, MAX_NOTES, MAX_PAIRS, MAX_RULES,
-        MAX_SOURCES, NARROWED_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS,
-        NODES_WORDS, PAIRS_WORDS, PORT_ENTRIES, PORTS_WORDS, RING_WORDS, RINGS_WORDS, ROOT_ENTRIES, ROOTS_WORDS,
-        SERVICE_WORDS, SERVICES_WORDS, SOURCES_WORDS, TALLY_WORDS,
+        MAX_SOURCES, MAX_UNPROVEN, NARROWED_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE,
+        NODE_WORDS, NODES_WORDS, PAIRS_WORDS, PORT_ENTRIES, PORTS_WORDS, RING_WORDS, RINGS_WORDS, ROOM_WORDS,
+        ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS, SERVICES_WORDS, SOURCES_WORDS, TALLY_WORDS, refused_index,
+        unproven_index,
     },
     next_hop::NextHop,
-    note::Note,
+    note::{Kind, Note},
     slot::Slot,
     tables::Node,
 };
@@ -62,6 +63,9 @@ static RINGS: Table<RINGS_WORDS> = Table::new();
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.NEXT_HOPS")]
 static NEXT_HOPS: Table<NEXT_HOPS_WORDS> = Table::new();
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.ROOM")]
+static ROOM: Table<ROOM_WORDS> = Table::new();
 #[map]
 static NOTES_V4: HashMap<FlowV4, [u64; 2]> = HashMap::with_max_entries(MAX_NOTES, BPF_F_NO_PREALLOC);
 #[map]
@@ -195,6 +199,22 @@ impl Tables for Maps<'_> {
             }
         };
         done.is_ok()
+    }
+
+    #[inline(always)]
+    fn has_room<A: Address>(&self, kind: Kind) -> bool {
+        let notes = ROOM.record::<1>(unproven_index(A::V6, kind)).map(Record::word::<0>);
+        notes.is_some_and(|notes| notes < u64::from(MAX_UNPROVEN))
+    }
+
+    #[inline(always)]
+    fn count_unproven<A: Address>(&self, kind: Kind) {
+        ROOM.add(unproven_index(A::V6, kind), 1);
+    }
+
+    #[inline(always)]
+    fn refuse(&self, ring: u32) {
+        ROOM.set(refused_index(ring), u64::from(self.now()));
     }
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! Tables of words at fixed addresses, which a packet reads without looking a map up.
 //!
 //! A static of its own `.bss.NAME` section is the one element of an array, and an instruction holds its address
-//! (`BPF_PSEUDO_MAP_VALUE`, Linux 5.2). Userspace maps the same memory and is the only one that writes it.
+//! (`BPF_PSEUDO_MAP_VALUE`, Linux 5.2). Userspace maps the same memory and writes it; what packets write are whole words.
 
 use core::cell::UnsafeCell;
 
@@ -11,7 +11,7 @@ use crate::hide::hide;
 #[repr(transparent)]
 pub struct Table<const WORDS: usize>(UnsafeCell<[u64; WORDS]>);
 
-// SAFETY: this side only reads, whole aligned words or halves at a time, and volatile since userspace writes meanwhile.
+// SAFETY: whole aligned words or halves at a time, and volatile or atomic, since others read and write meanwhile.
 unsafe impl<const WORDS: usize> Sync for Table<WORDS> {}
 
 // An index is hidden, since the compiler would check one form of it and use another, and the verifier sees no relation.
@@ -36,6 +36,26 @@ impl<const WORDS: usize> Table<WORDS> {
     pub fn first(&self) -> u64 {
         // SAFETY: a table has at least one word.
         unsafe { self.0.get().cast::<u64>().read_volatile() }
+    }
+
+    /// Nothing past the table's end.
+    #[inline(always)]
+    pub fn set(&self, index: usize, value: u64) {
+        let index = hide(index);
+        if index < WORDS {
+            // SAFETY: the index is below the number of words.
+            unsafe { self.0.get().cast::<u64>().add(index).write_volatile(value) }
+        }
+    }
+
+    /// Adds to a word, whatever other CPUs do meanwhile. Nothing past the table's end.
+    #[inline(always)]
+    pub fn add(&self, index: usize, amount: u64) {
+        let index = hide(index);
+        if index < WORDS {
+            // SAFETY: the index is below the number of words, which are aligned.
+            unsafe { add(self.0.get().cast::<u64>().add(index), amount) }
+        }
     }
 
     /// The `N` words from `first` on.
@@ -86,4 +106,19 @@ impl<const N: usize> Record<N> {
         }
         words
     }
+}
+
+/// The one atomic addition that every kernel has; the compiler gives this target none.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+unsafe fn add(word: *mut u64, amount: u64) {
+    // SAFETY: the caller's word is in a table.
+    unsafe { core::arch::asm!("lock *(u64 *)({word} + 0) += {amount}", word = in(reg) word, amount = in(reg) amount) }
+}
+
+/// The host builds this crate only to check it.
+#[cfg(not(target_arch = "bpf"))]
+unsafe fn add(word: *mut u64, amount: u64) {
+    // SAFETY: the caller's word is in a table.
+    unsafe { *word += amount }
 }

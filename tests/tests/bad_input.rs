@@ -35,7 +35,7 @@ const RULES: [Row; 24] = [
     ("allow", &["RULE"]),
 ];
 
-const SERVICES: [Row; 21] = [
+const SERVICES: [Row; 22] = [
     ("service add two 192.0.2.1 tcp/80", &["--backend"]),
     ("service add web 192.0.2.1 tcp/80 --backend 10.77.0.11", &["there is a service web already"]),
     ("service add two 10.77.0.100 tcp/80 --backend 10.77.0.11", &["web", "10.77.0.100", "tcp/80"]),
@@ -51,6 +51,7 @@ const SERVICES: [Row; 21] = [
     ("service add two 192.0.2.1 tcp/80 --backend 10.77.0.11 --forward nat", &["nat", "dsr"]),
     ("service add two 192.0.2.1 tcp/80 --backend 10.77.0.11 --forward dr", &["dr"]),
     ("service add two 192.0.2.1 tcp/80 --backend 10.77.0.11 --idle soon", &["soon"]),
+    ("service add two 192.0.2.1 tcp/80 --backend 10.77.0.11 --idle 31d", &["idle", "30d"]),
     ("service rm nobody", &["nobody", "web"]),
     ("backend add web 10.77.0.11", &["10.77.0.11 is a backend of web already"]),
     ("backend rm web 10.77.0.99", &["10.77.0.99", "10.77.0.11"]),

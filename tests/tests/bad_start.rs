@@ -172,11 +172,11 @@ fn what_has_no_room_is_refused_by_check_in_the_same_words() {
         )
     };
     let rules = |rules: Vec<String>| format!("[firewall]\nrules = {rules:?}\n");
-    let prefixes = (0..10_000).map(|n| format!("2001:{n}::/33")).collect::<Vec<_>>().join(",");
+    let prefixes = (0..20_000).map(|n| format!("{:x}:{:x}::/33", 0x2001 + n / 10_000, n % 10_000)).collect::<Vec<_>>().join(",");
     for (text, words) in [
         ((1..=65).map(service).collect(), "64 services"),
-        (rules((1..=5_000).map(|port| format!("allow tcp/{port}")).collect()), "4095 rules"),
-        (rules(vec![format!("deny from {prefixes}")]), "8192 trie nodes"),
+        (rules((1..=20_000).map(|port| format!("allow tcp/{port}")).collect()), "16383 rules"),
+        (rules(vec![format!("deny from {prefixes}")]), "16384 trie nodes"),
     ] {
         site.foobar.configure(&text);
         let file = site.foobar.config.clone().expect("a file");

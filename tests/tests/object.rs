@@ -42,6 +42,7 @@ fn wanted() -> BTreeMap<&'static str, Shape> {
         (map::SERVICES, table(layout::SERVICES_WORDS)),
         (map::RINGS, table(layout::RINGS_WORDS)),
         (map::NEXT_HOPS, table(layout::NEXT_HOPS_WORDS)),
+        (map::ROOM, table(layout::ROOM_WORDS)),
         (map::NOTES_V4, notes::<V4>()),
         (map::NOTES_V6, notes::<V6>()),
         (map::OUTCOMES, counters(layout::TALLY_WORDS, Outcome::COUNT as u32)),

@@ -3,7 +3,7 @@
 
 use foobar_common::{
     Outcome,
-    layout::MAX_NOTES,
+    layout::{MAX_RINGS, MAX_UNPROVEN, UNPROVEN_WORDS, unproven_index},
     note::{Kind, Note},
 };
 use foobar_tests::{
@@ -50,7 +50,7 @@ fn an_old_connection_stays_and_a_new_one_goes_to_the_new_backend() {
     assert!(went_to(&lab.run(&flow(1).ack().sequence(77)), OLD));
     let mut kinds: Vec<_> = notes(&mut lab).iter().map(|note| note.kind).collect();
     kinds.sort_by_key(|kind| *kind as u8);
-    assert_eq!(kinds, [Kind::Lasting, Kind::Lasting]);
+    assert_eq!(kinds, [Kind::Young, Kind::Lasting]);
 }
 
 #[test]
@@ -78,8 +78,8 @@ fn a_forged_syn_moves_nobody() {
     // Somebody sends a SYN in the name of a connection that is on the old backend and was silent.
     assert!(went_to(&lab.run(&flow(1).syn().sequence(123_456)), NEW));
     assert!(went_to(&lab.run(&flow(1).ack().sequence(4_000_000_000)), OLD));
-    assert!(went_to(&lab.run(&flow(1).ack().sequence(123_457)), OLD), "the note is lasting");
-    assert!(went_to(&lab.run(&flow(1).syn().sequence(9)), OLD), "a SYN on a lasting note changes nothing");
+    assert!(went_to(&lab.run(&flow(1).ack().sequence(123_457)), OLD), "the note says so");
+    assert!(went_to(&lab.run(&flow(1).syn().sequence(9)), OLD), "a SYN on a note changes nothing");
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn a_closed_connections_ports_can_be_used_again() {
     assert_eq!(notes(&mut lab)[0].kind, Kind::Closing);
     assert!(went_to(&lab.run(&flow(1).ack()), OLD), "the last acknowledgements arrive");
     assert!(went_to(&lab.run(&flow(1).syn().sequence(42)), NEW), "and then it is another connection");
-    assert_eq!((notes(&mut lab)[0].kind, notes(&mut lab)[0].isn), (Kind::Provisional, 42));
+    assert_eq!((notes(&mut lab)[0].kind, notes(&mut lab)[0].sequence), (Kind::Provisional, 42));
 }
 
 #[test]
@@ -152,21 +152,68 @@ fn a_calm_slot_remembers_nothing() {
 }
 
 #[test]
+fn a_close_that_is_not_where_the_client_is_closes_nothing() {
+    for close in [Packet::rst, Packet::fin] {
+        let mut lab = lab();
+        assert!(went_to(&lab.run(&flow(1).syn()), NEW));
+        assert!(went_to(&lab.run(&flow(1).ack().sequence(5001)), NEW));
+        assert!(went_to(&lab.run(&close(flow(1)).sequence(3_000_000_000)), NEW));
+        assert!(went_to(&lab.run(&flow(1).syn().sequence(77)), NEW), "a SYN on the note of a connection that lives");
+        assert!(went_to(&lab.run(&flow(1).ack().sequence(5001)), NEW));
+        assert_eq!((notes(&mut lab)[0].kind, notes(&mut lab)[0].doubted), (Kind::Lasting, true));
+    }
+}
+
+#[test]
+fn where_previous_is_given_up_nothing_new_is_noted() {
+    let mut lab = lab();
+    assert!(went_to(&lab.run(&flow(1).ack()), OLD));
+    lab.kill(OLD);
+    assert!(went_to(&lab.run(&flow(2).syn()), NEW));
+    assert!(went_to(&lab.run(&flow(3).ack()), NEW));
+    assert!(went_to(&lab.run(&udp("192.0.2.7:4000", "10.0.0.1:53")), NEW));
+    assert_eq!(notes(&mut lab).len(), 1);
+}
+
+#[test]
 fn without_room_for_a_note_a_flow_stays_on_the_previous_backend() {
     let mut lab = lab();
-    let mut after = Vec::new();
-    let program = lab.program();
-    for number in 0..MAX_NOTES {
-        let [_, a, b, c] = number.to_be_bytes();
-        let flood = tcp(&format!("198.{}.{b}.{c}:9", 18 + a), "10.0.0.1:443").syn();
-        foobar_tests::lab::run(program, &flood.bytes(), &mut after);
-    }
-    lab.refresh();
+    assert!(went_to(&lab.run(&flow(9).syn()), NEW));
+    let mut count = [0; UNPROVEN_WORDS];
+    count[unproven_index(false, Kind::Provisional)] = 1;
+    assert_eq!(lab.datapath().unproven(), count, "a SYN's note is counted");
+    fill(&mut lab, Kind::Provisional);
+
     assert!(went_to(&lab.run(&flow(1).syn()), OLD));
     assert!(went_to(&lab.run(&flow(1).ack().sequence(5001)), OLD), "the whole connection does");
-    assert!(went_to(&lab.run(&flow(2).ack()), OLD));
-    let noted = tcp("198.18.0.5:9", "10.0.0.1:443").ack().sequence(1001);
-    assert!(went_to(&lab.run(&noted), NEW), "notes that are there go on");
-    assert_eq!(notes(&mut lab).iter().filter(|note| note.kind == Kind::Lasting).count(), 1, "and change");
-    assert_eq!(notes(&mut lab).len(), MAX_NOTES as usize);
+    assert!(went_to(&lab.run(&flow(9).ack().sequence(5001)), NEW), "notes that are there go on");
+    let mut kinds: Vec<_> = notes(&mut lab).iter().map(|note| note.kind).collect();
+    kinds.sort_by_key(|kind| *kind as u8);
+    assert_eq!(kinds, [Kind::Young, Kind::Lasting], "and change; forged SYNs leave room for others");
+    assert!(refused(&mut lab) > 0, "previous stands for the flow");
+}
+
+#[test]
+fn forged_segments_leave_room_for_new_connections() {
+    let mut lab = lab();
+    fill(&mut lab, Kind::Young);
+
+    assert!(went_to(&lab.run(&flow(1).ack()), OLD));
+    assert!(notes(&mut lab).is_empty());
+    assert!(refused(&mut lab) > 0, "previous stands for the flow");
+    assert!(went_to(&lab.run(&flow(2).syn()), NEW));
+    assert!(went_to(&lab.run(&flow(2).ack().sequence(5001)), NEW));
+}
+
+/// As many notes of a kind were counted as there may be.
+fn fill(lab: &mut Lab, kind: Kind) {
+    let mut full = lab.datapath().unproven();
+    full[unproven_index(false, kind)] = u64::from(MAX_UNPROVEN);
+    let before = lab.datapath().unproven();
+    lab.datapath().correct_unproven(before, full);
+}
+
+/// The second when a flow last found no room, on any ring.
+fn refused(lab: &mut Lab) -> u64 {
+    (0..MAX_RINGS).map(|ring| lab.datapath().refused(ring)).max().unwrap_or(0)
 }

@@ -1,4 +1,7 @@
 //! The engine as asynchronous code holds it: one change at a time, off the runtime's threads.
+//!
+//! A panic amid a change ends the process: nobody knows what is done of it, packets flow on by what is pinned, and who
+//! starts the daemon again finds what was acknowledged.
 
 use std::{
     net::IpAddr,
@@ -10,6 +13,9 @@ use tokio::{sync::Notify, task, time::sleep};
 
 use super::types::Refusal;
 use crate::daemon::engine::Engine;
+
+/// The exit code of what broke.
+const BROKEN: u8 = 2;
 
 /// How often, and how long apart, the engine is asked whether the resolver has spoken.
 const LOOK_UP_TRIES: u32 = 50;
@@ -32,13 +38,7 @@ impl Daemon {
         &self,
         work: impl FnOnce(&mut Engine) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let engine = Arc::clone(&self.engine);
-        let done = task::spawn_blocking(move || {
-            // A change that panicked may be half done.
-            let mut engine = engine.lock().map_err(|_| stuck())?;
-            work(&mut engine)
-        });
-        done.await.unwrap_or_else(|_| Err(stuck()))
+        with(Arc::clone(&self.engine), work).await
     }
 
     /// The same, and the next hops are looked up anew if it succeeded.
@@ -77,7 +77,53 @@ impl Daemon {
     }
 }
 
-fn stuck() -> Refusal {
-    Refusal::broken("the daemon failed in the middle of a change; traffic keeps flowing as it was")
-        .hint("restart the daemon, and report what its log says")
+async fn with<E: Send + 'static, T: Send + 'static>(
+    shared: Arc<Mutex<E>>,
+    work: impl FnOnce(&mut E) -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let done = task::spawn_blocking(move || {
+        let mut engine = shared.lock().unwrap_or_else(|_| give_up());
+        work(&mut engine)
+    });
+    match done.await {
+        Ok(answer) => answer,
+        Err(error) if error.is_panic() => give_up(),
+        Err(_) => Err(Refusal::broken("the daemon is stopping").hint("start it again, and repeat the command")),
+    }
+}
+
+/// Ends the process.
+fn give_up() -> ! {
+    tracing::error!(
+        "the daemon failed in the middle of a change and ends; traffic keeps flowing as it was: start it again, and \
+         report what stands above"
+    );
+    std::process::exit(i32::from(BROKEN))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        env,
+        process::{Command, Stdio},
+    };
+
+    use super::*;
+
+    const CHILD: &str = "FOOBAR_TEST_PANICS";
+
+    #[test]
+    fn a_panic_amid_a_change_ends_the_process() {
+        if env::var_os(CHILD).is_some() {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let shared = Arc::new(Mutex::new(1));
+            let _ = runtime.block_on(with(shared, |_| -> Result<(), Refusal> { panic!("half done") }));
+            return;
+        }
+        let this = env::current_exe().expect("the test's own file");
+        let name = "api::daemon::tests::a_panic_amid_a_change_ends_the_process";
+        let mut command = Command::new(this);
+        command.args(["--exact", name]).env(CHILD, "1").stdout(Stdio::null()).stderr(Stdio::null());
+        assert_eq!(command.status().expect("its end").code(), Some(i32::from(BROKEN)));
+    }
 }

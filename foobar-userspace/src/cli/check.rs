@@ -114,14 +114,14 @@ mod tests {
         };
         assert_eq!(refusal(&(1..=65).map(service).collect::<String>()).error, "more than 64 services");
 
-        let many = rules(5_000, |n| format!("allow tcp/{}", n + 1));
-        assert_eq!(refusal(&many).error, "more than 4095 rules");
+        let many = rules(20_000, |n| format!("allow tcp/{}", n + 1));
+        assert_eq!(refusal(&many).error, "more than 16383 rules");
 
         let scattered = |n: u32| format!("{:x}:{:x}::/33", 0x2001 + n / 10_000, n % 10_000);
         let prefixes: Vec<_> = (0..20_000).map(scattered).collect();
         let lists = ["10.0.0.1", &prefixes.join(",")];
         let refusal = refusal(&rules(2, |n| format!("deny from {}", lists[n as usize])));
-        assert!(refusal.error.contains("up to rule 2 need more than the 8192 trie nodes"), "{}", refusal.error);
+        assert!(refusal.error.contains("up to rule 2 need more than the 16384 trie nodes"), "{}", refusal.error);
     }
 
     #[test]

@@ -1,29 +1,29 @@
 //! What time does: notes end, rings get calm, removed backends leave, interfaces come back.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use foobar_common::{layout::MAX_NOTES, note::Note, slot::Slot};
+use foobar_common::slot::Slot;
 
 use super::{
     engine::Engine,
-    plan::{Forced, seed},
-    state::{State, Unrest, now},
+    plan::Forced,
+    state::{Unrest, now},
+    sweep::Sweep,
 };
-use crate::{api::types::Refusal, domain::BackendState};
+use crate::{
+    api::types::Refusal,
+    domain::{BackendState, Service, Transport},
+};
 
 /// Seconds between two sweeps over the notes.
 const SWEEP_EVERY: u64 = 10;
-
-/// What a sweep over the notes found.
-#[derive(Default)]
-struct Sweep {
-    /// Living notes by backend.
-    by_backend: HashMap<u32, u64>,
-    /// By service: tracked slots with a note of another backend than the current one.
-    elsewhere: BTreeMap<String, BTreeSet<u32>>,
-    /// A family's table was full: flows may have begun on their previous backends without a note.
-    full: bool,
-}
+/// Seconds after a change during which an un-noted datagram belongs to the previous backend.
+const DATAGRAM_WINDOW: u64 = 60;
+/// Seconds that a silent flow of datagrams is kept on its backend.
+const DATAGRAM_LIFE: u64 = 120;
 
 impl Engine {
     /// To be called every second.
@@ -44,68 +44,45 @@ impl Engine {
     fn age(&mut self) -> Result<(), Refusal> {
         let restless = !self.state.unrest.is_empty() || self.noted > 0 || self.state.ids.retired().next().is_some();
         if !restless && !self.anything_removing() {
+            self.swept = None;
             return Ok(());
         }
         let sweep = self.sweep()?;
         self.noted = sweep.by_backend.values().sum();
-        self.settle(&sweep)?;
-        self.finish_removals(&sweep)?;
-        self.release_ids(&sweep)
+        // What one part cannot do must not keep the others from theirs.
+        let parts = [
+            ("calming rings", self.settle(&sweep)),
+            ("removing drained backends", self.finish_removals(&sweep)),
+            ("freeing ids", self.release_ids(&sweep)),
+        ];
+        self.swept = Some(sweep);
+        for (what, refusal) in parts.into_iter().filter_map(|(what, done)| Some((what, done.err()?))) {
+            tracing::error!("{what}: {refusal}");
+        }
+        Ok(())
     }
 
-    /// Forgets notes that are over, and counts the others.
-    fn sweep(&mut self) -> Result<Sweep, Refusal> {
-        let services = self.state.config.services.clone();
-        let mut owners = HashMap::new();
-        for service in &services {
-            for backend in &service.backends {
-                if let Some(id) = self.state.ids.backend(service, backend.address) {
-                    owners.insert(id, service);
-                }
-            }
-        }
-        let mut sweep = Sweep::default();
-        let now = now() as u32;
-        let flows = self.datapath.notes()?;
-        let v6 = flows.iter().filter(|flow| flow.is_v6()).count();
-        sweep.full = v6.max(flows.len() - v6) >= MAX_NOTES as usize;
-        for flow in flows {
-            let Note { backend, .. } = flow.note;
-            let Some(service) = owners.get(&backend) else {
-                self.datapath.forget(&flow);
-                continue;
-            };
-            if flow.note.is_over(now, service.idle.as_secs() as u32) {
-                self.datapath.forget(&flow);
-                continue;
-            }
-            *sweep.by_backend.entry(backend).or_default() += 1;
-            let slot = flow.slot(seed(service));
-            if self.rings.get(&service.name).is_some_and(|ring| ring.slots[slot as usize].current() != backend) {
-                sweep.elsewhere.entry(service.name.clone()).or_default().insert(slot);
-            }
-        }
-        Ok(sweep)
-    }
-
-    /// Gives up previous backends one `idle` after the last change, or after the last time that a flow found no room for
-    /// its note, then calms the slots that no note speaks of.
+    /// Gives up previous backends when their time is over, then calms the slots that no note speaks of.
     fn settle(&mut self, sweep: &Sweep) -> Result<(), Refusal> {
         let mut state = self.state.clone();
         let mut aged = Forced::new();
         for (name, unrest) in &self.state.unrest {
             let Some(ring) = self.rings.get(name) else { continue };
+            let service = self.state.config.services.iter().find(|service| service.name == *name);
             let slots = match unrest {
-                Unrest::Waiting(_) if sweep.full => {
-                    state.unrest.insert(name.clone(), Unrest::Waiting(now()));
-                    continue;
-                }
-                Unrest::Waiting(since) if now() > since + idle(&state, name) => {
+                Unrest::Waiting(since) => {
+                    let refused = self.datapath.refused(ring.region);
+                    if now() <= given_up_at(*since, refused, service.map_or(0, window)) {
+                        continue;
+                    }
                     state.unrest.insert(name.clone(), Unrest::Settling);
                     give_up_previous(&ring.slots)
                 }
-                Unrest::Waiting(_) => continue,
-                Unrest::Settling => calm(&ring.slots, sweep.elsewhere.get(name)),
+                Unrest::Settling => match self.swept.as_ref().and_then(|swept| swept.elsewhere.get(name)) {
+                    // A sweep amid updates can miss a note; two in a row hardly do.
+                    Some(before) => calm(&ring.slots, &(before | sweep.elsewhere.get(name).unwrap_or(before))),
+                    None => continue,
+                },
             };
             if slots.iter().all(|slot| !slot.is_tracked()) {
                 state.unrest.remove(name);
@@ -125,11 +102,12 @@ impl Engine {
     /// Removes backends that drain to leave and hold nothing any more.
     fn finish_removals(&mut self, sweep: &Sweep) -> Result<(), Refusal> {
         let mut done = Vec::new();
+        let held = self.held(sweep);
         for service in &self.state.config.services {
             let stays = service.backends.iter().filter(|backend| backend.state != BackendState::Removing).count();
             for backend in service.backends.iter().filter(|backend| backend.state == BackendState::Removing) {
                 let Some(id) = self.state.ids.backend(service, backend.address) else { continue };
-                if stays > 0 && !sweep.by_backend.contains_key(&id) && !self.in_a_slot(id) {
+                if stays > 0 && held.as_ref().is_some_and(|held| !held.contains(&id)) {
                     done.push((service.name.clone(), backend.address));
                 }
             }
@@ -149,26 +127,56 @@ impl Engine {
         Ok(())
     }
 
-    fn in_a_slot(&self, id: u32) -> bool {
-        self.rings.values().flat_map(|ring| &ring.slots).any(|slot| slot.current() == id || slot.previous() == id)
+    /// Ids that a slot, or a note of this sweep or the one before, speaks of; `None` before two sweeps.
+    fn held(&self, sweep: &Sweep) -> Option<BTreeSet<u32>> {
+        let noted = sweep.by_backend.keys().chain(self.swept.as_ref()?.by_backend.keys()).copied();
+        let slots = self.rings.values().flat_map(|ring| &ring.slots);
+        // Neighbours are often alike, and most slots name one of a few ids.
+        let mut held: BTreeSet<_> = noted.collect();
+        let mut last = Slot::default();
+        for slot in slots.filter(|slot| std::mem::replace(&mut last, **slot) != **slot) {
+            held.extend([slot.current(), slot.previous()]);
+        }
+        Some(held)
     }
 
     fn release_ids(&mut self, sweep: &Sweep) -> Result<(), Refusal> {
-        let held: BTreeSet<_> = self.state.ids.retired().filter(|id| self.in_a_slot(*id)).collect();
-        let before = self.state.ids.clone();
-        let mut ids = before.clone();
-        ids.release(|id| held.contains(&id) || sweep.by_backend.contains_key(&id));
-        if ids != before {
-            self.state.ids = ids;
-            self.store.save(&self.state)?;
+        if self.state.ids.retired().next().is_none() {
+            return Ok(());
+        }
+        let Some(held) = self.held(sweep) else { return Ok(()) };
+        let mut state = self.state.clone();
+        state.ids.release(|id| held.contains(&id));
+        if state.ids != self.state.ids {
+            self.store.save(&state)?;
+            self.state = state;
         }
         Ok(())
     }
 }
 
-fn idle(state: &State, service: &str) -> u64 {
-    let service = state.config.services.iter().find(|other| other.name == service);
-    service.map_or(0, |service| service.idle.as_secs())
+/// Seconds after a change for which previous backends stand.
+fn window(service: &Service) -> u64 {
+    match service.transport {
+        Transport::Tcp => service.idle.as_secs(),
+        Transport::Udp => service.idle.as_secs().min(DATAGRAM_WINDOW),
+    }
+}
+
+/// Seconds that a silent flow's note is kept.
+pub(super) fn life(service: &Service) -> u32 {
+    let life = match service.transport {
+        Transport::Tcp => service.idle,
+        Transport::Udp => service.idle.min(Duration::from_secs(DATAGRAM_LIFE)),
+    };
+    u32::try_from(life.as_secs()).unwrap_or(u32::MAX)
+}
+
+/// The second after which previous backends are given up: one window after the change, or after the last time that a
+/// flow could not be noted, but two windows after the change at the latest, so that a flood does not hold them for ever.
+fn given_up_at(since: u64, refused: u64, window: u64) -> u64 {
+    let latest = since.saturating_add(window.saturating_mul(2));
+    since.max(refused).saturating_add(window).min(latest)
 }
 
 fn give_up_previous(slots: &[Slot]) -> Vec<Slot> {
@@ -177,10 +185,52 @@ fn give_up_previous(slots: &[Slot]) -> Vec<Slot> {
 }
 
 /// Slots whose flows are all on the current backend need no notes.
-fn calm(slots: &[Slot], elsewhere: Option<&BTreeSet<u32>>) -> Vec<Slot> {
-    let is_elsewhere = |index: usize| elsewhere.is_some_and(|slots| slots.contains(&(index as u32)));
+fn calm(slots: &[Slot], elsewhere: &BTreeSet<u32>) -> Vec<Slot> {
     let calm = |(index, slot): (usize, &Slot)| {
-        if slot.previous() == slot.current() && !is_elsewhere(index) { Slot::calm(slot.current()) } else { *slot }
+        let is_elsewhere = elsewhere.contains(&(index as u32));
+        if slot.previous() == slot.current() && !is_elsewhere { Slot::calm(slot.current()) } else { *slot }
     };
     slots.iter().enumerate().map(calm).collect()
+}
+
+/// By service that settles: tracked slots with a note of another backend than the current one.
+pub(super) type Elsewhere = BTreeMap<String, BTreeSet<u32>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(port: &str, idle: &str) -> Service {
+        let json = format!(
+            r#"{{"name":"s","address":"192.0.2.1","port":"{port}","idle":"{idle}","backends":[{{"address":"10.0.0.1"}}]}}"#
+        );
+        serde_json::from_str(&json).expect("a service")
+    }
+
+    #[test]
+    fn datagrams_have_a_minute_and_connections_their_idle() {
+        for (port, idle, seconds, silent) in [
+            ("tcp/80", "3h", 10_800, 10_800),
+            ("udp/53", "3h", 60, 120),
+            ("udp/53", "90s", 60, 90),
+            ("udp/53", "1s", 1, 1),
+        ] {
+            let service = service(port, idle);
+            assert_eq!((window(&service), life(&service)), (seconds, silent), "{port} {idle}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_holds_previous_for_one_window_more_at_most() {
+        assert_eq!(given_up_at(1000, 0, 60), 1060);
+        assert_eq!(given_up_at(1000, 1030, 60), 1090);
+        assert_eq!(given_up_at(1000, 1090, 60), 1120);
+        assert_eq!(given_up_at(1000, 0, u64::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn a_slot_is_calm_where_no_note_is_elsewhere() {
+        let slots = [Slot::tracked(2, 2), Slot::tracked(2, 2), Slot::tracked(2, 1)];
+        assert_eq!(calm(&slots, &BTreeSet::from([1])), [Slot::calm(2), slots[1], slots[2]]);
+    }
 }

@@ -12,6 +12,7 @@ use super::{
     interfaces::lost_on,
     plan::{Forced, Plan, Rings, plan},
     state::{State, Store, now},
+    sweep::Sweep,
 };
 use crate::{
     api::types::Refusal,
@@ -49,6 +50,8 @@ pub struct Engine {
     pub(super) expected: Vec<IpAddr>,
     /// Notes that the last sweep found.
     pub(super) noted: u64,
+    /// The last sweep, where the one before this second's look matters.
+    pub(super) swept: Option<Sweep>,
     pub(super) ticks: u64,
 }
 

@@ -13,3 +13,4 @@ mod report;
 pub mod serve;
 mod start;
 pub mod state;
+mod sweep;

@@ -1,12 +1,12 @@
 //! How an engine comes up: from the file after a boot, from the running state within one.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs,
 };
 
 use anyhow::{Context as _, Result};
-use foobar_common::slot::Slot;
+use foobar_common::{find::ServiceKey, slot::Slot};
 
 use super::{
     engine::{Engine, Options},
@@ -44,8 +44,8 @@ impl Engine {
         let mut state = state_at_start(saved.clone(), wanted, adopted)?;
         let known = adopted && saved.as_ref().is_some_and(|saved| saved.boot == state.boot);
         let rings = match &saved {
-            Some(saved) if known => read_rings(saved, &datapath)?,
-            _ => strangers(&datapath)?,
+            Some(saved) if known => rings_in_force(saved, datapath.live_rings()?, |region| datapath.read_ring(region))?,
+            _ => strangers(datapath.live_rings()?.into_values()),
         };
         let mut engine = Self {
             datapath,
@@ -59,6 +59,7 @@ impl Engine {
             unsaved: None,
             expected: Vec::new(),
             noted: 0,
+            swept: None,
             ticks: 0,
         };
         if !known {
@@ -155,26 +156,59 @@ fn log_dropped(running: &Config, wanted: &Config) {
 }
 
 /// Rings that packets see and no state speaks of: they are followed by none, but their regions are taken.
-fn strangers(datapath: &Datapath) -> Result<Rings> {
-    let regions = datapath.live_rings()?.into_values();
+fn strangers(regions: impl Iterator<Item = u32>) -> Rings {
     let ring = |region| (format!("left in region {region}"), Ring { region, members: Vec::new(), slots: Vec::new() });
-    Ok(regions.map(ring).collect())
+    regions.map(ring).collect()
 }
 
-/// The rings that packets see, as the services of the saved state.
-fn read_rings(saved: &State, datapath: &Datapath) -> Result<Rings> {
-    let regions = datapath.live_rings()?;
+/// The rings that packets see: those of the saved state's services, and those of services that it does not have any
+/// more, as after a crash between saving and publishing.
+fn rings_in_force(
+    saved: &State,
+    mut regions: HashMap<ServiceKey, u32>,
+    read: impl Fn(u32) -> Result<Vec<Slot>>,
+) -> Result<Rings> {
     let mut rings = Rings::new();
     for service in &saved.config.services {
-        let Some(region) = regions.get(&key(service)) else { continue };
-        let slots: Vec<Slot> = datapath.read_ring(*region)?;
+        let Some(region) = regions.remove(&key(service)) else { continue };
+        let slots = read(region)?;
         // The members are those of the state unless a crash came between saving and publishing: then they are unknown,
         // and the ring is built anew.
         let members = members(service, saved);
         let known = foobar_common::ring::build(&members);
         let members =
             if slots.iter().zip(&known).all(|(slot, id)| slot.current() == *id) { members } else { Vec::new() };
-        rings.insert(service.name.clone(), Ring { region: *region, members, slots });
+        rings.insert(service.name.clone(), Ring { region, members, slots });
     }
+    rings.extend(strangers(regions.into_values()));
     Ok(rings)
+}
+
+#[cfg(test)]
+mod tests {
+    use foobar_common::layout::RING_SLOTS;
+
+    use super::*;
+
+    #[test]
+    fn the_region_of_a_service_that_was_removed_amid_a_crash_is_taken() {
+        let service = |name: &str, port: u16| {
+            let backends = r#"[{"address":"10.0.0.1"}]"#;
+            let json =
+                format!(r#"{{"name":"{name}","address":"192.0.2.1","port":"tcp/{port}","backends":{backends}}}"#);
+            serde_json::from_str::<crate::domain::Service>(&json).expect("a service")
+        };
+        let (stays, gone) = (service("stays", 80), service("gone", 81));
+        let saved = State { config: Config { services: vec![stays.clone()], ..Config::default() }, ..State::default() };
+        let regions = HashMap::from([(key(&stays), 1), (key(&gone), 0)]);
+
+        let rings = rings_in_force(&saved, regions, |_| Ok(vec![Slot::calm(9); RING_SLOTS as usize])).expect("rings");
+
+        let mut taken: Vec<_> = rings.values().map(|ring| ring.region).collect();
+        taken.sort_unstable();
+        assert_eq!(taken, [0, 1], "packets still read both");
+        let mut state = saved;
+        let plan = plan(&mut state, &rings, &Forced::new(), 1).expect("a plan");
+        assert!(plan.rings.values().all(|ring| ring.region > 1), "{:?}", plan.rings["stays"].region);
+    }
 }

@@ -1,8 +1,11 @@
-//! The notes of flows on tracked slots: read, and removed when they are over.
+//! The notes of flows on tracked slots: read, and removed when they are over; and what is known of the room for them.
+
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context as _, Result};
 use foobar_common::{
     address::{V4, V6},
+    layout::{UNPROVEN_WORDS, refused_index, unproven_index},
     note::Note,
     pick::{flow_hash, slot_index},
 };
@@ -29,6 +32,11 @@ impl NotedFlow {
             Key::V4(words) => words,
             Key::V6(words) => words,
         }
+    }
+
+    /// The count that the note is part of while it is unproven.
+    pub fn unproven(&self) -> Option<usize> {
+        self.note.kind.is_unproven().then(|| unproven_index(self.is_v6(), self.note.kind))
     }
 
     pub fn is_v6(&self) -> bool {
@@ -58,6 +66,30 @@ impl Datapath {
             flows.push(NotedFlow { note: Note::from_words(words), key: Key::V6(key) });
         }
         Ok(flows)
+    }
+
+    /// Unproven notes by family and kind, at least as many as there are.
+    pub fn unproven(&self) -> [u64; UNPROVEN_WORDS] {
+        std::array::from_fn(|index| self.tables.room()[index].load(Ordering::Relaxed))
+    }
+
+    /// Corrects what was counted `before` the notes were read to what was found, and keeps what was counted since.
+    pub fn correct_unproven(&self, before: [u64; UNPROVEN_WORDS], found: [u64; UNPROVEN_WORDS]) {
+        for ((word, before), found) in self.tables.room().iter().zip(before).zip(found) {
+            word.fetch_add(found.wrapping_sub(before), Ordering::Relaxed);
+        }
+    }
+
+    /// The second when a flow on this ring last found no room for its note; 0: none did.
+    pub fn refused(&self, ring: u32) -> u64 {
+        self.tables.room().get(refused_index(ring)).map_or(0, |word| word.load(Ordering::Relaxed))
+    }
+
+    /// A flow has no note any more, as if it had found no room at this second.
+    pub fn refuse(&self, ring: u32, second: u64) {
+        if let Some(word) = self.tables.room().get(refused_index(ring)) {
+            word.fetch_max(second, Ordering::Relaxed);
+        }
     }
 
     /// Forgets a flow. One that is gone already is what was wanted.

@@ -1,8 +1,8 @@
 //! Where everything is pinned, and how it is taken off.
 //!
 //! ```text
-//! PIN_DIR/layout-2/maps/NAME            PIN_DIR/layout-2/programs/{foobar,foobar_pass}
-//! PIN_DIR/layout-2/links/IFACE:MODE:IFINDEX:NETNS    PIN_DIR/layout-2/peers/IFACE
+//! PIN_DIR/layout-3/maps/NAME            PIN_DIR/layout-3/programs/{foobar,foobar_pass}
+//! PIN_DIR/layout-3/links/IFACE:MODE:IFINDEX:NETNS    PIN_DIR/layout-3/peers/IFACE
 //! ```
 
 use std::{

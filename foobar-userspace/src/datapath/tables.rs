@@ -1,6 +1,9 @@
 //! What packets read: banks, rings, next hops; and the maps of notes and counters.
 
-use std::{collections::HashMap, sync::atomic::Ordering};
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use aya::{
@@ -16,7 +19,7 @@ use foobar_common::{
     layout::{
         BACKEND_TALLY_WORDS, MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_RINGS, MAX_SOURCES, NEXT_HOP_WORDS,
         NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, PORT_WORDS, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, ROOTS,
-        SERVICE_WORDS, TALLY_WORDS, map,
+        SERVICE_WORDS, TALLY_WORDS, map, refused_index,
     },
     next_hop::NextHop,
     slot::Slot,
@@ -39,6 +42,7 @@ pub struct Tables {
     services: Mapped,
     rings: Mapped,
     next_hops: Mapped,
+    room: Mapped,
 }
 
 /// Open handles of the maps that packets look up.
@@ -85,11 +89,12 @@ impl Tables {
             services: open(map::SERVICES)?,
             rings: open(map::RINGS)?,
             next_hops: open(map::NEXT_HOPS)?,
+            room: open(map::ROOM)?,
         })
     }
 
     /// What stands in each table, by the name of its static's section.
-    pub fn contents(&self) -> [(&'static str, Vec<u64>); 10] {
+    pub fn contents(&self) -> [(&'static str, Vec<u64>); 11] {
         [
             (map::GENERATION, self.generation.contents()),
             (map::PORTS, self.ports.contents()),
@@ -101,6 +106,7 @@ impl Tables {
             (map::SERVICES, self.services.contents()),
             (map::RINGS, self.rings.contents()),
             (map::NEXT_HOPS, self.next_hops.contents()),
+            (map::ROOM, self.room.contents()),
         ]
     }
 
@@ -155,6 +161,7 @@ impl Tables {
     pub fn write_ring(&self, region: u32, slots: &[Slot]) -> Result<()> {
         ensure!(region < MAX_RINGS, "there are {MAX_RINGS} regions for rings, and none is {region}");
         ensure!(slots.len() == RING_SLOTS as usize, "a ring has {RING_SLOTS} slots, not {}", slots.len());
+        self.room.words()[refused_index(region)].store(0, Ordering::Relaxed);
         store(self.rings.halves(), region as usize * RING_WORDS * 2, slots.iter().map(|slot| slot.word()));
         Ok(())
     }
@@ -163,6 +170,11 @@ impl Tables {
         ensure!(region < MAX_RINGS, "there are {MAX_RINGS} regions for rings, and none is {region}");
         let halves = &self.rings.halves()[region as usize * RING_WORDS * 2..][..RING_SLOTS as usize];
         Ok(halves.iter().map(|half| Slot::from_word(half.load(Ordering::Relaxed))).collect())
+    }
+
+    /// Words about notes, by [`foobar_common::layout::unproven_index`] and [`foobar_common::layout::refused_index`].
+    pub fn room(&self) -> &[AtomicU64] {
+        self.room.words()
     }
 
     pub fn next_hop(&self, backend: u32) -> Result<Option<NextHop>> {
@@ -182,7 +194,7 @@ impl Tables {
         Ok(())
     }
 
-    fn next_hop_words(&self, backend: u32) -> Result<&[std::sync::atomic::AtomicU64; NEXT_HOP_WORDS]> {
+    fn next_hop_words(&self, backend: u32) -> Result<&[AtomicU64; NEXT_HOP_WORDS]> {
         let pairs = self.next_hops.words().as_chunks::<NEXT_HOP_WORDS>().0;
         pairs.get(backend as usize).with_context(|| format!("no backend has the id {backend}"))
     }

@@ -1,6 +1,10 @@
 //! A lab and the host's tables side by side, fed with the same frames.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    thread,
+    time::Duration,
+};
 
 use foobar_common::{
     Action, Outcome,
@@ -29,8 +33,8 @@ impl Twin {
     pub fn change(&mut self, edit: impl FnOnce(&mut Lab)) {
         edit(&mut self.lab);
         let old = std::mem::replace(&mut self.host, self.lab.host());
-        let HostTables { notes, rules, backends, outcomes, .. } = old;
-        self.host = HostTables { notes, rules, backends, outcomes, ..std::mem::take(&mut self.host) };
+        let HostTables { notes, unproven, rules, backends, outcomes, .. } = old;
+        self.host = HostTables { notes, unproven, rules, backends, outcomes, ..std::mem::take(&mut self.host) };
     }
 
     pub fn packets(&self, outcome: Outcome) -> u64 {
@@ -56,6 +60,7 @@ impl Twin {
 
     /// One frame through both. The kernel's bytes are in `self.after`.
     fn both(&mut self, frame: &[u8]) -> (Action, Outcome, Vec<u8>) {
+        self.host.now = second();
         let action = run(self.lab.program(), frame, &mut self.after);
         let mut bytes = frame.to_vec();
         let outcome = self.host.run(&mut bytes);
@@ -107,6 +112,17 @@ impl Twin {
     }
 }
 
+/// The kernel's second, far enough from the next one for a frame to run on both sides.
+fn second() -> u32 {
+    loop {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        if time.tv_nsec < 800_000_000 {
+            return time.tv_sec.cast_unsigned() as u32;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 fn host_outcomes(host: &HostTables) -> BTreeMap<u32, [u64; 2]> {
     let counted = host.outcomes.borrow();
     let of = |outcome: &Outcome| (outcome.index(), counted.get(outcome).copied().unwrap_or_default());
@@ -114,7 +130,7 @@ fn host_outcomes(host: &HostTables) -> BTreeMap<u32, [u64; 2]> {
 }
 
 /// A note without its time: the clocks differ.
-fn timeless(note: Note) -> (u32, Kind, u32) {
-    let Note { backend, kind, seen: _, isn } = note;
-    (backend, kind, isn)
+fn timeless(note: Note) -> (u32, Kind, u32, bool) {
+    let Note { backend, kind, seen: _, sequence, doubted } = note;
+    (backend, kind, sequence, doubted)
 }

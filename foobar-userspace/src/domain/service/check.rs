@@ -5,8 +5,8 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
-use super::{Backend, MAX_WEIGHT, Service};
-use crate::domain::{mistake::Word, name};
+use super::{Backend, MAX_IDLE, MAX_WEIGHT, Service};
+use crate::domain::{duration, mistake::Word, name};
 
 /// What is wrong with a service.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +48,10 @@ impl Service {
         }
         if self.idle.is_zero() || self.idle.subsec_nanos() != 0 {
             return Err(fault(Part::Idle, "`idle` is a whole number of seconds, at least one", "write it as in `3h`"));
+        }
+        if self.idle > MAX_IDLE {
+            let problem = format!("an `idle` of `{}` is too long", duration::write(self.idle));
+            return Err(fault(Part::Idle, problem, "`idle` is 30 days at most: `30d`"));
         }
         self.check_backends()
     }
@@ -172,6 +176,9 @@ mod tests {
         assert_eq!(part(Service { name: "Web".to_owned(), ..service("192.0.2.10", &["10.0.0.11"]) }), Part::Name);
         assert_eq!(part(Service { port: 0, ..service("192.0.2.10", &["10.0.0.11"]) }), Part::Port);
         assert_eq!(part(Service { idle: Duration::ZERO, ..service("192.0.2.10", &["10.0.0.11"]) }), Part::Idle);
+        let second = Duration::from_secs(1);
+        assert_eq!(part(Service { idle: MAX_IDLE + second, ..service("192.0.2.10", &["10.0.0.11"]) }), Part::Idle);
+        assert_eq!(Service { idle: MAX_IDLE, ..service("192.0.2.10", &["10.0.0.11"]) }.check(), Ok(()));
         for odd in ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255"] {
             assert_eq!(part(service(odd, &["10.0.0.11"])), Part::Address, "{odd}");
             assert_eq!(part(service("192.0.2.10", &["10.0.0.11", odd])), Part::BackendAddress(1), "{odd}");

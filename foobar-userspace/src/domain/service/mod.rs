@@ -29,6 +29,9 @@ pub const MAX_WEIGHT: u16 = 1000;
 /// How long a silent connection keeps its backend, where the service does not say: the idle connections of a database live.
 pub const DEFAULT_IDLE: Duration = Duration::from_hours(3);
 
+/// Longest time that a silent connection can keep its backend.
+pub const MAX_IDLE: Duration = Duration::from_hours(30 * 24);
+
 /// A virtual address, port and protocol whose flows are spread over backends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "json::ServiceJson", into = "json::ServiceJson")]
