@@ -132,7 +132,7 @@ fn mistakes_of_the_file_have_a_place() {
     let service = "[[service]]\nname = \"web\"\naddress = \"10.77.0.100\"\nports = \"tcp/80\"\n";
     let rows = [
         ("[firewall]\ndefautl = \"drop\"\n".to_owned(), ":2:1", "default"),
-        ("[firewall]\nrules = [\"allow tcp/22 from 10.0.0.0/8\"]\n".to_owned(), ":2:", "not both at once"),
+        ("[firewall]\nrules = [\"allow tcp/22 on eth1\"]\n".to_owned(), ":2:", "by interface"),
         ("[firewall]\nrules = [\n  \"allow tcp/80\",\n  \"allow tpc/80\",\n]\n".to_owned(), ":4:", "tcp"),
         ("[firewall]\nrules = [\"deny from 10.0.0.1/8\"]\n".to_owned(), ":2:", "10.0.0.0/8"),
         (format!("{service}backends = []\n"), ":5:", "backend"),
@@ -172,7 +172,8 @@ fn what_has_no_room_is_refused_by_check_in_the_same_words() {
         )
     };
     let rules = |rules: Vec<String>| format!("[firewall]\nrules = {rules:?}\n");
-    let prefixes = (0..20_000).map(|n| format!("{:x}:{:x}::/33", 0x2001 + n / 10_000, n % 10_000)).collect::<Vec<_>>().join(",");
+    let prefixes =
+        (0..20_000).map(|n| format!("{:x}:{:x}::/33", 0x2001 + n / 10_000, n % 10_000)).collect::<Vec<_>>().join(",");
     for (text, words) in [
         ((1..=65).map(service).collect(), "64 services"),
         (rules((1..=20_000).map(|port| format!("allow tcp/{port}")).collect()), "16383 rules"),

@@ -21,6 +21,34 @@ fn the_first_rule_that_matches_wins_over_both_dimensions() {
 }
 
 #[test]
+fn a_rule_that_names_source_destination_and_port_holds_for_all_of_them_together() {
+    let mut lab = Lab::new().drops().rules(&[
+        "allow tcp/443 from 10.9.8.0/24 as office",
+        "deny tcp from 10.9.0.0/16 to 10.0.0.1 as neighbours",
+        "allow tcp/443 from 10.0.0.0/8 to 10.0.0.0/30 as inside",
+        "allow udp/53 to 2001:db8:1::53,10.0.0.2 as resolver",
+        "deny from 10.7.0.0/16 to 10.0.0.3 as both",
+    ]);
+    for (frame, counted) in [
+        (tcp(INSIDE, HERE), &["allowed", "rule office"][..]),
+        (tcp(INSIDE, "10.0.0.1:80"), &["denied", "rule neighbours"]),
+        (tcp("10.9.9.1:1", HERE), &["denied", "rule neighbours"]),
+        (tcp("10.9.9.1:1", "10.0.0.2:443"), &["allowed", "rule inside"]),
+        (tcp("10.9.9.1:1", "10.0.0.4:443"), &["default_drop"]),
+        (tcp(OUTSIDE, HERE), &["default_drop"]),
+        (udp(OUTSIDE, "10.0.0.2:53"), &["allowed", "rule resolver"]),
+        (udp(OUTSIDE, "10.0.0.1:53"), &["default_drop"]),
+        (udp("[2001:db8::1]:9", "[2001:db8:1::53]:53"), &["allowed", "rule resolver"]),
+        (udp("[2001:db8::1]:9", "[2001:db8:1::54]:53"), &["default_drop"]),
+        (udp("10.7.1.1:9", "10.0.0.3:9"), &["denied", "rule both"]),
+        (tcp("10.7.1.1:9", "10.0.0.3:443"), &["allowed", "rule inside"]),
+        (tcp("10.7.1.1:9", "10.0.0.3:80"), &["denied", "rule both"]),
+    ] {
+        assert_eq!(lab.run(&frame).counted, counted);
+    }
+}
+
+#[test]
 fn a_longer_prefix_does_not_beat_an_earlier_rule() {
     let mut lab = Lab::new().drops().rules(&[
         "deny from 10.9.8.7",

@@ -20,6 +20,8 @@ use super::pins::Pins;
 pub struct Mapped {
     memory: MmapRaw,
     words: usize,
+    /// It was made here: nothing is in it yet.
+    pub is_new: bool,
 }
 
 /// The section of a table's static.
@@ -33,12 +35,13 @@ impl Mapped {
         let declared = object.maps.get(&section(name)).with_context(|| format!("the object has no table {name}"))?;
         let bytes = declared.value_size() as usize;
         let pin = pins.map(name);
-        let map = if pin.exists() {
-            MapData::from_pin(&pin).with_context(|| format!("opening {}", pin.display()))?
-        } else {
+        let is_new = !pin.exists();
+        let map = if is_new {
             let map = MapData::create(mappable(declared)?, name, None).with_context(|| format!("making {name}"))?;
             map.pin(&pin).with_context(|| format!("pinning {}", pin.display()))?;
             map
+        } else {
+            MapData::from_pin(&pin).with_context(|| format!("opening {}", pin.display()))?
         };
         let info = map.info().with_context(|| format!("asking for the shape of {name}"))?;
         ensure!(info.value_size() as usize == bytes, "the pinned table {name} has another shape");
@@ -46,7 +49,7 @@ impl Mapped {
             .len(bytes)
             .map_raw(map.fd().as_fd().as_raw_fd())
             .with_context(|| format!("mapping {name}"))?;
-        Ok(Self { memory, words: bytes / 8 })
+        Ok(Self { memory, words: bytes / 8, is_new })
     }
 
     /// The table's words. Writes reach packets at once, each word whole.
@@ -64,7 +67,10 @@ impl Mapped {
     }
 
     pub fn contents(&self) -> Vec<u64> {
-        self.words().iter().map(|word| word.load(Ordering::Relaxed)).collect()
+        let mut words = vec![0; self.words];
+        // SAFETY: the mapping has this many words; a word that a packet changes meanwhile is read before or after.
+        unsafe { std::ptr::copy_nonoverlapping(self.memory.as_ptr().cast(), words.as_mut_ptr(), self.words) };
+        words
     }
 }
 

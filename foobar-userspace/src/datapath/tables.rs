@@ -93,21 +93,22 @@ impl Tables {
         })
     }
 
-    /// What stands in each table, by the name of its static's section.
-    pub fn contents(&self) -> [(&'static str, Vec<u64>); 11] {
-        [
-            (map::GENERATION, self.generation.contents()),
-            (map::PORTS, self.ports.contents()),
-            (map::ROOTS, self.roots.contents()),
-            (map::NODES, self.nodes.contents()),
-            (map::SOURCES, self.sources.contents()),
-            (map::NARROWED, self.narrowed.contents()),
-            (map::PAIRS, self.pairs.contents()),
-            (map::SERVICES, self.services.contents()),
-            (map::RINGS, self.rings.contents()),
-            (map::NEXT_HOPS, self.next_hops.contents()),
-            (map::ROOM, self.room.contents()),
-        ]
+    /// What stands in each table that is not new, by the name of its static.
+    pub fn contents(&self) -> Vec<(&'static str, Vec<u64>)> {
+        let tables = [
+            (map::GENERATION, &self.generation),
+            (map::PORTS, &self.ports),
+            (map::ROOTS, &self.roots),
+            (map::NODES, &self.nodes),
+            (map::SOURCES, &self.sources),
+            (map::NARROWED, &self.narrowed),
+            (map::PAIRS, &self.pairs),
+            (map::SERVICES, &self.services),
+            (map::RINGS, &self.rings),
+            (map::NEXT_HOPS, &self.next_hops),
+            (map::ROOM, &self.room),
+        ];
+        tables.into_iter().filter(|(_, table)| !table.is_new).map(|(name, table)| (name, table.contents())).collect()
     }
 
     pub fn generation(&self) -> Generation {

@@ -4,7 +4,7 @@
 //! are a set, and so are ports. What a packet is for, its destination and its port, is merged into one class; each pair
 //! of such a class and a class of sources that rules name together has a cell.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use foobar_common::{
     address::{V4, V6},
@@ -82,7 +82,7 @@ fn lay_down(
     decisions: &[Decision],
     image: &mut Image,
 ) -> Result<(), Refusal> {
-    let kinds: Vec<_> = BTreeSet::from_iter(ports.entries.iter().copied()).into_iter().collect();
+    let kinds: Vec<_> = ports.entries.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
     let places: Vec<_> = used(image, Side::Destination).into_iter().filter(|set| *set != 0).collect();
     let count = if places.is_empty() { 0 } else { (places.len() + 1) * kinds.len() };
     within(kinds.len(), Port::MAX_KINDS - 1, "kinds of ports")?;
@@ -91,24 +91,36 @@ fn lay_down(
     let sources = pairs::Side { used: used(image, Side::Source), sets: sources };
     let pairs = lay_out(&sources, &targets.side, decisions)?;
     let class = |set: &u32| pairs.targets[set];
+    let by_kind: Vec<_> = targets.elsewhere.iter().map(class).collect();
+    let kind_of = numbers_of(&kinds);
     for (port, set) in image.ports.iter_mut().zip(&ports.entries) {
-        let kind = kinds.partition_point(|kind| kind < set);
-        *port = Port { class: class(&targets.elsewhere[kind]), kind: kind as u16, ..*port };
+        let kind = kind_of[*set as usize];
+        *port = Port { class: by_kind[kind as usize], kind: kind as u16, ..*port };
     }
     if count != 0 {
         // The first row stays empty, so that 0 says that no rule names the destination.
         image.narrowed = vec![Class::NONE; kinds.len()];
         image.narrowed.extend(targets.at.iter().flatten().map(class));
+        let row_of = numbers_of(&places);
+        image.classes(Side::Destination, &mut |set| {
+            if set == 0 { 0 } else { (row_of[set as usize] + 1) * kinds.len() as u32 }
+        });
     }
-    let rows = places.iter().enumerate().map(|(index, set)| (*set, ((index + 1) * kinds.len()) as u32));
-    let rows: BTreeMap<_, _> = rows.chain([(0, 0)]).collect();
-    image.classes(Side::Destination, &mut |set| rows[&set]);
     image.pairs = pairs.cells;
-    let numbers: BTreeMap<_, _> = pairs.sources.keys().zip(0..).map(|(set, number)| (*set, number)).collect();
-    within(numbers.len(), MAX_SOURCES, "kinds of sources")?;
+    within(pairs.sources.len(), MAX_SOURCES, "kinds of sources")?;
     image.sources = pairs.sources.values().copied().collect();
-    image.classes(Side::Source, &mut |set| numbers[&set]);
+    let class_of = numbers_of(&pairs.sources.into_keys().collect::<Vec<_>>());
+    image.classes(Side::Source, &mut |set| class_of[set as usize]);
     Ok(())
+}
+
+/// By set, its place in an ascending list of sets.
+fn numbers_of(sets: &[u32]) -> Vec<u32> {
+    let mut numbers = vec![0; sets.last().map_or(0, |last| *last as usize + 1)];
+    for (number, set) in (0..).zip(sets) {
+        numbers[*set as usize] = number;
+    }
+    numbers
 }
 
 fn within(count: usize, room: usize, of_what: &str) -> Result<(), Refusal> {

@@ -5,6 +5,7 @@ mod harness;
 mod ours;
 mod peer;
 mod report;
+mod rules;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
@@ -13,6 +14,7 @@ use self::{
     frames::{Kind, frame},
     harness::{Harness, Load, Target},
     report::{Report, Row},
+    rules::Rules,
 };
 
 /// Times the data path through `BPF_PROG_TEST_RUN`.
@@ -35,6 +37,7 @@ struct Arguments {
 /// What is timed: a name, a frame, how many flows (0: each packet a new one), and the XDP action that proves it.
 struct Scenario {
     name: &'static str,
+    rules: Rules,
     kind: Kind,
     flows: u64,
     action: u32,
@@ -45,19 +48,43 @@ const PASS: u32 = 2;
 const TX: u32 = 3;
 
 const SCENARIOS: &[Scenario] = &[
-    Scenario { name: "denied source", kind: Kind::DeniedSource, flows: 1, action: DROP },
-    Scenario { name: "allowed port", kind: Kind::AllowedPort, flows: 1, action: PASS },
-    Scenario { name: "forwarded, 1 flow", kind: Kind::Established, flows: 1, action: TX },
-    Scenario { name: "forwarded, 1,000 flows", kind: Kind::Established, flows: 1_000, action: TX },
-    Scenario { name: "forwarded, 100,000 flows", kind: Kind::Established, flows: 100_000, action: TX },
-    Scenario { name: "forwarded, SYNs of new flows", kind: Kind::Syn, flows: 0, action: TX },
-    Scenario { name: "forwarded, HTTP request", kind: Kind::Request, flows: 1, action: TX },
+    Scenario { name: "denied source", rules: Rules::Ordinary, kind: Kind::DeniedSource, flows: 1, action: DROP },
+    Scenario { name: "allowed port", rules: Rules::Ordinary, kind: Kind::AllowedPort, flows: 1, action: PASS },
+    Scenario { name: "forwarded, 1 flow", rules: Rules::Ordinary, kind: Kind::Established, flows: 1, action: TX },
+    Scenario {
+        name: "forwarded, 1,000 flows",
+        rules: Rules::Ordinary,
+        kind: Kind::Established,
+        flows: 1_000,
+        action: TX,
+    },
+    Scenario {
+        name: "forwarded, 100,000 flows",
+        rules: Rules::Ordinary,
+        kind: Kind::Established,
+        flows: 100_000,
+        action: TX,
+    },
+    Scenario { name: "forwarded, SYNs of new flows", rules: Rules::Ordinary, kind: Kind::Syn, flows: 0, action: TX },
+    Scenario { name: "forwarded, HTTP request", rules: Rules::Ordinary, kind: Kind::Request, flows: 1, action: TX },
+    Scenario { name: "source and port, 10 rules", rules: FEW, kind: Kind::AllowedPort, flows: 1, action: PASS },
+    Scenario { name: "the same, 100,000 flows", rules: FEW, kind: Kind::AllowedPort, flows: 100_000, action: PASS },
+    Scenario { name: "source and port, 10,000 rules", rules: MANY, kind: Kind::AllowedPort, flows: 1, action: PASS },
+    Scenario {
+        name: "the same of 10,000, 100,000 flows",
+        rules: MANY,
+        kind: Kind::AllowedPort,
+        flows: 100_000,
+        action: PASS,
+    },
 ];
+
+const FEW: Rules = Rules::Pairs(10);
+const MANY: Rules = Rules::Pairs(10_000);
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let mut harness = Harness::load()?;
-    let mut ours = ours::Ours::load().context("loading foobar")?;
     let mut filter = peer::XdpFilter::load()?;
     let mut report = Report::default();
 
@@ -66,8 +93,14 @@ fn main() -> Result<()> {
     let times = harness.compare(&targets, &load, PASS, &arguments_of(&arguments))?;
     report.f = times[1] - times[0];
 
-    for v6 in [false, true] {
-        for scenario in SCENARIOS.iter().filter(|scenario| scenario.name.contains(&arguments.only)) {
+    let mut ours: Option<(Rules, ours::Ours)> = None;
+    let wanted = SCENARIOS.iter().filter(|scenario| scenario.name.contains(&arguments.only));
+    for scenario in wanted {
+        let ours = match &mut ours {
+            Some((rules, ours)) if *rules == scenario.rules => ours,
+            other => &mut other.insert((scenario.rules, with_rules(scenario.rules)?)).1,
+        };
+        for v6 in [false, true] {
             let load = Load { frame: frame(scenario.kind, v6), flows: scenario.flows, v6 };
             let targets = [Target::EmptyFrags, Target::Frags(ours.program()?)];
             let times = harness.compare(&targets, &load, scenario.action, &arguments_of(&arguments))?;
@@ -76,6 +109,10 @@ fn main() -> Result<()> {
     }
     report.print();
     report.write(&arguments.json)
+}
+
+fn with_rules(rules: Rules) -> Result<ours::Ours> {
+    ours::Ours::load(rules).context("loading foobar")
 }
 
 fn arguments_of(arguments: &Arguments) -> harness::Effort {

@@ -1,9 +1,6 @@
-//! foobar as it is timed: 10 rules, 100 denied prefixes of each family, a service of each family.
+//! foobar as it is timed: its rules, and a service of each family.
 
-use std::{
-    fmt::Write as _,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use aya::programs::ProgramFd;
@@ -17,7 +14,10 @@ use foobar_userspace::{
     datapath::{self, Datapath, Options, Publication},
 };
 
-use super::frames::{SERVICE_V4, SERVICE_V6};
+use super::{
+    frames::{SERVICE_V4, SERVICE_V6},
+    rules::Rules,
+};
 
 /// The loopback interface: where a test run's frames come in.
 const INGRESS: u32 = 1;
@@ -28,12 +28,12 @@ pub struct Ours {
 }
 
 impl Ours {
-    pub fn load() -> Result<Self> {
-        let pins = PathBuf::from(format!("/sys/fs/bpf/foobar-bench-{}", std::process::id()));
+    pub fn load(rules: Rules) -> Result<Self> {
+        let pins = PathBuf::from(format!("/sys/fs/bpf/foobar-bench-{}-{rules:?}", std::process::id()));
         let options = Options { pin_dir: pins.clone(), trace_packets: false };
         let datapath = Datapath::open(&options).inspect_err(|_| take_off(&pins))?;
         let mut ours = Self { datapath, pins };
-        ours.publish()?;
+        ours.publish(rules)?;
         Ok(ours)
     }
 
@@ -41,8 +41,8 @@ impl Ours {
         Ok(self.datapath.program()?.fd()?.try_clone()?)
     }
 
-    fn publish(&mut self) -> Result<()> {
-        let config = Config::parse(&configuration(), "the bench's configuration")?;
+    fn publish(&mut self, rules: Rules) -> Result<()> {
+        let config = Config::parse(&configuration(rules), "the bench's configuration")?;
         let mut state = State { config, ..State::default() };
         let plan = plan(&mut state, &Rings::new(), &Forced::new(), 0)?;
         for id in &plan.new_backends {
@@ -69,17 +69,7 @@ fn take_off(pins: &Path) {
 }
 
 /// As an operator would write it.
-fn configuration() -> String {
-    let mut rules = String::new();
-    for (index, family) in ["203.0.113.0/24", "2001:db8:bad::/48"].iter().enumerate() {
-        let prefix =
-            |net: u32| if index == 0 { format!("10.{net}.0.0/20") } else { format!("2001:db8:f{net:02x}::/48") };
-        let prefixes: Vec<_> = (0..99).map(prefix).chain([(*family).to_owned()]).collect();
-        let _ = writeln!(rules, "  \"deny from {}\",", prefixes.join(","));
-    }
-    for port in [22, 443, 8443, 9001, 9002, 9003, 9004, 9005] {
-        let _ = writeln!(rules, "  \"allow tcp/{port}\",");
-    }
+fn configuration(rules: Rules) -> String {
     let service = |name: &str, address: &str, backends: [&str; 3]| {
         let backends = backends.map(|address| format!("{{ address = \"{address}\" }}")).join(", ");
         format!(
@@ -87,7 +77,8 @@ fn configuration() -> String {
         )
     };
     format!(
-        "[firewall]\ndefault = \"drop\"\nrules = [\n{rules}]\n{}{}",
+        "[firewall]\ndefault = \"drop\"\nrules = {:?}\n{}{}",
+        rules.lines(),
         service("web", SERVICE_V4, ["198.18.1.1", "198.18.1.2", "198.18.1.3"]),
         service("web6", SERVICE_V6, ["2001:db8:2::11", "2001:db8:2::12", "2001:db8:2::13"]),
     )

@@ -31,7 +31,7 @@ impl Report {
     pub fn print(&self) {
         println!("F = xdp-filter, all features, a TCP frame that passes: {:.1} ns, net of an empty program\n", self.f);
         println!("{:<32} {:>5} {:>8} {:>8} {:>8} {:>7}", "case", "", "empty", "foobar", "net ns", "net / F");
-        for row in &self.rows {
+        for row in [false, true].into_iter().flat_map(|v6| self.rows.iter().filter(move |row| row.v6 == v6)) {
             let family = if row.v6 { "IPv6" } else { "IPv4" };
             let share = row.net() / self.f;
             println!(
@@ -44,6 +44,12 @@ impl Report {
         }
         println!();
         self.print_ratio("100,000 flows over 1 flow", "forwarded, 100,000 flows", "forwarded, 1 flow");
+        self.print_ratio("10,000 rules over 10", "source and port, 10,000 rules", "source and port, 10 rules");
+        self.print_ratio(
+            "10,000 rules over 10, many flows",
+            "the same of 10,000, 100,000 flows",
+            "the same, 100,000 flows",
+        );
         self.print_ratio(
             "SYNs over established, many flows",
             "forwarded, SYNs of new flows",
