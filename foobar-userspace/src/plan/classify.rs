@@ -87,7 +87,10 @@ fn lay_down(
     let count = if places.is_empty() { 0 } else { (places.len() + 1) * kinds.len() };
     within(kinds.len(), Port::MAX_KINDS - 1, "kinds of ports")?;
     within(count, MAX_NARROWED, "kinds of ports at destinations")?;
-    let targets = merge((&destinations, &places), (&ports.sets, &kinds), named);
+    let targets = merge((&destinations, &places), (&ports.sets, &kinds), named).ok_or_else(|| {
+        Refusal::refused("the rules that name destinations and those that name ports have too many combinations")
+            .hint("join rules that have the same destinations, or the same ports")
+    })?;
     let sources = pairs::Side { used: used(image, Side::Source), sets: sources };
     let pairs = lay_out(&sources, &targets.side, decisions)?;
     let class = |set: &u32| pairs.targets[set];

@@ -43,6 +43,11 @@ impl Sets {
         })
     }
 
+    /// How many sets there are, the empty one included.
+    pub fn count(&self) -> usize {
+        self.sets.len()
+    }
+
     /// The first rule of the set that constrains this side alone.
     pub fn alone(&self, set: u32) -> Option<u32> {
         self.sets[set as usize].alone

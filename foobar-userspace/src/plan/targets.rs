@@ -3,7 +3,7 @@
 //! Each side has its sets of rules. Where no rule names a destination, a port's set is all there is; else each pair of a
 //! destination's set and a port's has a merged one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{pairs::Side, sets::Sets};
 
@@ -24,27 +24,54 @@ pub struct Targets {
     pub at: Vec<Vec<u32>>,
 }
 
+/// Sets that merging may make, some for each rule of a cell. More are refused before memory is short.
+const MAX_SETS: usize = 4_000_000;
+
 /// Merges the sets in use, `destinations` without the empty one. `named` is by a rule's place.
-pub fn merge(destinations: (&Sets, &[u32]), ports: (&Sets, &[u32]), named: &[Named]) -> Targets {
+///
+/// `None`: there are too many combinations.
+pub fn merge(destinations: (&Sets, &[u32]), ports: (&Sets, &[u32]), named: &[Named]) -> Option<Targets> {
     let mut side = Side { sets: Sets::default(), used: BTreeSet::new() };
-    let mut add = |places: &mut dyn Iterator<Item = u32>| {
-        let set = places.fold(0, |set, place| side.sets.with(set, place, !named[place as usize].source));
-        side.used.insert(set);
-        set
-    };
-    let of_ports: Vec<_> = ports.1.iter().map(|kind| ports.0.rules(*kind)).collect();
-    let anywhere = |place: &u32| !named[*place as usize].destination;
-    let elsewhere = of_ports.iter().map(|rules| add(&mut rules.iter().copied().filter(anywhere))).collect();
-    let mut at = Vec::new();
-    for kind in destinations.1 {
-        let here = destinations.0.rules(*kind);
-        let merged = |rules: &Vec<u32>| {
-            let port = |place: &u32| !named[*place as usize].port || rules.contains(place);
-            let both: BTreeSet<_> =
-                here.iter().copied().filter(port).chain(rules.iter().copied().filter(anywhere)).collect();
-            add(&mut both.into_iter())
-        };
-        at.push(of_ports.iter().map(merged).collect());
+    let mut anywhere = Vec::new();
+    let mut kinds_of: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for (kind, set) in ports.1.iter().enumerate() {
+        let (here, everywhere): (Vec<_>, Vec<_>) =
+            ports.0.rules(*set).into_iter().partition(|place| named[*place as usize].destination);
+        for place in here {
+            kinds_of.entry(place).or_default().push(kind);
+        }
+        anywhere.push(everywhere);
     }
-    Targets { side, elsewhere, at }
+    let elsewhere: Vec<_> = anywhere.iter().map(|rules| add(&mut side, rules, named)).collect();
+    let mut at = Vec::new();
+    for set in destinations.1 {
+        let mut more = vec![Vec::new(); anywhere.len()];
+        for place in destinations.0.rules(*set) {
+            if named[place as usize].port {
+                kinds_of.get(&place).into_iter().flatten().for_each(|kind| more[*kind].push(place));
+            } else {
+                for rules in &mut more {
+                    rules.push(place);
+                }
+            }
+        }
+        let mut row = elsewhere.clone();
+        for (kind, mut rules) in more.into_iter().enumerate().filter(|(_, rules)| !rules.is_empty()) {
+            rules.extend(&anywhere[kind]);
+            rules.sort_unstable();
+            row[kind] = add(&mut side, &rules, named);
+            if side.sets.count() > MAX_SETS {
+                return None;
+            }
+        }
+        at.push(row);
+    }
+    Some(Targets { side, elsewhere, at })
+}
+
+/// The set of these rules, first first.
+fn add(side: &mut Side, rules: &[u32], named: &[Named]) -> u32 {
+    let set = rules.iter().fold(0, |set, place| side.sets.with(set, *place, !named[*place as usize].source));
+    side.used.insert(set);
+    set
 }
