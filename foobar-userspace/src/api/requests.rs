@@ -30,6 +30,14 @@ pub struct AddRule {
     pub after: Option<String>,
 }
 
+/// `POST /v1/explain`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Explain {
+    /// `tcp 198.51.100.7:40000 > 192.0.2.10:443 syn on eth0`, or `hex:` and a frame.
+    pub packet: String,
+}
+
 /// `POST /v1/services`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

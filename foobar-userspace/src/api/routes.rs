@@ -10,8 +10,8 @@ use super::{
     convert,
     daemon::Daemon,
     types::{
-        AddRule, AddedRule, Attached, BackendChange, BackendSpec, Detached, InterfaceSpec, Refusal, RuleLine,
-        ServiceSpec, ServiceStatus, Stats, Status,
+        AddRule, AddedRule, Attached, BackendChange, BackendSpec, Detached, Explain, Explained, InterfaceSpec, Refusal,
+        RuleLine, ServiceSpec, ServiceStatus, Stats, Status,
     },
     wire::{Answer, Done, Reply, read},
 };
@@ -38,6 +38,11 @@ pub async fn add_rule(State(daemon): State<Daemon>, body: Bytes) -> Answer<Added
 
 pub async fn remove_rule(State(daemon): State<Daemon>, Path(id): Path<String>) -> Answer<RuleLine> {
     daemon.with(move |engine| engine.remove_rule(&id)).await.map(Reply)
+}
+
+pub async fn explain(State(daemon): State<Daemon>, body: Bytes) -> Answer<Explained> {
+    let packet = read::<Explain>(&body)?.packet.parse()?;
+    daemon.with(move |engine| engine.explain(packet)).await.map(Reply)
 }
 
 pub async fn services(State(daemon): State<Daemon>) -> Answer<Vec<ServiceStatus>> {

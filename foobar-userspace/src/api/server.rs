@@ -17,6 +17,7 @@ pub fn router(daemon: Daemon) -> Router {
         .route("/v1/stats", get(routes::stats))
         .route("/v1/rules", get(routes::rules).post(routes::add_rule))
         .route("/v1/rules/{id}", delete(routes::remove_rule))
+        .route("/v1/explain", post(routes::explain))
         .route("/v1/services", get(routes::services).post(routes::add_service))
         .route("/v1/services/{name}", delete(routes::remove_service))
         .route("/v1/services/{name}/backends", post(routes::add_backend))

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::{
     refusal::{Refusal, RefusalKind},
-    requests::{AddRule, BackendChange, BackendSpec, InterfaceSpec, Place, ServiceSpec},
+    requests::{AddRule, BackendChange, BackendSpec, Explain, InterfaceSpec, Place, ServiceSpec},
 };
 use crate::{
     config::Policy,
@@ -42,6 +42,35 @@ pub struct AddedRule {
     pub line: RuleLine,
     /// What is probably not meant, and was not there before it.
     pub warnings: Vec<String>,
+}
+
+/// What would become of a packet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explained {
+    /// The counter that it would count in.
+    pub outcome: String,
+    /// `pass`, `drop`, `tx` or `redirect`.
+    pub action: String,
+    /// The outcome in a sentence.
+    pub why: String,
+    /// The first rule that matches; absent where none does, or the packet leaves before rules are asked.
+    pub rule: Option<ExplainedRule>,
+    pub service: Option<String>,
+    pub backend: Option<IpAddr>,
+    /// A note of this very flow was found.
+    pub noted: bool,
+    /// By which interface it leaves towards the backend.
+    pub interface: Option<String>,
+    /// The frame as rewritten for the backend, in hexadecimal digits.
+    pub frame: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedRule {
+    pub id: u32,
+    pub rule: String,
+    /// The rules before it, which do not match.
+    pub before: Vec<String>,
 }
 
 /// The daemon and everything it holds, at one moment.

@@ -6,6 +6,7 @@ mod attach;
 mod backend;
 mod check;
 mod exit;
+mod explain;
 mod output;
 mod rates;
 mod rules;
@@ -81,6 +82,8 @@ enum Command {
     /// Add, remove, drain or weigh a service's backends
     #[command(subcommand)]
     Backend(backend::Backend),
+    /// Say what would become of a packet, and why
+    Explain(explain::Explain),
     /// Show what is attached and served
     Status,
     /// Show what was counted
@@ -109,6 +112,7 @@ fn dispatch(cli: Cli) -> Result<(), Refusal> {
         Command::Rule(rule) => talk(rule.run(global)),
         Command::Service(service) => talk(service.run(global)),
         Command::Backend(backend) => talk(backend.run(global)),
+        Command::Explain(explain) => talk(explain.run(global)),
         Command::Status => talk(status::run(global)),
         Command::Stats(stats) => talk(stats.run(global)),
     }

@@ -13,12 +13,14 @@ use crate::api::{
 };
 
 const EXAMPLES: &str = "\
-A rule matches by protocol and port, or by source, and may have a name:
+A rule matches by protocol and port, source and destination, and may have a name:
   foobar allow tcp/80,443
   foobar allow icmp/echo-request
   foobar deny udp/5000-5999
   foobar deny from 203.0.113.0/24 as scanner
-  foobar deny from 2001:db8::/32";
+  foobar deny from 2001:db8::/32
+  foobar allow tcp/22 from 10.0.0.0/8
+  foobar deny tcp/25 to 192.0.2.0/24";
 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]

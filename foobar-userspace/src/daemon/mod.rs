@@ -5,6 +5,7 @@
 mod aging;
 mod changes;
 pub mod engine;
+mod explain;
 mod interfaces;
 pub mod lock;
 pub mod plan;

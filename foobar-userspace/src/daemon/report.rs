@@ -85,7 +85,7 @@ impl Engine {
         })
     }
 
-    fn interfaces(&self) -> Result<Vec<InterfaceStatus>, Refusal> {
+    pub(super) fn interfaces(&self) -> Result<Vec<InterfaceStatus>, Refusal> {
         let attachments = self.datapath.attachments()?;
         let status = |interface: &crate::config::Interface| {
             let attachment = find(&attachments, &interface.name).filter(|found| found.called.is_some());

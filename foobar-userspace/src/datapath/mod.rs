@@ -12,6 +12,7 @@ mod mapped;
 mod notes;
 mod peers;
 mod pins;
+mod reading;
 mod tables;
 
 use std::{
@@ -25,6 +26,7 @@ use foobar_common::{find::ServiceKey, generation::Generation, image::Image, next
 pub use load::{HARNESS, object};
 pub use notes::NotedFlow;
 pub use pins::remove_pins;
+pub use reading::Explanation;
 
 pub use self::attach::{AttachError, Attachment, Patience};
 use self::{

@@ -33,14 +33,14 @@ use super::{
 /// The tables that packets read at fixed addresses.
 pub struct Tables {
     generation: Mapped,
-    ports: Mapped,
-    roots: Mapped,
-    nodes: Mapped,
-    sources: Mapped,
-    narrowed: Mapped,
-    pairs: Mapped,
-    services: Mapped,
-    rings: Mapped,
+    pub(super) ports: Mapped,
+    pub(super) roots: Mapped,
+    pub(super) nodes: Mapped,
+    pub(super) sources: Mapped,
+    pub(super) narrowed: Mapped,
+    pub(super) pairs: Mapped,
+    pub(super) services: Mapped,
+    pub(super) rings: Mapped,
     next_hops: Mapped,
     room: Mapped,
 }

@@ -5,6 +5,7 @@
 pub mod duration;
 pub mod mistake;
 pub mod name;
+pub mod packet;
 pub mod prefix;
 pub mod rule;
 pub mod service;

@@ -1,0 +1,98 @@
+//! `foobar explain`: what would become of a packet, and why.
+
+use clap::Args;
+
+use super::{Global, output};
+use crate::api::types::{Explain as Request, Explained, ExplainedRule, Refusal};
+
+const EXAMPLES: &str = "\
+The answer comes from the running tables; nothing is counted or sent:
+  foobar explain 'tcp 198.51.100.7:40000 > 192.0.2.10:443 syn on eth0'
+  foobar explain 'udp [2001:db8::1]:5000 > [2001:db8:1::1]:53'
+  foobar explain 'icmp/echo-request 10.0.0.1 > 10.0.0.2'
+  foobar explain hex:0200000000010200000000020800450000…";
+
+/// Rules before the one that matched that are shown to people.
+const SHOWN: usize = 5;
+
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Explain {
+    /// The packet
+    #[arg(value_name = "PACKET", required = true)]
+    packet: Vec<String>,
+}
+
+impl Explain {
+    pub async fn run(self, global: &Global) -> Result<(), Refusal> {
+        let request = Request { packet: self.packet.join(" ") };
+        let explained: Explained = global.client().post("/v1/explain", &request).await?;
+        output::either(global.json, &explained, || text(&explained))
+    }
+}
+
+fn text(explained: &Explained) -> String {
+    let Explained { outcome, action, why, rule, service, backend, noted, interface, frame } = explained;
+    let mut lines = vec![format!("{outcome} ({action}): {why}")];
+    let mut line = |name: &str, value: String| lines.push(format!("  {name:<9} {value}"));
+    match rule {
+        Some(ExplainedRule { id, rule, before }) => {
+            line("rule", format!("{id}: {rule}"));
+            for earlier in before.iter().rev().take(SHOWN).rev() {
+                line("", format!("not {earlier}"));
+            }
+            if before.len() > SHOWN {
+                line("", format!("nor {} before these", before.len() - SHOWN));
+            }
+        }
+        None => line("rule", "none matches".to_owned()),
+    }
+    if let Some(service) = service {
+        line("service", service.clone());
+    }
+    if let Some(backend) = backend {
+        line("backend", format!("{backend}{}", if *noted { ", as noted for this flow" } else { ", by its slot" }));
+    }
+    if let Some(interface) = interface {
+        line("leaves by", interface.clone());
+    }
+    if let Some(frame) = frame {
+        line("frame", frame.clone());
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_names_the_rule_and_those_before_it() {
+        let explained = Explained {
+            outcome: "denied".into(),
+            action: "drop".into(),
+            why: "A rule denied it.".into(),
+            rule: Some(ExplainedRule {
+                id: 9,
+                rule: "deny tcp/25".into(),
+                before: (1..=7).map(|n| format!("allow tcp/{n}")).collect(),
+            }),
+            service: None,
+            backend: None,
+            noted: false,
+            interface: None,
+            frame: None,
+        };
+        let wanted = [
+            "denied (drop): A rule denied it.",
+            "  rule      9: deny tcp/25",
+            "            not allow tcp/3",
+            "            not allow tcp/4",
+            "            not allow tcp/5",
+            "            not allow tcp/6",
+            "            not allow tcp/7",
+            "            nor 2 before these",
+        ];
+        assert_eq!(text(&explained), wanted.join("\n"));
+    }
+}

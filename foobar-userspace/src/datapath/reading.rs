@@ -1,0 +1,191 @@
+//! The tables in force as a packet would see them, for questions: the same code as in the kernel runs on the same memory,
+//! and nothing is counted, noted or sent.
+
+use std::{
+    cell::{Cell, RefCell},
+    sync::atomic::Ordering,
+};
+
+use foobar_common::{
+    Address, Outcome, Tables as Seen,
+    address::{V4, V6},
+    class::Class,
+    decision::Decision,
+    find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
+    generation::Generation,
+    layout::{
+        MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_SOURCES, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, PORT_ENTRIES,
+        RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS,
+    },
+    next_hop::NextHop,
+    note::{Kind, Note},
+    slot::Slot,
+    tables::Node,
+};
+
+use super::{Datapath, tables::Tables};
+
+/// What became of a frame, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    pub outcome: Outcome,
+    /// The id of the rule that was the first to match.
+    pub rule: Option<u32>,
+    pub service: Option<ServiceKey>,
+    /// The backend's id, and whether a note said so.
+    pub backend: Option<u32>,
+    pub noted: bool,
+    /// Out of which interface it would be redirected.
+    pub redirected: Option<u32>,
+    /// The frame as rewritten.
+    pub frame: Vec<u8>,
+}
+
+/// The tables, and what was read of them.
+struct Reading<'a> {
+    datapath: &'a Datapath,
+    generation: Generation,
+    ingress: u32,
+    rule: Cell<Option<u32>>,
+    service: Cell<Option<ServiceKey>>,
+    backend: Cell<Option<u32>>,
+    note: RefCell<Option<Note>>,
+    redirected: Cell<Option<u32>>,
+}
+
+impl Datapath {
+    /// What would become of a frame that comes in by an interface's index. Changes nothing.
+    pub fn explain(&self, mut frame: Vec<u8>, ingress: u32) -> Explanation {
+        let reading = Reading {
+            datapath: self,
+            generation: self.tables.generation(),
+            ingress,
+            rule: Cell::default(),
+            service: Cell::default(),
+            backend: Cell::default(),
+            note: RefCell::default(),
+            redirected: Cell::default(),
+        };
+        let outcome = foobar_common::serve(frame.as_mut_slice(), &reading);
+        Explanation {
+            outcome,
+            rule: reading.rule.get(),
+            service: reading.service.get(),
+            backend: reading.backend.get(),
+            noted: reading.note.borrow().is_some(),
+            redirected: reading.redirected.get(),
+            frame,
+        }
+    }
+}
+
+impl Reading<'_> {
+    fn tables(&self) -> &Tables {
+        &self.datapath.tables
+    }
+}
+
+impl Seen for Reading<'_> {
+    fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    fn port(&self, bank: usize, entry: usize) -> u64 {
+        self.tables().ports.words()[bank * PORT_ENTRIES + entry].load(Ordering::Relaxed)
+    }
+
+    fn source(&self, bank: usize, class: usize) -> Class {
+        Class::from_word(self.tables().sources.words()[bank * MAX_SOURCES + class].load(Ordering::Relaxed))
+    }
+
+    fn narrowed(&self, bank: usize, index: u32) -> Class {
+        Class::from_word(self.tables().narrowed.words()[bank * MAX_NARROWED + index as usize].load(Ordering::Relaxed))
+    }
+
+    fn pair(&self, bank: usize, index: u32) -> Decision {
+        Decision::from_word(self.tables().pairs.halves()[bank * MAX_PAIRS + index as usize].load(Ordering::Relaxed))
+    }
+
+    fn root(&self, root: usize, prefix16: u16) -> u32 {
+        self.tables().roots.halves()[root * ROOT_ENTRIES + usize::from(prefix16)].load(Ordering::Relaxed)
+    }
+
+    fn node(&self, node: usize, value: u8) -> Node {
+        let node = node.min(2 * MAX_NODES - 1);
+        let half = |index: usize| self.tables().nodes.halves()[node * NODE_WORDS * 2 + index].load(Ordering::Relaxed);
+        Node {
+            path: self.tables().nodes.words()[node * NODE_WORDS].load(Ordering::Relaxed),
+            otherwise: half(NODE_OTHERWISE),
+            entry: half(NODE_FIRST_ENTRY + usize::from(value)),
+        }
+    }
+
+    fn service(&self, bank: usize, key: ServiceKey) -> Option<Bucket> {
+        let words = &self.tables().services.words()[bank * SERVICE_WORDS..][..SERVICE_WORDS];
+        let first = 1 + bucket_index(key, words[0].load(Ordering::Relaxed)) * BUCKET_WORDS;
+        let bucket: Bucket = std::array::from_fn(|index| words[first + index].load(Ordering::Relaxed));
+        if bucket[..3] == key {
+            self.service.set(Some(key));
+        }
+        Some(bucket)
+    }
+
+    fn slot(&self, ring: u32, slot: u32) -> Option<Slot> {
+        if slot >= RING_SLOTS {
+            return None;
+        }
+        let half = self.tables().rings.halves().get(ring as usize * RING_WORDS * 2 + slot as usize)?;
+        Some(Slot::from_word(half.load(Ordering::Relaxed)))
+    }
+
+    fn next_hop(&self, backend: u32) -> Option<NextHop> {
+        self.tables().next_hop(backend).ok().flatten()
+    }
+
+    fn note<A: Address>(&self, key: &A::FlowKey) -> Option<Note> {
+        let maps = &self.datapath.maps;
+        let words = match key.as_ref() {
+            [pair, ports] => maps.notes_v4.get(&[*pair, *ports] as &<V4 as Address>::FlowKey, 0).ok(),
+            [a, b, c, d, ports] => maps.notes_v6.get(&[*a, *b, *c, *d, *ports] as &<V6 as Address>::FlowKey, 0).ok(),
+            _ => None,
+        };
+        let note = words.map(Note::from_words);
+        *self.note.borrow_mut() = note;
+        note
+    }
+
+    fn set_note<A: Address>(&self, _: &A::FlowKey, _: Note) -> bool {
+        true
+    }
+
+    fn has_room<A: Address>(&self, _: Kind) -> bool {
+        true
+    }
+
+    fn count_unproven<A: Address>(&self, _: Kind) {}
+
+    fn refuse(&self, _: u32) {}
+
+    fn delete_note<A: Address>(&self, _: &A::FlowKey) {}
+
+    fn now(&self) -> u32 {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        u32::try_from(time.tv_sec).unwrap_or(u32::MAX)
+    }
+
+    fn count_rule(&self, id: u32, _: usize) {
+        self.rule.set(Some(id));
+    }
+
+    fn count_backend(&self, backend: u32, _: usize, _: u64, _: u64) {
+        self.backend.set(Some(backend));
+    }
+
+    fn ingress(&self) -> u32 {
+        self.ingress
+    }
+
+    fn redirect(&self, interface: u32) {
+        self.redirected.set(Some(interface));
+    }
+}

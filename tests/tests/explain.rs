@@ -1,0 +1,64 @@
+//! What is explained is what happens: the answer from the live tables against the kernel's, frame by frame.
+
+use fastrand::Rng;
+use foobar_common::Action;
+use foobar_tests::{
+    frames::{tcp, udp},
+    lab::{Lab, Way},
+    random,
+};
+
+const FRAMES: usize = 6_000;
+const SEED: u64 = 0xe4b1_a100;
+/// The interface that a test run's frames come in by: loopback.
+const INGRESS: u32 = 1;
+
+fn lab() -> Lab {
+    Lab::new()
+        .drops()
+        .rules(&[
+            "deny from 203.0.113.0/28 as scanner",
+            "allow tcp/22 from 192.0.2.0/24",
+            "deny tcp/80 from 192.0.2.0/26 to 10.0.0.9",
+            "deny proto/60 from 2001:db8:7::/64",
+            "allow udp to 2001:db8:1::9",
+        ])
+        .service("10.0.0.1", "tcp/80", &["10.1.0.2", "10.1.0.3", "10.1.0.4"])
+        .service("2001:db8:1::1", "udp/53", &["2001:db8:2::2", "2001:db8:2::3"])
+        .way("10.1.0.4", Way::Elsewhere)
+}
+
+#[test]
+fn any_frame_fares_as_it_was_explained_also_while_backends_change() {
+    let (mut lab, mut rng) = (lab(), Rng::with_seed(SEED));
+    let mut served = 0;
+    for change in [|_: &mut Lab| {}, |lab: &mut Lab| lab.drain("10.1.0.3"), |lab: &mut Lab| lab.kill("10.1.0.2")] {
+        lab.publish();
+        change(&mut lab);
+        for _ in 0..FRAMES / 3 {
+            let frame = random::frame(&mut rng);
+            let said = lab.datapath().explain(frame.clone(), INGRESS);
+            let got = lab.run_bytes(&frame);
+            assert_eq!(said.outcome, got.outcome, "{frame:02x?}");
+            assert_eq!(said.outcome.action(), got.action, "{frame:02x?}");
+            assert_eq!(said.frame, got.frame, "{frame:02x?}");
+            served += u32::from(matches!(got.action, Action::Tx | Action::Redirect));
+        }
+    }
+    assert!(served > 300, "{served} frames reached a backend");
+}
+
+#[test]
+fn nothing_is_counted_or_noted_by_asking() {
+    let mut lab = lab();
+    lab.publish();
+    lab.drain("10.1.0.3");
+    let before = lab.counts();
+    for port in 1..200 {
+        let frame = tcp(&format!("198.51.100.7:{port}"), "10.0.0.1:80").syn().bytes();
+        lab.datapath().explain(frame, INGRESS);
+    }
+    lab.datapath().explain(udp("203.0.113.1:1", "10.0.0.9:1").bytes(), INGRESS);
+    assert_eq!(lab.counts(), before);
+    assert_eq!(lab.datapath().notes().expect("the notes").len(), 0);
+}
