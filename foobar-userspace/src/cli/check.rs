@@ -121,7 +121,7 @@ mod tests {
         let prefixes: Vec<_> = (0..20_000).map(scattered).collect();
         let lists = ["10.0.0.1", &prefixes.join(",")];
         let refusal = refusal(&rules(2, |n| format!("deny from {}", lists[n as usize])));
-        assert!(refusal.error.contains("up to rule 2 need more than the 16384 trie nodes"), "{}", refusal.error);
+        assert!(refusal.error.contains("need more than the 16384 trie nodes"), "{}", refusal.error);
     }
 
     #[test]

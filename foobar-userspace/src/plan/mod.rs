@@ -4,5 +4,7 @@ pub mod classify;
 pub mod ids;
 pub mod pairs;
 pub mod place;
+pub mod ports;
+pub mod prefixes;
 pub mod sets;
 pub mod targets;

@@ -8,8 +8,11 @@ use foobar_common::{
     layout::MAX_PAIRS,
 };
 
-use super::sets::Sets;
+use super::sets::{Crowded, Sets};
 use crate::api::types::Refusal;
+
+/// Cells that may be written, some more than once.
+const MAX_STEPS: usize = 100_000_000;
 
 /// One side's numbered sets, and which of them are in use.
 pub struct Side {
@@ -48,10 +51,16 @@ pub fn lay_out(sources: &Side, targets: &Side, decisions: &[Decision]) -> Result
             of_rule.entry(place).or_default().push(index + 1);
         }
     }
+    let mut steps = 0;
     for (index, set) in rows.iter().enumerate() {
         // Last first, so that the first overwrites.
         for place in sources.sets.pairs(*set) {
-            for column in of_rule.get(&place).into_iter().flatten() {
+            let columns = of_rule.get(&place).map_or(&[][..], Vec::as_slice);
+            steps += columns.len();
+            if steps > MAX_STEPS {
+                return Err(Crowded::Sets.into());
+            }
+            for column in columns {
                 cells[(index + 1) * stride + column] = decisions[place as usize].word();
             }
         }

@@ -5,10 +5,21 @@
 
 use std::collections::HashMap;
 
+/// Steps that making one side's sets may take: more are refused before time and memory run out.
+const MAX_STEPS: usize = 5_000_000;
+
+/// What there is no room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crowded {
+    Nodes,
+    Sets,
+}
+
 /// Numbered sets; 0 is the empty one.
 #[derive(Debug)]
 pub struct Sets {
-    sets: Vec<Set>,
+    list: Vec<Set>,
+    steps: usize,
     numbers: HashMap<(u32, u32), u32>,
 }
 
@@ -24,7 +35,7 @@ struct Set {
 
 impl Default for Sets {
     fn default() -> Self {
-        Self { sets: vec![Set { before: 0, last: u32::MAX, alone: None }], numbers: HashMap::new() }
+        Self { list: vec![Set { before: 0, last: u32::MAX, alone: None }], steps: 0, numbers: HashMap::new() }
     }
 }
 
@@ -32,25 +43,36 @@ impl Sets {
     /// The set and one rule more, which stands behind all of the set's. `alone`: it constrains this side alone.
     ///
     /// Behind such a rule none can be the first to match, so that the set stays as it is.
-    pub fn with(&mut self, set: u32, place: u32, alone: bool) -> u32 {
-        let Set { last, alone: decided, .. } = self.sets[set as usize];
+    fn with(&mut self, set: u32, place: u32, alone: bool) -> u32 {
+        let Set { last, alone: decided, .. } = self.list[set as usize];
         if decided.is_some() || last == place {
             return set;
         }
         *self.numbers.entry((set, place)).or_insert_with(|| {
-            self.sets.push(Set { before: set, last: place, alone: alone.then_some(place) });
-            self.sets.len() as u32 - 1
+            self.list.push(Set { before: set, last: place, alone: alone.then_some(place) });
+            self.list.len() as u32 - 1
         })
     }
 
-    /// How many sets there are, the empty one included.
-    pub fn count(&self) -> usize {
-        self.sets.len()
+    /// The set of these rules, first first. `alone` says of a rule's place whether it constrains this side alone.
+    pub fn of(&mut self, places: impl IntoIterator<Item = u32>, alone: impl Fn(u32) -> bool) -> Result<u32, Crowded> {
+        let mut set = 0;
+        for place in places {
+            self.steps += 1;
+            if self.steps > MAX_STEPS {
+                return Err(Crowded::Sets);
+            }
+            set = self.with(set, place, alone(place));
+            if alone(place) {
+                break;
+            }
+        }
+        Ok(set)
     }
 
     /// The first rule of the set that constrains this side alone.
     pub fn alone(&self, set: u32) -> Option<u32> {
-        self.sets[set as usize].alone
+        self.list[set as usize].alone
     }
 
     /// All rules of the set, first first.
@@ -58,8 +80,8 @@ impl Sets {
         let mut rules = Vec::new();
         let mut next = set;
         while next != 0 {
-            rules.push(self.sets[next as usize].last);
-            next = self.sets[next as usize].before;
+            rules.push(self.list[next as usize].last);
+            next = self.list[next as usize].before;
         }
         rules.reverse();
         rules
@@ -70,7 +92,7 @@ impl Sets {
         let mut next = set;
         std::iter::from_fn(move || {
             while next != 0 {
-                let Set { before, last, alone } = self.sets[next as usize];
+                let Set { before, last, alone } = self.list[next as usize];
                 next = before;
                 if alone.is_none() {
                     return Some(last);

@@ -5,7 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{pairs::Side, sets::Sets};
+use super::{
+    pairs::Side,
+    sets::{Crowded, Sets},
+};
 
 /// What of a rule concerns its target.
 #[derive(Clone, Copy, Debug)]
@@ -24,13 +27,8 @@ pub struct Targets {
     pub at: Vec<Vec<u32>>,
 }
 
-/// Sets that merging may make, some for each rule of a cell. More are refused before memory is short.
-const MAX_SETS: usize = 4_000_000;
-
 /// Merges the sets in use, `destinations` without the empty one. `named` is by a rule's place.
-///
-/// `None`: there are too many combinations.
-pub fn merge(destinations: (&Sets, &[u32]), ports: (&Sets, &[u32]), named: &[Named]) -> Option<Targets> {
+pub fn merge(destinations: (&Sets, &[u32]), ports: (&Sets, &[u32]), named: &[Named]) -> Result<Targets, Crowded> {
     let mut side = Side { sets: Sets::default(), used: BTreeSet::new() };
     let mut anywhere = Vec::new();
     let mut kinds_of: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
@@ -42,7 +40,7 @@ pub fn merge(destinations: (&Sets, &[u32]), ports: (&Sets, &[u32]), named: &[Nam
         }
         anywhere.push(everywhere);
     }
-    let elsewhere: Vec<_> = anywhere.iter().map(|rules| add(&mut side, rules, named)).collect();
+    let elsewhere = anywhere.iter().map(|rules| add(&mut side, rules, named)).collect::<Result<Vec<_>, _>>()?;
     let mut at = Vec::new();
     for set in destinations.1 {
         let mut more = vec![Vec::new(); anywhere.len()];
@@ -59,19 +57,16 @@ pub fn merge(destinations: (&Sets, &[u32]), ports: (&Sets, &[u32]), named: &[Nam
         for (kind, mut rules) in more.into_iter().enumerate().filter(|(_, rules)| !rules.is_empty()) {
             rules.extend(&anywhere[kind]);
             rules.sort_unstable();
-            row[kind] = add(&mut side, &rules, named);
-            if side.sets.count() > MAX_SETS {
-                return None;
-            }
+            row[kind] = add(&mut side, &rules, named)?;
         }
         at.push(row);
     }
-    Some(Targets { side, elsewhere, at })
+    Ok(Targets { side, elsewhere, at })
 }
 
 /// The set of these rules, first first.
-fn add(side: &mut Side, rules: &[u32], named: &[Named]) -> u32 {
-    let set = rules.iter().fold(0, |set, place| side.sets.with(set, *place, !named[*place as usize].source));
+fn add(side: &mut Side, rules: &[u32], named: &[Named]) -> Result<u32, Crowded> {
+    let set = side.sets.of(rules.iter().copied(), |place| !named[place as usize].source)?;
     side.used.insert(set);
-    set
+    Ok(set)
 }

@@ -4,16 +4,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use foobar_common::{
     Flow, Outcome, Tables as _,
-    address::Address,
+    address::{Address, V4, V6},
     admit::{Admission, admit},
-    extension::{self, KINDS},
-    flow::{Segment, Transport},
+    extension::{self, KINDS, is_extension},
+    flow::{ICMP, ICMPV6, Segment, TCP, Transport, UDP},
     image::HostTables,
 };
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proptest::{prelude::*, sample::Index};
 
 use super::*;
-use crate::domain::rule::arbitrary::enforceable_rule;
+use crate::domain::{Ports, rule::arbitrary::enforceable_rule};
 
 fn tables(rules: &[Rule]) -> HostTables {
     let numbered: Vec<_> = rules.iter().enumerate().map(|(id, rule)| Numbered { rule, id: id as u32 }).collect();
@@ -80,12 +81,43 @@ fn address<A: Address>(address: A) -> IpAddr {
     }
 }
 
-/// Enforceable rules; a fourth of them speak of extension headers.
+/// Rules about few ports and prefixes that lie within each other, so that many rules speak of the same packets.
+fn near_rule() -> impl Strategy<Value = Rule> {
+    let prefix = |v6: bool| {
+        let net = move |(bits, len): (u32, u8)| -> Source {
+            Source::Prefix(if v6 {
+                let address =
+                    Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(bits & 7) << 61 | u128::from(bits >> 29));
+                Ipv6Net::new(address, 57 + len).expect("a length").trunc().into()
+            } else {
+                Ipv4Net::new(Ipv4Addr::from_bits(0x0a00_0000 | bits & 0x707), 20 + len)
+                    .expect("a length")
+                    .trunc()
+                    .into()
+            })
+        };
+        let lists = prop::collection::vec((any::<u32>(), 0u8..=12).prop_map(net), 0..3);
+        (lists.clone(), lists)
+    };
+    let matcher = prop_oneof![
+        Just(Matcher::Any),
+        (0u16..4, 0u16..3).prop_map(|(low, more)| Matcher::Tcp(Ports::new([low..=low + more]))),
+        Just(Matcher::Tcp(Ports::default())),
+        Just(Matcher::Udp(Ports::default())),
+        prop::sample::select(&KINDS).prop_map(Matcher::Protocol),
+    ];
+    (any::<bool>(), matcher, any::<bool>().prop_flat_map(prefix)).prop_map(|(allow, matcher, (from, to))| {
+        let verdict = if allow { Verdict::Allow } else { Verdict::Deny };
+        Rule { from, to, ..Rule::new(verdict, matcher) }
+    })
+}
+
+/// Enforceable rules; some of them speak of extension headers, and half of the same packets.
 fn rules() -> impl Strategy<Value = Vec<Rule>> {
     let verdict = prop_oneof![Just(Verdict::Allow), Just(Verdict::Deny)];
     let on_header = (verdict, prop::sample::select(&KINDS))
         .prop_map(|(verdict, number)| Rule::new(verdict, Matcher::Protocol(number)));
-    prop::collection::vec(prop_oneof![3 => enforceable_rule(), 1 => on_header], 0..12)
+    prop::collection::vec(prop_oneof![3 => enforceable_rule(), 4 => near_rule(), 1 => on_header], 0..16)
 }
 
 fn transports(v6: bool) -> impl Strategy<Value = (u8, Transport)> {
@@ -96,6 +128,7 @@ fn transports(v6: bool) -> impl Strategy<Value = (u8, Transport)> {
     prop_oneof![
         any::<u16>().prop_map(tcp),
         (0u16..1024).prop_map(tcp),
+        (0u16..8).prop_map(tcp),
         (0u16..1024).prop_map(|destination| (UDP, Transport::Udp { source: 9, destination })),
         any::<u8>().prop_map(move |kind| (icmp, Transport::Icmp { kind, code: 0 })),
         any::<u8>()
