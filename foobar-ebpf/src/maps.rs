@@ -176,7 +176,10 @@ impl Tables for Maps<'_> {
 
     #[inline(always)]
     fn next_hop(&self, backend: u32) -> Option<NextHop> {
-        NextHop::from_words(NEXT_HOPS.record(backend as usize * NEXT_HOP_WORDS)?.words())
+        let record = NEXT_HOPS.record::<NEXT_HOP_WORDS>(backend as usize * NEXT_HOP_WORDS)?;
+        let (second, first) = (record.word::<1>(), record.word::<0>());
+        // Userspace empties the second word while it changes both.
+        if record.word::<1>() == second { NextHop::from_words([first, second]) } else { Some(NextHop::UNRESOLVED) }
     }
 
     #[inline(always)]

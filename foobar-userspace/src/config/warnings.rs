@@ -116,7 +116,7 @@ impl Earlier {
                 self.prefixes.entry(*prefix).or_insert(index);
             }
         }
-        if let Some((protocol, kinds, ranges)) = kinds(&rule.matcher) {
+        if let Some((protocol, kinds, ranges)) = kinds_of(rule) {
             let decided = self.protocols.entry(protocol).or_insert_with(|| vec![None; kinds]);
             for slot in ranges.into_iter().flatten().filter(|slot| decided[*slot].is_none()).collect::<Vec<_>>() {
                 decided[slot] = Some(index);
@@ -132,7 +132,7 @@ impl Earlier {
             return Some([first].into());
         }
         let whole = [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())];
-        self.sources(whole.iter()).or_else(|| self.named_sources(&rule.from)).or_else(|| self.kinds(&rule.matcher))
+        self.sources(whole.iter()).or_else(|| self.named_sources(&rule.from)).or_else(|| self.decided(kinds_of(rule)?))
     }
 
     fn named_sources(&self, from: &[Source]) -> Option<BTreeSet<usize>> {
@@ -159,21 +159,31 @@ impl Earlier {
         wider.filter_map(|wider| self.prefixes.get(&wider.trunc())).min().copied()
     }
 
-    fn kinds(&self, matcher: &Matcher) -> Option<BTreeSet<usize>> {
-        let (protocol, _, ranges) = kinds(matcher)?;
+    fn decided(&self, (protocol, _, ranges): Kinds) -> Option<BTreeSet<usize>> {
         let decided = self.protocols.get(&protocol)?;
         ranges.into_iter().flatten().map(|slot| decided[slot]).collect()
     }
 
     /// The first rule that decides about some packet of this matcher from anywhere.
     fn first_for(&self, matcher: &Matcher) -> Option<usize> {
-        let by_kind = self.kinds(matcher).and_then(|by| by.first().copied());
+        let by_kind = kinds(matcher).and_then(|kinds| self.decided(kinds)).and_then(|by| by.first().copied());
         by_kind.into_iter().chain(self.all).min()
     }
 }
 
-/// The protocol of a matcher, how many kinds of packets it has, and which of them match.
-fn kinds(matcher: &Matcher) -> Option<(u8, usize, Vec<RangeInclusive<usize>>)> {
+/// A protocol, how many kinds of packets it has, and which of them match.
+type Kinds = (u8, usize, Vec<RangeInclusive<usize>>);
+
+/// What a rule decides: a denial of some ports holds for later fragments too, whose ports nobody can read.
+fn kinds_of(rule: &Rule) -> Option<Kinds> {
+    let (protocol, kinds, mut ranges) = kinds(&rule.matcher)?;
+    if rule.verdict == Verdict::Deny {
+        ranges.push(kinds - 1..=kinds - 1);
+    }
+    Some((protocol, kinds, ranges))
+}
+
+fn kinds(matcher: &Matcher) -> Option<Kinds> {
     const PORTS: usize = 1 << 16;
     const TYPES: usize = 1 << 8;
     let (protocol, last, ranges) = match matcher {
@@ -218,15 +228,16 @@ mod tests {
         assert_eq!(never(&["allow tcp", "deny tcp/80"]), [2]);
         assert_eq!(never(&["deny", "allow tcp/80", "allow from 10.0.0.1"]), [2, 3]);
         assert_eq!(never(&["deny from 10.0.0.0/8", "allow from 10.1.0.0/16,10.2.0.1"]), [2]);
-        assert_eq!(never(&["allow tcp/1-100", "allow tcp/101-200", "deny tcp/50-150"]), [3]);
+        assert_eq!(never(&["allow tcp/1-100", "allow tcp/101-200", "allow tcp/50-150"]), [3]);
         assert_eq!(never(&["deny from 0.0.0.0/0,::/0", "allow gre"]), [2]);
-        assert_eq!(never(&["allow icmp/echo-request", "deny icmp/echo-request"]), [2]);
+        assert_eq!(never(&["deny icmp/echo-request", "allow icmp/echo-request", "deny icmp/echo-request"]), [2, 3]);
         assert_eq!(never(&["allow gre", "deny proto/47"]), [2]);
     }
 
     #[test]
     fn rules_that_can_match_are_not() {
         assert_eq!(never(&["allow tcp/80", "deny tcp"]), [0_usize; 0]);
+        assert_eq!(never(&["allow tcp/80", "deny tcp/80"]), [0_usize; 0], "a denial holds for later fragments");
         assert_eq!(never(&["allow tcp/1-65535", "allow tcp"]), [0_usize; 0], "a fragment has no port");
         assert_eq!(never(&["deny from 10.0.0.0/8", "allow from 10.0.0.1,192.0.2.1"]), [0_usize; 0]);
         assert_eq!(never(&["deny from 0.0.0.0/0", "allow from ::/0", "allow udp"]), [3]);

@@ -80,7 +80,7 @@ impl Engine {
                 }
                 Unrest::Settling => match self.swept.as_ref().and_then(|swept| swept.elsewhere.get(name)) {
                     // A sweep amid updates can miss a note; two in a row hardly do.
-                    Some(before) => calm(&ring.slots, &(before | sweep.elsewhere.get(name).unwrap_or(before))),
+                    Some(before) => settled(&ring.slots, &(before | sweep.elsewhere.get(name).unwrap_or(before))),
                     None => continue,
                 },
             };
@@ -193,6 +193,12 @@ fn calm(slots: &[Slot], elsewhere: &BTreeSet<u32>) -> Vec<Slot> {
     slots.iter().enumerate().map(calm).collect()
 }
 
+/// Slots that still have a previous backend give it up: a start after a crash finds them so. Others become calm.
+fn settled(slots: &[Slot], elsewhere: &BTreeSet<u32>) -> Vec<Slot> {
+    let given_up = give_up_previous(slots);
+    if given_up == slots { calm(slots, elsewhere) } else { given_up }
+}
+
 /// By service that settles: tracked slots with a note of another backend than the current one.
 pub(super) type Elsewhere = BTreeMap<String, BTreeSet<u32>>;
 
@@ -205,6 +211,16 @@ mod tests {
             r#"{{"name":"s","address":"192.0.2.1","port":"{port}","idle":"{idle}","backends":[{{"address":"10.0.0.1"}}]}}"#
         );
         serde_json::from_str(&json).expect("a service")
+    }
+
+    #[test]
+    fn what_a_crash_left_with_a_previous_backend_gives_it_up_before_it_calms() {
+        let left = [Slot::tracked(2, 1), Slot::tracked(3, 3), Slot::calm(4)];
+        let nowhere = BTreeSet::new();
+        let given_up = settled(&left, &nowhere);
+        assert_eq!(given_up, [Slot::tracked(2, 2), Slot::tracked(3, 3), Slot::calm(4)]);
+        assert_eq!(settled(&given_up, &nowhere), [Slot::calm(2), Slot::calm(3), Slot::calm(4)]);
+        assert_eq!(settled(&given_up, &[0].into())[0], Slot::tracked(2, 2), "a note stands elsewhere");
     }
 
     #[test]

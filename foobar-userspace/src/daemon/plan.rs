@@ -106,6 +106,10 @@ fn plan_rings(
         rings.insert(service.name.clone(), Ring { region, members, slots });
     }
     state.unrest.retain(|name, _| rings.contains_key(name));
+    // A crash can leave slots tracked of which the state says nothing.
+    for (name, _) in rings.iter().filter(|(_, ring)| ring.slots.iter().any(|slot| slot.is_tracked())) {
+        state.unrest.entry(name.clone()).or_insert(Unrest::Settling);
+    }
     Ok((rings, changed))
 }
 

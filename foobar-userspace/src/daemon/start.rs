@@ -11,7 +11,7 @@ use foobar_common::{find::ServiceKey, slot::Slot};
 use super::{
     engine::{Engine, Options},
     plan::{Forced, Ring, Rings, key, members, plan},
-    state::{State, Store, boot_id, now},
+    state::{State, Store, Unrest, boot_id, now},
 };
 use crate::{
     api::types::Refusal,
@@ -28,7 +28,7 @@ impl Engine {
     pub fn start(options: &Options) -> Result<Self> {
         let wanted = Wanted::read(options)?;
         let store = Store::new(&options.state_dir)?;
-        let pinned = options.pin_dir.exists();
+        let pinned = datapath::is_pinned(&options.pin_dir);
         let started = Self::open(options, &wanted, store);
         if started.is_err() && !pinned {
             datapath::remove_pins(&options.pin_dir).context("taking off what was loaded")?;
@@ -68,8 +68,18 @@ impl Engine {
         engine.revive_next_hops(&state)?;
         let plan = plan(&mut state, &engine.rings, &Forced::new(), now())?;
         engine.put_in_force(state, plan)?;
+        engine.refuse_at_start();
         engine.attach_at_start(!adopted)?;
         Ok(engine)
+    }
+
+    /// What packets wrote while the tables were taken over may be lost: as if each ring that waits had just had no room.
+    fn refuse_at_start(&self) {
+        for (name, _) in self.state.unrest.iter().filter(|(_, unrest)| matches!(unrest, Unrest::Waiting(_))) {
+            if let Some(ring) = self.rings.get(name) {
+                self.datapath.refuse(ring.region, now());
+            }
+        }
     }
 
     fn forget_all_notes(&mut self) -> Result<()> {

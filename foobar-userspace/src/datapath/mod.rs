@@ -25,7 +25,7 @@ use aya::Ebpf;
 use foobar_common::{find::ServiceKey, generation::Generation, image::Image, next_hop::NextHop, slot::Slot};
 pub use load::{HARNESS, object};
 pub use notes::NotedFlow;
-pub use pins::remove_pins;
+pub use pins::{is_pinned, remove_pins};
 pub use reading::Explanation;
 
 pub use self::attach::{AttachError, Attachment, Patience};

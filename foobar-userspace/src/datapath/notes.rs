@@ -92,8 +92,15 @@ impl Datapath {
         }
     }
 
-    /// Forgets a flow. One that is gone already is what was wanted.
+    /// Forgets a flow whose note is still the one that was read. One that is gone already is what was wanted.
     pub fn forget(&mut self, flow: &NotedFlow) {
+        let words = match &flow.key {
+            Key::V4(key) => self.maps.notes_v4.get(key, 0),
+            Key::V6(key) => self.maps.notes_v6.get(key, 0),
+        };
+        if words.ok().map(Note::from_words) != Some(flow.note) {
+            return;
+        }
         let _ = match &flow.key {
             Key::V4(key) => self.maps.notes_v4.remove(key),
             Key::V6(key) => self.maps.notes_v6.remove(key),

@@ -88,7 +88,7 @@ impl Pins {
     pub fn prepare(&self) -> Result<()> {
         if let Some(other) = self.other_layout()? {
             bail!(
-                "{} holds pins of another version of foobar ({other}); `foobar detach` of that version takes them off",
+                "{} holds pins of another version of foobar ({other}); `foobar detach` takes them off: traffic then passes unfiltered until this version has started",
                 self.root.display()
             );
         }
@@ -150,14 +150,21 @@ fn names(dir: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Whether something of this version is pinned below `pin_dir`.
+pub fn is_pinned(pin_dir: &Path) -> bool {
+    pin_dir.join(format!("layout-{LAYOUT}")).exists()
+}
+
 /// Takes everything off that is pinned below `pin_dir`, links first, and returns the interfaces that were attached.
 ///
 /// Traffic passes unfiltered from then on.
 pub fn remove_pins(pin_dir: &Path) -> Result<Vec<String>> {
-    let pins = Pins::new(pin_dir)?;
-    let interfaces = pins.links()?.into_iter().map(|pin| pin.interface).collect();
+    Pins::new(pin_dir)?;
+    let mut interfaces = Vec::new();
     for name in names(pin_dir)?.iter().filter(|name| name.starts_with("layout-")) {
         let layout = pin_dir.join(name);
+        let links = names(&layout.join("links"))?;
+        interfaces.extend(links.iter().filter_map(|name| LinkPin::from_file_name(name)).map(|pin| pin.interface));
         for part in ["links", "peers", "programs", "maps"] {
             remove_dir(&layout.join(part))?;
         }
