@@ -172,7 +172,8 @@ fn what_has_no_room_is_refused_by_check_in_the_same_words() {
         )
     };
     let rules = |rules: Vec<String>| format!("[firewall]\nrules = {rules:?}\n");
-    let prefixes = (0..20_000).map(|n| format!("{:x}:{:x}::/33", 0x2001 + n / 10_000, n % 10_000)).collect::<Vec<_>>().join(",");
+    let prefixes =
+        (0..20_000).map(|n| format!("{:x}:{:x}::/33", 0x2001 + n / 10_000, n % 10_000)).collect::<Vec<_>>().join(",");
     for (text, words) in [
         ((1..=65).map(service).collect(), "64 services"),
         (rules((1..=20_000).map(|port| format!("allow tcp/{port}")).collect()), "16383 rules"),

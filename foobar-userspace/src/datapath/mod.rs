@@ -12,6 +12,7 @@ mod mapped;
 mod notes;
 mod peers;
 mod pins;
+mod states;
 mod tables;
 
 use std::{
@@ -132,6 +133,11 @@ impl Datapath {
     /// The main program's id, as `bpftool prog` shows it.
     pub fn program_id(&mut self) -> Result<u32> {
         Ok(load::main_program(&mut self.ebpf)?.info()?.id())
+    }
+
+    /// The program on the way out, for tests and measurements.
+    pub fn egress_program(&mut self) -> Result<&mut aya::programs::SchedClassifier> {
+        load::egress_program(&mut self.ebpf)
     }
 
     /// The main program, for tests and measurements through `BPF_PROG_TEST_RUN`.

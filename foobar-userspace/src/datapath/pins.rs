@@ -1,8 +1,8 @@
 //! Where everything is pinned, and how it is taken off.
 //!
 //! ```text
-//! PIN_DIR/layout-3/maps/NAME            PIN_DIR/layout-3/programs/{foobar,foobar_pass}
-//! PIN_DIR/layout-3/links/IFACE:MODE:IFINDEX:NETNS    PIN_DIR/layout-3/peers/IFACE
+//! PIN_DIR/layout-4/maps/NAME            PIN_DIR/layout-4/programs/{foobar,foobar_egress,foobar_pass}
+//! PIN_DIR/layout-4/links/IFACE:MODE:IFINDEX:NETNS    PIN_DIR/layout-4/peers/IFACE
 //! ```
 
 use std::{
