@@ -51,11 +51,11 @@ pub fn load(pins: &Pins, trace_packets: bool) -> Result<(Ebpf, Tables)> {
     }
     let mut ebpf = loader.load(OBJECT).context("creating foobar's maps")?;
     for name in program::ALL {
-        let loaded = match program(&mut ebpf, name)? {
+        let done = match program(&mut ebpf, name)? {
             Program::SchedClassifier(program) => program.load(),
             program => xdp(program, name)?.load(),
         };
-        loaded.map_err(|error| explain(name, error))?;
+        done.map_err(|error| explain(name, error))?;
     }
     Ok((ebpf, tables))
 }

@@ -4,6 +4,7 @@
 
 mod attach;
 mod counters;
+mod egress;
 mod foreign;
 mod grace;
 mod links;
@@ -12,6 +13,7 @@ mod mapped;
 mod notes;
 mod peers;
 mod pins;
+mod sockets;
 mod states;
 mod tables;
 
@@ -51,6 +53,8 @@ pub struct Datapath {
     maps: Maps,
     grace: Grace,
     generation: Generation,
+    /// Whether interfaces that are attached note what is opened through them.
+    notes_opened: bool,
 }
 
 /// A generation, and the rings that its services' entries name.
@@ -75,8 +79,9 @@ impl Datapath {
         }
         let maps = Maps::take(&mut ebpf)?;
         let generation = tables.generation();
-        let mut datapath = Self { pins, ebpf, tables, maps, grace: Grace::default(), generation };
+        let mut datapath = Self { pins, ebpf, tables, maps, grace: Grace::default(), generation, notes_opened: false };
         datapath.adopt_links()?;
+        datapath.adopt_egress()?;
         load::pin_programs(&datapath.pins, &mut datapath.ebpf)?;
         Ok(datapath)
     }
