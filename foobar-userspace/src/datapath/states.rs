@@ -32,7 +32,7 @@ impl Datapath {
             Ok(sockets.len())
         });
         match noted {
-            Ok(count) => tracing::info!("{count} connections that are open go on"),
+            Ok(count) => tracing::debug!("{count} connections that are open go on"),
             Err(error) => {
                 tracing::warn!("answers to what is open already are dropped until this host speaks again: {error:#}");
             }
