@@ -34,6 +34,17 @@ pub fn admit<A: Address, T: Tables>(
     tables: &T,
     frame_len: usize,
 ) -> Step<Admission> {
+    let (decision, listens) = decide(flow, generation, tables);
+    if decision.is_none() {
+        return Ok(Admission { allowed: false, listens });
+    }
+    tables.count_rule(decision.id(), frame_len);
+    if decision.allows() { Ok(Admission { allowed: true, listens }) } else { Err(Outcome::Denied) }
+}
+
+/// The first rule that matches, and whether some service listens there.
+#[inline(always)]
+pub(crate) fn decide<A: Address, T: Tables>(flow: &Flow<A>, generation: Generation, tables: &T) -> (Decision, bool) {
     let bank = generation.bank();
     let port = Port::from_word(tables.port(bank, port_entry(flow)));
     let source = by_source(flow.source, bank, tables);
@@ -42,12 +53,7 @@ pub fn admit<A: Address, T: Tables>(
     if flow.extensions != 0 {
         decision = decision.first(against_extensions(flow.extensions, source, narrowed, bank, tables));
     }
-    let listens = port.listens;
-    if decision.is_none() {
-        return Ok(Admission { allowed: false, listens });
-    }
-    tables.count_rule(decision.id(), frame_len);
-    if decision.allows() { Ok(Admission { allowed: true, listens }) } else { Err(Outcome::Denied) }
+    (decision, port.listens)
 }
 
 /// The class of a port at the packet's destination.

@@ -30,6 +30,8 @@ pub enum Transport {
     Icmp {
         kind: u8,
         code: u8,
+        /// Offset of the header in the frame, in bytes.
+        header: usize,
     },
     /// A protocol that is known by its number alone.
     Other,
@@ -78,6 +80,12 @@ pub const TCP: u8 = IpProto::Tcp as u8;
 pub const UDP: u8 = IpProto::Udp as u8;
 pub const ICMP: u8 = IpProto::Icmp as u8;
 pub const ICMPV6: u8 = IpProto::Ipv6Icmp as u8;
+
+/// Source port, destination port and protocol in one word, as flow keys have it.
+#[inline(always)]
+pub const fn port_word(protocol: u8, source: u16, destination: u16) -> u64 {
+    source as u64 | (destination as u64) << 16 | (protocol as u64) << 32
+}
 
 impl<A: Address> Flow<A> {
     /// Source and destination port of TCP and UDP.

@@ -18,6 +18,7 @@ use crate::{
     note::{Kind, Note},
     outcome::Outcome,
     slot::Slot,
+    state::State,
     tables::{Node, Tables},
     trie::{Nodes, Root},
 };
@@ -113,6 +114,8 @@ pub struct HostTables {
     pub next_hops: HashMap<u32, NextHop>,
     /// By the words of a flow's key.
     pub notes: RefCell<HashMap<Vec<u64>, Note>>,
+    /// By the words of an answer's key.
+    pub states: RefCell<HashMap<Vec<u64>, State>>,
     /// Notes, at most.
     pub room: usize,
     /// Notes of each unproven kind that were made, by family.
@@ -130,6 +133,11 @@ pub struct HostTables {
 }
 
 impl HostTables {
+    /// Notes what a frame opens that this host sends, as the kernel does.
+    pub fn send(&self, frame: &[u8]) {
+        crate::state::note_opened(frame, self);
+    }
+
     /// Serves a frame as the kernel does, the outcome's counter included.
     pub fn run(&self, frame: &mut [u8]) -> Outcome {
         let outcome = crate::serve(frame, self);
@@ -215,6 +223,14 @@ impl Tables for HostTables {
 
     fn delete_note<A: Address>(&self, key: &A::FlowKey) {
         self.notes.borrow_mut().remove(key.as_ref());
+    }
+
+    fn state<A: Address>(&self, key: &A::FlowKey) -> Option<State> {
+        self.states.borrow().get(key.as_ref()).copied()
+    }
+
+    fn set_state<A: Address>(&self, key: &A::FlowKey, state: State) {
+        self.states.borrow_mut().insert(key.as_ref().to_vec(), state);
     }
 
     fn now(&self) -> u32 {

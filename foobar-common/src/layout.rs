@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Changes whenever a map's meaning or size does; pins of another layout are not adopted.
-pub const LAYOUT: u32 = 3;
+pub const LAYOUT: u32 = 4;
 
 /// Names of the maps: of their pins and, but for the tables, as the kernel program declares them.
 pub mod map {
@@ -26,6 +26,8 @@ pub mod map {
     pub const ROOM: &str = "ROOM";
     pub const NOTES_V4: &str = "NOTES_V4";
     pub const NOTES_V6: &str = "NOTES_V6";
+    pub const STATES_V4: &str = "STATES_V4";
+    pub const STATES_V6: &str = "STATES_V6";
     pub const OUTCOMES: &str = "OUTCOMES";
     pub const RULES: &str = "RULES";
     pub const BACKENDS: &str = "BACKENDS";
@@ -34,15 +36,19 @@ pub mod map {
     pub const TABLES: &[&str] =
         &[GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, PAIRS, SERVICES, RINGS, NEXT_HOPS, ROOM];
     /// What is looked up.
-    pub const MAPS: &[&str] = &[NOTES_V4, NOTES_V6, OUTCOMES, RULES, BACKENDS];
+    pub const MAPS: &[&str] = &[NOTES_V4, NOTES_V6, STATES_V4, STATES_V6, OUTCOMES, RULES, BACKENDS];
 }
 
 /// Names of the programs.
 pub mod program {
     /// The firewall and balancer.
     pub const MAIN: &str = "foobar";
+    /// Notes what this host opens; passes everything.
+    pub const EGRESS: &str = "foobar_egress";
     /// Passes everything; makes a veth's other end accept frames that the first one sends from XDP.
     pub const PASS: &str = "foobar_pass";
+
+    pub const ALL: &[&str] = &[MAIN, EGRESS, PASS];
 }
 
 /// Rules that a configuration can have; a rule's id is below this.
@@ -61,6 +67,8 @@ pub const MAX_BACKENDS: u32 = 4096;
 pub const MAX_NOTES: u32 = 1_048_576;
 /// Notes of one unproven kind, per family: neither forged SYNs nor other forged segments fill the table.
 pub const MAX_UNPROVEN: u32 = MAX_NOTES / 2;
+/// Things that this host opened that are remembered, per family; the one that was not used for longest gives way.
+pub const MAX_STATES: u32 = 262_144;
 /// Trie nodes of both families in one bank.
 pub const MAX_NODES: usize = 16_384;
 

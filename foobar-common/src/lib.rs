@@ -28,6 +28,7 @@ pub mod pick;
 pub mod query;
 pub mod serve;
 pub mod slot;
+pub mod state;
 pub mod tables;
 
 #[cfg(any(test, feature = "std"))]

@@ -64,6 +64,8 @@ outcomes! {
     Allowed "allowed" Pass,
     /// No rule matched; what a network needs to work is not dropped by default.
     Essential "essential" Pass,
+    /// No rule matched; it answers what this host opened.
+    Reply "reply" Pass,
     /// No rule matched, and the default is to pass.
     DefaultPass "default_pass" Pass,
     /// Sent to a backend out of the interface that it came in by.

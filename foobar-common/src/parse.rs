@@ -227,7 +227,7 @@ fn icmp<F: Frame + ?Sized>(frame: &F, part: &Part) -> Step<Transport> {
         return Err(Outcome::Truncated);
     }
     let Some(icmp) = frame.read::<Icmp>(part.offset) else { return Err(Outcome::Truncated) };
-    Ok(Transport::Icmp { kind: icmp.kind, code: icmp.code })
+    Ok(Transport::Icmp { kind: icmp.kind, code: icmp.code, header: part.offset })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::{
     address::Address,
     find::ServiceEntry,
-    flow::Flow,
+    flow::{Flow, port_word},
     frame::Frame,
     header::Tcp,
     layout::RING_SLOTS,
@@ -28,7 +28,8 @@ pub fn pick<F: Frame + ?Sized, A: Address, T: Tables>(
     service: &ServiceEntry,
     tables: &T,
 ) -> Step<Picked> {
-    let ports = port_word(flow);
+    let (source, destination) = flow.ports().unwrap_or((0, 0));
+    let ports = port_word(flow.protocol, source, destination);
     let index = slot_index(flow_hash(flow.source, flow.destination, ports, service.seed));
     let slot = tables.slot(service.ring, index).ok_or(Outcome::NoBackend)?;
     let backend = if slot.is_tracked() {
@@ -42,13 +43,6 @@ pub fn pick<F: Frame + ?Sized, A: Address, T: Tables>(
     };
     let next_hop = tables.next_hop(backend).ok_or(Outcome::NoBackend)?;
     Ok(Picked { backend, next_hop })
-}
-
-/// Source port, destination port and protocol in one word.
-#[inline(always)]
-fn port_word<A: Address>(flow: &Flow<A>) -> u64 {
-    let (source, destination) = flow.ports().unwrap_or((0, 0));
-    u64::from(source) | u64::from(destination) << 16 | u64::from(flow.protocol) << 32
 }
 
 /// Mixes a flow into 32 bits: multiply and fold, as in `MurmurHash3`'s finalizer. The same on every machine.

@@ -13,6 +13,7 @@ use crate::{
     parse::{self, Network},
     pick::{Picked, pick},
     query::queries,
+    state::is_reply,
     tables::Tables,
 };
 
@@ -51,7 +52,7 @@ fn judge<F: FrameMut + ?Sized, A: Address, T: Tables>(frame: &mut F, flow: &Flow
         count(frame, flow, &service, &picked, tables);
         return Ok(outcome);
     }
-    Ok(unserved(flow, admission, generation))
+    Ok(unserved(frame, flow, admission, generation, tables))
 }
 
 /// The bit of an Ethernet address's first byte that makes it multicast or broadcast (IEEE 802 §8.2.2).
@@ -65,7 +66,13 @@ fn is_for_a_group<F: FrameMut + ?Sized>(frame: &F) -> bool {
 
 /// What becomes of a packet that is for no service.
 #[inline(always)]
-fn unserved<A: Address>(flow: &Flow<A>, admission: Admission, generation: Generation) -> Outcome {
+fn unserved<F: FrameMut + ?Sized, A: Address, T: Tables>(
+    frame: &F,
+    flow: &Flow<A>,
+    admission: Admission,
+    generation: Generation,
+    tables: &T,
+) -> Outcome {
     if admission.allowed {
         Outcome::Allowed
     } else if is_essential(flow) {
@@ -74,6 +81,8 @@ fn unserved<A: Address>(flow: &Flow<A>, admission: Admission, generation: Genera
         Outcome::DefaultPass
     } else if matches!(flow.transport, Transport::LaterFragment) {
         Outcome::Fragment
+    } else if is_reply(frame, flow, tables) {
+        Outcome::Reply
     } else {
         Outcome::DefaultDrop
     }

@@ -11,6 +11,7 @@ use crate::{
     next_hop::NextHop,
     note::{Kind, Note},
     slot::Slot,
+    state::State,
 };
 
 /// A trie's node, as one address sees it.
@@ -68,6 +69,12 @@ pub trait Tables {
     fn refuse(&self, ring: u32);
 
     fn delete_note<A: Address>(&self, key: &A::FlowKey);
+
+    /// What this host opened, by the key of the answer.
+    fn state<A: Address>(&self, key: &A::FlowKey) -> Option<State>;
+
+    /// Where there is no room, one that was not used for long gives way.
+    fn set_state<A: Address>(&self, key: &A::FlowKey, state: State);
 
     /// Seconds of the monotonic clock.
     fn now(&self) -> u32;

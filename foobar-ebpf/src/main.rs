@@ -10,8 +10,12 @@ mod maps;
 mod packet;
 mod table;
 
-use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
-use foobar_common::serve;
+use aya_ebpf::{
+    bindings::{TC_ACT_UNSPEC, xdp_action},
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
+};
+use foobar_common::{serve, state::note_opened};
 
 /// The firewall and balancer.
 #[xdp(frags)]
@@ -19,6 +23,13 @@ pub fn foobar(context: XdpContext) -> u32 {
     let mut packet = packet::Packet::new(&context);
     let outcome = serve(&mut packet, &maps::Maps::new(&context));
     exit::leave(&context, &packet, outcome)
+}
+
+/// Notes what this host opens, and lets others decide.
+#[classifier]
+pub fn foobar_egress(context: TcContext) -> i32 {
+    note_opened(&packet::Sent::new(&context), &maps::Maps::new(&context));
+    TC_ACT_UNSPEC
 }
 
 /// Passes every frame: on a veth's other end, it lets frames in that the first end sends from XDP.

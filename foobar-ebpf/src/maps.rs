@@ -4,8 +4,8 @@ use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     helpers::generated::{bpf_ktime_get_ns, bpf_redirect},
     macros::map,
-    maps::{HashMap, PerCpuArray},
-    programs::XdpContext,
+    maps::{HashMap, LruHashMap, PerCpuArray},
+    programs::{TcContext, XdpContext},
 };
 use foobar_common::{
     Address, Outcome, Tables,
@@ -15,14 +15,15 @@ use foobar_common::{
     generation::Generation,
     layout::{
         BACKEND_TALLY_WORDS, GENERATION_WORDS, MAX_BACKENDS, MAX_NARROWED, MAX_NOTES, MAX_PAIRS, MAX_RULES,
-        MAX_SOURCES, MAX_UNPROVEN, NARROWED_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE,
-        NODE_WORDS, NODES_WORDS, PAIRS_WORDS, PORT_ENTRIES, PORTS_WORDS, RING_WORDS, RINGS_WORDS, ROOM_WORDS,
-        ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS, SERVICES_WORDS, SOURCES_WORDS, TALLY_WORDS, refused_index,
-        unproven_index,
+        MAX_SOURCES, MAX_STATES, MAX_UNPROVEN, NARROWED_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS, NODE_FIRST_ENTRY,
+        NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, PAIRS_WORDS, PORT_ENTRIES, PORTS_WORDS, RING_WORDS, RINGS_WORDS,
+        ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS, SERVICES_WORDS, SOURCES_WORDS, TALLY_WORDS,
+        refused_index, unproven_index,
     },
     next_hop::NextHop,
     note::{Kind, Note},
     slot::Slot,
+    state::State,
     tables::Node,
 };
 
@@ -71,6 +72,10 @@ static NOTES_V4: HashMap<FlowV4, [u64; 2]> = HashMap::with_max_entries(MAX_NOTES
 #[map]
 static NOTES_V6: HashMap<FlowV6, [u64; 2]> = HashMap::with_max_entries(MAX_NOTES, BPF_F_NO_PREALLOC);
 #[map]
+static STATES_V4: LruHashMap<FlowV4, u64> = LruHashMap::with_max_entries(MAX_STATES, 0);
+#[map]
+static STATES_V6: LruHashMap<FlowV6, u64> = LruHashMap::with_max_entries(MAX_STATES, 0);
+#[map]
 static OUTCOMES: PerCpuArray<Tally> = PerCpuArray::with_max_entries(Outcome::COUNT as u32, 0);
 #[map]
 static RULES: PerCpuArray<Tally> = PerCpuArray::with_max_entries(MAX_RULES, 0);
@@ -104,19 +109,53 @@ unsafe fn same<K, F>(key: &K) -> &F {
     unsafe { &*core::ptr::from_ref(key).cast() }
 }
 
-/// The kernel's tables, for one packet.
-pub struct Maps<'a> {
-    context: &'a XdpContext,
+/// Where the word of a state is.
+#[inline(always)]
+fn state_of<A: Address>(key: &A::FlowKey) -> Option<*mut u64> {
+    // SAFETY: `A::V6` tells which key this is.
+    unsafe {
+        if A::V6 {
+            STATES_V6.get_ptr_mut(same::<_, FlowV6>(key))
+        } else {
+            STATES_V4.get_ptr_mut(same::<_, FlowV4>(key))
+        }
+    }
 }
 
-impl<'a> Maps<'a> {
+/// What a program is called for.
+pub trait Context {
+    /// Index of the interface that the frame came in by.
+    fn ingress(&self) -> u32;
+}
+
+impl Context for XdpContext {
     #[inline(always)]
-    pub fn new(context: &'a XdpContext) -> Self {
+    fn ingress(&self) -> u32 {
+        self.ingress_ifindex() as u32
+    }
+}
+
+impl Context for TcContext {
+    /// 0: what leaves is this host's own.
+    #[inline(always)]
+    fn ingress(&self) -> u32 {
+        0
+    }
+}
+
+/// The kernel's tables, for one packet.
+pub struct Maps<'a, C> {
+    context: &'a C,
+}
+
+impl<'a, C> Maps<'a, C> {
+    #[inline(always)]
+    pub fn new(context: &'a C) -> Self {
         Self { context }
     }
 }
 
-impl Tables for Maps<'_> {
+impl<C: Context> Tables for Maps<'_, C> {
     #[inline(always)]
     fn generation(&self) -> Generation {
         Generation::from_word(GENERATION.first())
@@ -230,6 +269,31 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
+    fn state<A: Address>(&self, key: &A::FlowKey) -> Option<State> {
+        let place = state_of::<A>(key)?;
+        // SAFETY: an element's word is there while the program holds RCU's read lock; writers store it whole.
+        Some(State::from_word(unsafe { place.read_volatile() }))
+    }
+
+    #[inline(always)]
+    fn set_state<A: Address>(&self, key: &A::FlowKey, state: State) {
+        if let Some(place) = state_of::<A>(key) {
+            // SAFETY: as for `state`; should it be another's by now, that is fresh for a little longer.
+            unsafe { place.write_volatile(state.word()) };
+            return;
+        }
+        // Where the kernel finds no room, the answer is dropped.
+        // SAFETY: `A::V6` tells which key this is.
+        let _ = unsafe {
+            if A::V6 {
+                STATES_V6.insert(same::<_, FlowV6>(key), state.word(), 0)
+            } else {
+                STATES_V4.insert(same::<_, FlowV4>(key), state.word(), 0)
+            }
+        };
+    }
+
+    #[inline(always)]
     fn now(&self) -> u32 {
         // SAFETY: a helper without arguments.
         (unsafe { bpf_ktime_get_ns() } / 1_000_000_000) as u32
@@ -247,7 +311,7 @@ impl Tables for Maps<'_> {
 
     #[inline(always)]
     fn ingress(&self) -> u32 {
-        self.context.ingress_ifindex() as u32
+        self.context.ingress()
     }
 
     #[inline(always)]

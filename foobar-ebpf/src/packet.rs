@@ -1,29 +1,27 @@
-//! Access to the frame behind an XDP context: the one file that touches packet memory.
+//! Access to the frame behind a program's context: the one file that touches packet memory.
 
 use core::cell::Cell;
 
-use aya_ebpf::{bindings::xdp_md, helpers::generated::bpf_xdp_get_buff_len, programs::XdpContext};
+use aya_ebpf::{
+    bindings::xdp_md,
+    helpers::generated::bpf_xdp_get_buff_len,
+    programs::{TcContext, XdpContext},
+};
 use foobar_common::{Frame, FrameMut, frame::Header};
 
 use crate::hide::hide;
 
-/// The linear part of a frame, and as much of its length as had to be found out.
-///
-/// Headers are read from the linear part alone: drivers put at least the headers there.
-pub struct Packet {
-    context: *mut xdp_md,
+/// The linear part of a frame. Headers are read from there alone: drivers and the stack put at least the headers there.
+struct Linear {
     start: usize,
     end: usize,
-    len: Cell<usize>,
 }
 
-impl Packet {
+impl Linear {
+    /// Bytes. The compiler must not fold this into a comparison of pointers, which the verifier refuses.
     #[inline(always)]
-    pub fn new(context: &XdpContext) -> Self {
-        let (start, end) = (context.data(), context.data_end());
-        // The compiler must not fold this into a comparison of pointers, which the verifier refuses.
-        let len = hide(end - start);
-        Self { context: context.ctx, start, end, len: Cell::new(len) }
+    fn len(&self) -> usize {
+        hide(self.end - self.start)
     }
 
     /// Where `H` stands at `offset`, if it ends within the linear part.
@@ -34,6 +32,35 @@ impl Packet {
             return None;
         }
         Some(start as *mut H)
+    }
+
+    #[inline(always)]
+    fn forget(&self, number: usize) -> usize {
+        // The verifier does not see that a number mixed twice with an unknown one is the same again.
+        let unknown = self.len();
+        hide(number ^ unknown) ^ unknown
+    }
+
+    #[inline(always)]
+    fn read<H: Header>(&self, offset: usize) -> Option<H> {
+        // SAFETY: `at` proved that all of H lies within the packet; headers stand at even offsets, and no H asks for more.
+        self.at::<H>(offset).map(|header| unsafe { *header })
+    }
+}
+
+/// A received frame, and as much of its length as had to be found out.
+pub struct Packet {
+    context: *mut xdp_md,
+    linear: Linear,
+    len: Cell<usize>,
+}
+
+impl Packet {
+    #[inline(always)]
+    pub fn new(context: &XdpContext) -> Self {
+        let linear = Linear { start: context.data(), end: context.data_end() };
+        let len = linear.len();
+        Self { context: context.ctx, linear, len: Cell::new(len) }
     }
 }
 
@@ -55,24 +82,57 @@ impl Frame for Packet {
 
     #[inline(always)]
     fn forget(&self, number: usize) -> usize {
-        // The verifier does not see that a number mixed twice with an unknown one is the same again.
-        let unknown = hide(self.end - self.start);
-        hide(number ^ unknown) ^ unknown
+        self.linear.forget(number)
     }
 
     #[inline(always)]
     fn read<H: Header>(&self, offset: usize) -> Option<H> {
-        // SAFETY: `at` proved that all of H lies within the packet; headers stand at even offsets, and no H asks for more.
-        self.at::<H>(offset).map(|header| unsafe { *header })
+        self.linear.read(offset)
     }
 }
 
 impl FrameMut for Packet {
     #[inline(always)]
     fn write<H: Header>(&mut self, offset: usize, header: H) -> Option<()> {
-        let place = self.at::<H>(offset)?;
+        let place = self.linear.at::<H>(offset)?;
         // SAFETY: as for `read`; nobody else holds a reference into the packet.
         unsafe { *place = header };
         Some(())
+    }
+}
+
+/// A frame on its way out, which may be many segments in one (GSO).
+pub struct Sent {
+    linear: Linear,
+    len: usize,
+}
+
+impl Sent {
+    #[inline(always)]
+    pub fn new(context: &TcContext) -> Self {
+        let linear = Linear { start: context.data(), end: context.data_end() };
+        Self { linear, len: context.len() as usize }
+    }
+}
+
+impl Frame for Sent {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline(always)]
+    fn reaches(&self, end: usize) -> bool {
+        end <= self.len
+    }
+
+    #[inline(always)]
+    fn forget(&self, number: usize) -> usize {
+        self.linear.forget(number)
+    }
+
+    #[inline(always)]
+    fn read<H: Header>(&self, offset: usize) -> Option<H> {
+        self.linear.read(offset)
     }
 }

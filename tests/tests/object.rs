@@ -13,6 +13,7 @@ use foobar_userspace::datapath;
 const ARRAY: u32 = 2;
 const HASH: u32 = 1;
 const PER_CPU_ARRAY: u32 = 6;
+const LRU_HASH: u32 = 9;
 
 /// Kind, bytes of a key, bytes of a value, entries.
 type Shape = (u32, usize, usize, u32);
@@ -27,6 +28,10 @@ const fn counters(words: usize, entries: u32) -> Shape {
 
 const fn notes<A: Address>() -> Shape {
     (HASH, size_of::<A::FlowKey>(), 16, layout::MAX_NOTES)
+}
+
+const fn states<A: Address>() -> Shape {
+    (LRU_HASH, size_of::<A::FlowKey>(), 8, layout::MAX_STATES)
 }
 
 /// Every map as the layout has it.
@@ -45,6 +50,8 @@ fn wanted() -> BTreeMap<&'static str, Shape> {
         (map::ROOM, table(layout::ROOM_WORDS)),
         (map::NOTES_V4, notes::<V4>()),
         (map::NOTES_V6, notes::<V6>()),
+        (map::STATES_V4, states::<V4>()),
+        (map::STATES_V6, states::<V6>()),
         (map::OUTCOMES, counters(layout::TALLY_WORDS, Outcome::COUNT as u32)),
         (map::RULES, counters(layout::TALLY_WORDS, layout::MAX_RULES)),
         (map::BACKENDS, counters(layout::BACKEND_TALLY_WORDS, layout::MAX_BACKENDS)),
@@ -77,17 +84,17 @@ fn the_list_of_maps_is_whole() {
 }
 
 #[test]
-fn both_programs_are_there_under_their_names() {
+fn every_program_is_there_under_its_name() {
     let object = object();
     let mut names: Vec<_> = object.programs.keys().map(String::as_str).collect();
     names.sort_unstable();
-    assert_eq!(names, [layout::program::MAIN, layout::program::PASS]);
+    assert_eq!(names, layout::program::ALL);
 }
 
 #[test]
 fn every_key_and_value_is_made_of_whole_words() {
     for (name, (kind, key, value, _)) in wanted() {
         assert_eq!(value % 8, 0, "{name}");
-        assert!(kind != HASH || key % 8 == 0, "{name}");
+        assert!(!matches!(kind, HASH | LRU_HASH) || key % 8 == 0, "{name}");
     }
 }

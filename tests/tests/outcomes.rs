@@ -112,6 +112,41 @@ fn rules_count_what_they_decided() {
 }
 
 #[test]
+fn answers_to_what_this_host_sent_pass_and_nothing_else_does() {
+    let mut lab = lab();
+    for (sent, unlike) in [
+        (tcp("10.0.0.1:4000", "192.0.2.7:443").syn(), tcp("192.0.2.7:443", "10.0.0.1:4001")),
+        (tcp("[2001:db8:1::1]:4000", "[2001:db8::7]:443").syn(), udp("[2001:db8::7]:443", "[2001:db8:1::1]:4000")),
+        (udp("10.0.0.1:4000", "192.0.2.7:53"), udp("192.0.2.8:53", "10.0.0.1:4000")),
+        (udp("[2001:db8:1::1]:4000", "[2001:db8::7]:53"), udp("[2001:db8::7]:54", "[2001:db8:1::1]:4000")),
+        (icmp("10.0.0.1", "192.0.2.7", 8, 0), icmp("192.0.2.7", "10.0.0.1", 8, 0)),
+        (icmpv6("2001:db8:1::1", "2001:db8::7", 128, 0), icmpv6("2001:db8::8", "2001:db8:1::1", 129, 0)),
+        (protocol(47, "10.0.0.1", "192.0.2.7"), protocol(48, "192.0.2.7", "10.0.0.1")),
+        (protocol(47, "2001:db8:1::1", "2001:db8::7"), protocol(48, "2001:db8::7", "2001:db8:1::1")),
+    ] {
+        let answer = sent.clone().answered();
+        assert_eq!(lab.run(&answer).counted, ["default_drop"], "before {sent:?}");
+        lab.send(&sent);
+        assert_eq!(lab.run(&answer).counted, ["reply"], "{sent:?}");
+        assert_eq!(lab.run(&unlike).counted, ["default_drop"], "{unlike:?}");
+        assert_eq!(lab.run(&answer.clone().fragment(2, false)).counted, ["fragment"], "{sent:?}");
+    }
+}
+
+#[test]
+fn what_rules_and_services_are_for_is_theirs_whatever_this_host_sent() {
+    let mut lab = lab();
+    lab.send(&tcp("10.0.0.1:80", "192.0.2.7:4000"));
+    assert_eq!(lab.run(&tcp(CLIENT, "10.0.0.1:80")).counted, ["forwarded", "backend 10.1.0.2"]);
+    lab.send(&udp("10.0.0.1:4000", "203.0.113.9:53"));
+    lab.send(&udp("10.0.0.1:4000", "198.51.100.9:53"));
+    assert_eq!(lab.run(&udp("203.0.113.9:53", "10.0.0.1:4000")).counted, ["denied", "rule scanner"]);
+    let allowed = ["allowed", "rule allow from 198.51.100.0/24"];
+    assert_eq!(lab.run(&udp("198.51.100.9:53", "10.0.0.1:4000")).counted, allowed);
+    assert_eq!(lab.datapath().states().expect("states").len(), 1, "what rules decide is not noted");
+}
+
+#[test]
 fn services_of_both_families_and_protocols_are_reached() {
     let mut lab = lab();
     for (sent, backend) in [

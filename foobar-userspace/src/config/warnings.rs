@@ -44,20 +44,14 @@ impl Config {
         if rules.everything().is_some_and(|first| self.firewall.rules[first].verdict == Verdict::Allow) {
             return Vec::new();
         }
-        let mut warnings = Vec::new();
         if self.services.is_empty() && self.firewall.rules.iter().all(|rule| rule.verdict == Verdict::Deny) {
-            warnings.push(
-                "the default is `drop`, no rule allows anything and there is no service: \
-                 nothing reaches this host, SSH included"
+            return vec![
+                "the default is `drop`, no rule allows anything and there is no service: nothing but answers reaches \
+                 this host, and SSH does not"
                     .to_owned(),
-            );
+            ];
         }
-        warnings.push(
-            "the default is `drop`, and this version does not recognise answers to connections that this host opens \
-             (DNS, package mirrors, NTP): they need rules, such as `allow from 192.0.2.53`"
-                .to_owned(),
-        );
-        warnings
+        Vec::new()
     }
 
     fn denied_service(&self, service: &Service, rules: &Earlier) -> Option<String> {

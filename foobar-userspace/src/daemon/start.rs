@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     api::types::Refusal,
-    config::Config,
+    config::{Config, Policy},
     datapath::{self, Datapath},
     domain::BackendState,
     nexthop::NextHops,
@@ -66,9 +66,16 @@ impl Engine {
             engine.forget_all_notes()?;
         }
         engine.revive_next_hops(&state)?;
+        let drops = state.config.firewall.default == Policy::Drop;
+        if drops {
+            engine.datapath.note_opened(true)?;
+        }
         let plan = plan(&mut state, &engine.rings, &Forced::new(), now())?;
         engine.put_in_force(state, plan)?;
         engine.refuse_at_start();
+        if !drops {
+            engine.datapath.note_opened(false)?;
+        }
         engine.attach_at_start(!adopted)?;
         Ok(engine)
     }

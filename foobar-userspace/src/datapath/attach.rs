@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use thiserror::Error;
 
 use super::{
-    Datapath, foreign,
+    Datapath, egress, foreign,
     links::{self, Place},
     load,
     pins::LinkPin,
@@ -83,6 +83,7 @@ impl Datapath {
         for pin in self.pins.links()? {
             let path = self.pins.link(&pin);
             if links::place(&self.pins, &pin)? == Place::Gone {
+                egress::take_off(&self.pins, &pin)?;
                 fs::remove_file(&path).with_context(|| format!("removing the dead link {}", path.display()))?;
                 continue;
             }
@@ -106,9 +107,13 @@ impl Datapath {
             if old.exists() && !new.exists() {
                 fs::rename(&old, &new).with_context(|| format!("renaming the pin {}", old.display()))?;
             }
-            let old = self.pins.link(&pin);
-            let new = self.pins.link(&LinkPin { interface: interface.to_owned(), ..pin.clone() });
+            let renamed = LinkPin { interface: interface.to_owned(), ..pin.clone() };
+            let (old, new) = (self.pins.link(&pin), self.pins.link(&renamed));
             fs::rename(&old, &new).with_context(|| format!("renaming the pin {}", old.display()))?;
+            let (old, new) = (self.pins.egress(&pin), self.pins.egress(&renamed));
+            if old.exists() {
+                fs::rename(&old, &new).with_context(|| format!("renaming the pin {}", old.display()))?;
+            }
             return Ok(Some(pin.interface));
         }
         Ok(None)
@@ -130,10 +135,15 @@ impl Datapath {
         if let Some(id) = settled_program(index, patience)? {
             return Err(foreign_program(interface, id));
         }
+        // From here on nothing is opened that is not known when the main program begins to drop.
+        let egress = self.begin_to_note(interface)?;
         let program = load::main_program(&mut self.ebpf)?;
         let (link, native) = create(program, interface, index, mode)?;
         let netns = Some(netns::current().context("asking for the network namespace")?);
         let pin = LinkPin { interface: interface.to_owned(), native, ifindex: index, netns };
+        if let Some(egress) = egress {
+            egress::keep(egress, &self.pins.egress(&pin))?;
+        }
         link.pin(self.pins.link(&pin)).with_context(|| format!("pinning the link of {interface}"))?;
         let called = Some(interface.to_owned());
         Ok(Attachment { interface: pin.interface, native, ifindex: index, called })
@@ -142,6 +152,8 @@ impl Datapath {
     /// Takes the program off an interface, and the passing one off its peer.
     pub fn detach(&mut self, interface: &str) -> Result<()> {
         for pin in self.pins.links()?.iter().filter(|pin| pin.interface == interface) {
+            // The filter of an older kernel is found by the main program's link.
+            egress::take_off(&self.pins, pin)?;
             let path = self.pins.link(pin);
             fs::remove_file(&path).with_context(|| format!("removing the pin {}", path.display()))?;
         }
@@ -152,6 +164,7 @@ impl Datapath {
     fn forget_dead(&self, interface: &str) -> Result<()> {
         for pin in self.pins.links()?.iter().filter(|pin| pin.interface == interface) {
             if links::place(&self.pins, pin)? == Place::Gone {
+                egress::take_off(&self.pins, pin)?;
                 fs::remove_file(self.pins.link(pin)).context("removing a dead link")?;
             }
         }

@@ -98,7 +98,7 @@ fn socket() -> Result<std::os::fd::OwnedFd> {
         .context("opening a socket to ask for interfaces")
 }
 
-/// The interface of an XDP link that this process has open. The library shows neither the interface nor the descriptor,
+/// The interface of an XDP or TC link that this process has open. The library shows neither the interface nor the descriptor,
 /// so it is the one whose `fdinfo` has the link's id.
 fn ifindex_of(link: u32) -> Result<u32> {
     for entry in fs::read_dir("/proc/self/fdinfo").context("reading /proc/self/fdinfo")? {
@@ -113,13 +113,13 @@ fn ifindex_of(link: u32) -> Result<u32> {
             return Ok(ifindex);
         }
     }
-    anyhow::bail!("/proc/self/fdinfo does not have the XDP link {link}")
+    anyhow::bail!("/proc/self/fdinfo does not have the link {link}")
 }
 
 /// Reads a `fdinfo`: `link_type:\txdp`, `link_id:\t7`, `ifindex:\t3`, each on a line.
 fn ifindex_in(fdinfo: &str, link: u32) -> Option<u32> {
     let field = |name: &str| fdinfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
-    if field("link_type") != Some("xdp") || field("link_id")?.parse() != Ok(link) {
+    if !matches!(field("link_type"), Some("xdp" | "tcx")) || field("link_id")?.parse() != Ok(link) {
         return None;
     }
     field("ifindex")?.parse().ok()
@@ -136,7 +136,8 @@ mod tests {
 
         assert_eq!(ifindex_in(text, 12), Some(3));
         assert_eq!(ifindex_in(text, 1), None, "another link");
-        assert_eq!(ifindex_in(&text.replace("xdp", "tcx"), 12), None, "another kind");
+        assert_eq!(ifindex_in(&text.replace("xdp", "tcx"), 12), Some(3));
+        assert_eq!(ifindex_in(&text.replace("xdp", "netns"), 12), None, "another kind");
         assert_eq!(ifindex_in("pos:\t0\n", 12), None, "no link");
     }
 

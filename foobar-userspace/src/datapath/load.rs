@@ -5,7 +5,7 @@ use std::{fs, thread, time::Duration};
 use anyhow::{Context as _, Result, bail};
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{ProgramError, Xdp},
+    programs::{Program, ProgramError, SchedClassifier, Xdp},
 };
 use aya_log::EbpfLogger;
 use aya_obj::Object;
@@ -26,7 +26,7 @@ const TRACE: u8 = 5;
 /// How often the program's log is read.
 const LOG_PAUSE: Duration = Duration::from_millis(20);
 
-/// Loads both programs; their tables and maps are those that are pinned, or are pinned as they are made.
+/// Loads every program; their tables and maps are those that are pinned, or are pinned as they are made.
 pub fn load(pins: &Pins, trace_packets: bool) -> Result<(Ebpf, Tables)> {
     if OBJECT.is_empty() {
         bail!(
@@ -50,8 +50,12 @@ pub fn load(pins: &Pins, trace_packets: bool) -> Result<(Ebpf, Tables)> {
         loader.map_pin_path(name, pins.map(name));
     }
     let mut ebpf = loader.load(OBJECT).context("creating foobar's maps")?;
-    for name in [program::MAIN, program::PASS] {
-        find(&mut ebpf, name)?.load().map_err(|error| explain(name, error))?;
+    for name in program::ALL {
+        let done = match program(&mut ebpf, name)? {
+            Program::SchedClassifier(program) => program.load(),
+            program => xdp(program, name)?.load(),
+        };
+        done.map_err(|error| explain(name, error))?;
     }
     Ok((ebpf, tables))
 }
@@ -83,26 +87,33 @@ fn explain(name: &str, error: ProgramError) -> anyhow::Error {
 
 /// Pins the programs in place of those of an earlier start.
 pub fn pin_programs(pins: &Pins, ebpf: &mut Ebpf) -> Result<()> {
-    for name in [program::MAIN, program::PASS] {
+    for name in program::ALL {
         let path = pins.program(name);
         if path.exists() {
             fs::remove_file(&path).with_context(|| format!("replacing the pin {}", path.display()))?;
         }
-        find(ebpf, name)?.pin(&path).with_context(|| format!("pinning {}", path.display()))?;
+        program(ebpf, name)?.pin(&path).with_context(|| format!("pinning {}", path.display()))?;
     }
     Ok(())
 }
 
 pub fn main_program(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
-    find(ebpf, program::MAIN)
+    xdp(program(ebpf, program::MAIN)?, program::MAIN)
 }
 
 pub fn pass_program(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
-    find(ebpf, program::PASS)
+    xdp(program(ebpf, program::PASS)?, program::PASS)
 }
 
-fn find<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
-    let program = ebpf.program_mut(name).with_context(|| format!("the object has no program {name}"))?;
+pub fn egress_program(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier> {
+    program(ebpf, program::EGRESS)?.try_into().with_context(|| format!("{} is no TC program", program::EGRESS))
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Program> {
+    ebpf.program_mut(name).with_context(|| format!("the object has no program {name}"))
+}
+
+fn xdp<'a>(program: &'a mut Program, name: &str) -> Result<&'a mut Xdp> {
     program.try_into().with_context(|| format!("{name} is no XDP program"))
 }
 

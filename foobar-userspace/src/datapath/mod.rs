@@ -4,6 +4,7 @@
 
 mod attach;
 mod counters;
+mod egress;
 mod foreign;
 mod grace;
 mod links;
@@ -13,6 +14,8 @@ mod notes;
 mod peers;
 mod pins;
 mod reading;
+mod sockets;
+mod states;
 mod tables;
 
 use std::{
@@ -52,6 +55,8 @@ pub struct Datapath {
     maps: Maps,
     grace: Grace,
     generation: Generation,
+    /// Whether interfaces that are attached note what is opened through them.
+    notes_opened: bool,
 }
 
 /// A generation, and the rings that its services' entries name.
@@ -76,8 +81,9 @@ impl Datapath {
         }
         let maps = Maps::take(&mut ebpf)?;
         let generation = tables.generation();
-        let mut datapath = Self { pins, ebpf, tables, maps, grace: Grace::default(), generation };
+        let mut datapath = Self { pins, ebpf, tables, maps, grace: Grace::default(), generation, notes_opened: false };
         datapath.adopt_links()?;
+        datapath.adopt_egress()?;
         load::pin_programs(&datapath.pins, &mut datapath.ebpf)?;
         Ok(datapath)
     }
@@ -134,6 +140,11 @@ impl Datapath {
     /// The main program's id, as `bpftool prog` shows it.
     pub fn program_id(&mut self) -> Result<u32> {
         Ok(load::main_program(&mut self.ebpf)?.info()?.id())
+    }
+
+    /// The program on the way out, for tests and measurements.
+    pub fn egress_program(&mut self) -> Result<&mut aya::programs::SchedClassifier> {
+        load::egress_program(&mut self.ebpf)
     }
 
     /// The main program, for tests and measurements through `BPF_PROG_TEST_RUN`.

@@ -1,8 +1,9 @@
 //! Where everything is pinned, and how it is taken off.
 //!
 //! ```text
-//! PIN_DIR/layout-3/maps/NAME            PIN_DIR/layout-3/programs/{foobar,foobar_pass}
-//! PIN_DIR/layout-3/links/IFACE:MODE:IFINDEX:NETNS    PIN_DIR/layout-3/peers/IFACE
+//! PIN_DIR/layout-4/maps/NAME            PIN_DIR/layout-4/programs/{foobar,foobar_egress,foobar_pass}
+//! PIN_DIR/layout-4/links/IFACE:MODE:IFINDEX:NETNS    PIN_DIR/layout-4/peers/IFACE
+//! PIN_DIR/layout-4/egress/IFACE:MODE:IFINDEX:NETNS
 //! ```
 
 use std::{
@@ -13,6 +14,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use foobar_common::layout::LAYOUT;
+
+use super::egress;
 
 /// What follows the name of a pin that has not taken its place.
 const FRESH: &str = ":new";
@@ -62,6 +65,16 @@ impl Pins {
         self.layout_dir().join("links").join(pin.file_name())
     }
 
+    /// The link of the program on the way out, on the interface of this one.
+    pub fn egress(&self, pin: &LinkPin) -> PathBuf {
+        self.layout_dir().join("egress").join(pin.file_name())
+    }
+
+    pub fn egress_links(&self) -> Result<Vec<PathBuf>> {
+        let dir = self.layout_dir().join("egress");
+        Ok(names(&dir)?.iter().map(|name| dir.join(name)).collect())
+    }
+
     /// The peer's link for an interface of ours.
     pub fn peer(&self, interface: &str) -> PathBuf {
         self.layout_dir().join("peers").join(escape(interface))
@@ -92,7 +105,7 @@ impl Pins {
                 self.root.display()
             );
         }
-        for part in ["maps", "programs", "links", "peers"] {
+        for part in ["maps", "programs", "links", "egress", "peers"] {
             let dir = self.layout_dir().join(part);
             fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
         }
@@ -159,13 +172,16 @@ pub fn is_pinned(pin_dir: &Path) -> bool {
 ///
 /// Traffic passes unfiltered from then on.
 pub fn remove_pins(pin_dir: &Path) -> Result<Vec<String>> {
-    Pins::new(pin_dir)?;
+    let pins = Pins::new(pin_dir)?;
+    for pin in &pins.links()? {
+        egress::take_off(&pins, pin)?;
+    }
     let mut interfaces = Vec::new();
     for name in names(pin_dir)?.iter().filter(|name| name.starts_with("layout-")) {
         let layout = pin_dir.join(name);
         let links = names(&layout.join("links"))?;
         interfaces.extend(links.iter().filter_map(|name| LinkPin::from_file_name(name)).map(|pin| pin.interface));
-        for part in ["links", "peers", "programs", "maps"] {
+        for part in ["links", "egress", "peers", "programs", "maps"] {
             remove_dir(&layout.join(part))?;
         }
         remove_empty(&layout)?;

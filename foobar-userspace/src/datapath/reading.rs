@@ -8,7 +8,6 @@ use std::{
 
 use foobar_common::{
     Address, Outcome, Tables as Seen,
-    address::{V4, V6},
     class::Class,
     decision::Decision,
     find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
@@ -20,6 +19,7 @@ use foobar_common::{
     next_hop::NextHop,
     note::{Kind, Note},
     slot::Slot,
+    state::State,
     tables::Node,
 };
 
@@ -145,8 +145,8 @@ impl Seen for Reading<'_> {
     fn note<A: Address>(&self, key: &A::FlowKey) -> Option<Note> {
         let maps = &self.datapath.maps;
         let words = match key.as_ref() {
-            [pair, ports] => maps.notes_v4.get(&[*pair, *ports] as &<V4 as Address>::FlowKey, 0).ok(),
-            [a, b, c, d, ports] => maps.notes_v6.get(&[*a, *b, *c, *d, *ports] as &<V6 as Address>::FlowKey, 0).ok(),
+            [pair, ports] => maps.notes_v4.get(&[*pair, *ports], 0).ok(),
+            [a, b, c, d, ports] => maps.notes_v6.get(&[*a, *b, *c, *d, *ports], 0).ok(),
             _ => None,
         };
         let note = words.map(Note::from_words);
@@ -167,6 +167,18 @@ impl Seen for Reading<'_> {
     fn refuse(&self, _: u32) {}
 
     fn delete_note<A: Address>(&self, _: &A::FlowKey) {}
+
+    fn state<A: Address>(&self, key: &A::FlowKey) -> Option<State> {
+        let maps = &self.datapath.maps;
+        let word = match key.as_ref() {
+            [pair, ports] => maps.states_v4.get(&[*pair, *ports], 0).ok(),
+            [a, b, c, d, ports] => maps.states_v6.get(&[*a, *b, *c, *d, *ports], 0).ok(),
+            _ => None,
+        };
+        word.map(State::from_word)
+    }
+
+    fn set_state<A: Address>(&self, _: &A::FlowKey, _: State) {}
 
     fn now(&self) -> u32 {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);

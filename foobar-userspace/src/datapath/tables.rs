@@ -49,6 +49,8 @@ pub struct Tables {
 pub struct Maps {
     pub notes_v4: HashTable<MapData, [u64; 2], [u64; 2]>,
     pub notes_v6: HashTable<MapData, [u64; 5], [u64; 2]>,
+    pub states_v4: HashTable<MapData, [u64; 2], u64>,
+    pub states_v6: HashTable<MapData, [u64; 5], u64>,
     pub outcomes: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
     pub rules: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
     pub backends: PerCpuArray<MapData, [u64; BACKEND_TALLY_WORDS]>,
@@ -59,6 +61,8 @@ impl Maps {
         Ok(Self {
             notes_v4: take(ebpf, map::NOTES_V4)?,
             notes_v6: take(ebpf, map::NOTES_V6)?,
+            states_v4: take(ebpf, map::STATES_V4)?,
+            states_v6: take(ebpf, map::STATES_V6)?,
             outcomes: take(ebpf, map::OUTCOMES)?,
             rules: take(ebpf, map::RULES)?,
             backends: take(ebpf, map::BACKENDS)?,

@@ -24,6 +24,26 @@ impl Packet {
         Self { destination_mac, ..self }
     }
 
+    /// The packet that this one answers, or an answer to it: of an echo reply the request, and the other way round.
+    pub fn answered(mut self) -> Self {
+        if self.family().is_none() {
+            return self;
+        }
+        let ip = self.ip();
+        (ip.source, ip.destination) = (ip.destination, ip.source);
+        match &mut ip.transport {
+            Transport::Tcp { ports, .. } | Transport::Udp { ports, .. } => *ports = (ports.1, ports.0),
+            Transport::Icmp { kind, .. } => {
+                *kind = [(0, 8), (8, 0), (128, 129), (129, 128)]
+                    .iter()
+                    .find_map(|(from, to)| (from == kind).then_some(*to))
+                    .unwrap_or(*kind);
+            }
+            Transport::Other { .. } => {}
+        }
+        self
+    }
+
     /// Adds a tag inside of those that are there.
     pub fn vlan(mut self, id: u16) -> Self {
         self.tags.push((DOT1Q, id));

@@ -10,6 +10,7 @@ mod load;
 mod pins;
 mod privilege;
 mod run;
+mod send;
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -25,6 +26,7 @@ pub use self::{
     counts::Counts,
     host::ROOM,
     run::{Got, run},
+    send::send,
 };
 use crate::frames::{BALANCER, mac};
 

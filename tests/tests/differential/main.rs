@@ -1,4 +1,5 @@
-//! The kernel's answer is the host's answer, for any frame: outcome, action, bytes, counters and notes.
+//! The kernel's answer is the host's answer, for any frame: outcome, action, bytes, counters, notes
+//! and states.
 //!
 //! Reading all counters after each frame would be slow, so they are compared after every batch; a batch that differs is
 //! run again frame by frame, to name the one.
@@ -16,6 +17,8 @@ use twin::Twin;
 
 const FRAMES: usize = 1_000_000;
 const BATCH: usize = 100;
+/// Frames that this host sends before each batch.
+const SENT: usize = 2;
 const SEED: u64 = 0xf00b_a200;
 
 /// What each outcome is reached by, at least.
@@ -85,6 +88,9 @@ fn the_kernel_answers_as_the_host_does_for_any_frame() {
         for change in CHANGES {
             twin.change(change);
             for _ in 0..FRAMES / 2 / CHANGES.len() / BATCH {
+                for _ in 0..SENT {
+                    twin.send(&random::sent(&mut rng));
+                }
                 twin.batch(&(0..BATCH).map(|_| random::frame(&mut rng)).collect::<Vec<_>>());
             }
             twin.compare_everything();

@@ -1,7 +1,7 @@
 //! A lab and the host's tables side by side, fed with the same frames.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     thread,
     time::Duration,
 };
@@ -11,7 +11,7 @@ use foobar_common::{
     image::HostTables,
     note::{Kind, Note},
 };
-use foobar_tests::lab::{Counts, Lab, run};
+use foobar_tests::lab::{Counts, Lab, run, send};
 
 pub struct Twin {
     lab: Lab,
@@ -33,8 +33,8 @@ impl Twin {
     pub fn change(&mut self, edit: impl FnOnce(&mut Lab)) {
         edit(&mut self.lab);
         let old = std::mem::replace(&mut self.host, self.lab.host());
-        let HostTables { notes, unproven, rules, backends, outcomes, .. } = old;
-        self.host = HostTables { notes, unproven, rules, backends, outcomes, ..std::mem::take(&mut self.host) };
+        let HostTables { notes, unproven, states, rules, backends, outcomes, .. } = old;
+        self.host = HostTables { notes, unproven, states, rules, backends, outcomes, ..std::mem::take(&mut self.host) };
     }
 
     pub fn packets(&self, outcome: Outcome) -> u64 {
@@ -56,6 +56,13 @@ impl Twin {
         if !self.outcomes_agree() {
             self.name_the_frame(frames);
         }
+    }
+
+    /// This host sends a frame: both note what it opens.
+    pub fn send(&mut self, frame: &[u8]) {
+        self.host.now = second();
+        send(self.lab.egress_program(), frame);
+        self.host.send(frame);
     }
 
     /// One frame through both. The kernel's bytes are in `self.after`.
@@ -87,7 +94,7 @@ impl Twin {
         panic!("counters differ in the batch before frame {}, and not when it is run again", self.frames);
     }
 
-    /// Every counter, and every note but its time.
+    /// Every counter, and every note and state but its time.
     pub fn compare_everything(&mut self) {
         let kernel = self.lab.counts();
         assert_eq!(self.host_counts(&kernel), kernel, "counters after frame {}", self.frames);
@@ -97,6 +104,11 @@ impl Twin {
             self.host.notes.borrow().iter().map(|(key, note)| (key.clone(), timeless(*note))).collect();
         println!("{} notes after frame {}", host.len(), self.frames);
         assert!(kernel == host, "{} notes in the kernel, {} on the host, and they differ", kernel.len(), host.len());
+        let kernel = self.lab.datapath().states().expect("the states can be read");
+        let kernel: HashSet<_> = kernel.into_keys().collect();
+        let host: HashSet<_> = self.host.states.borrow().keys().cloned().collect();
+        println!("{} states after frame {}", host.len(), self.frames);
+        assert!(kernel == host, "{} states in the kernel, {} on the host, and they differ", kernel.len(), host.len());
     }
 
     /// The host's counters, zeros for those that only the kernel has.

@@ -1,0 +1,161 @@
+//! What this host opened: noted as it leaves, so that the answer passes a default that drops.
+//!
+//! A state stands under the flow key of the *answer*, as that will come in, and holds the second when this host last sent
+//! something. Answers do not refresh it: nobody else can keep one alive. What a rule decides needs none, so that a flood
+//! of allowed packets, which this host answers, evicts no state of another.
+
+use crate::{
+    address::Address,
+    admit::decide,
+    flow::{Flow, ICMP, Segment, Transport, port_word},
+    frame::Frame,
+    header::Icmp,
+    outcome::Step,
+    parse::{self, Network},
+    tables::Tables,
+};
+
+/// A connection may be silent for as long as a service's `idle` is by default: longer than Linux waits before it asks
+/// whether the other end lives (`net.ipv4.tcp_keepalive_time`, 2 h, and 11 min of probes).
+pub const TCP_SECONDS: u32 = 3 * 60 * 60;
+/// Above the two minutes that RFC 4787 §4.3 demands of whoever remembers UDP, and what Linux's conntrack long gave a
+/// stream.
+pub const UDP_SECONDS: u32 = 180;
+/// As in Linux's conntrack: an echo that takes longer is of no use to who asked.
+pub const ECHO_SECONDS: u32 = 30;
+/// As for UDP: nothing is known of them but their addresses.
+pub const OTHER_SECONDS: u32 = 180;
+
+/// One thing that this host opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Second of the last packet that this host sent, by the monotonic clock.
+    pub seen: u32,
+}
+
+impl State {
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        self.seen as u64
+    }
+
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self { seen: word as u32 }
+    }
+
+    /// Whether an answer may still come. `life`: seconds that silence may last.
+    #[inline(always)]
+    const fn is_fresh(self, now: u32, life: u32) -> bool {
+        now.saturating_sub(self.seen) <= life
+    }
+}
+
+/// Whether a packet answers what this host opened.
+#[inline(always)]
+pub fn is_reply<F: Frame + ?Sized, A: Address, T: Tables>(frame: &F, flow: &Flow<A>, tables: &T) -> bool {
+    let Some(key) = key(frame, flow) else { return false };
+    tables.state::<A>(&key).is_some_and(|state| state.is_fresh(tables.now(), life(flow)))
+}
+
+/// Notes what a frame opens that this host sends.
+#[inline(always)]
+pub fn note_opened<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) {
+    // One that cannot be parsed opens nothing: it may be many segments in one, whose lengths do not fit yet.
+    let _ = opened(frame, tables);
+}
+
+#[inline(always)]
+fn opened<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Step<()> {
+    match parse::link(frame)? {
+        Network::V4(offset) => note(frame, &parse::ipv4(frame, offset)?, tables),
+        Network::V6(offset) => note(frame, &parse::ipv6(frame, offset)?, tables),
+    }
+    Ok(())
+}
+
+/// At most one write a second for each state.
+#[inline(always)]
+fn note<F: Frame + ?Sized, A: Address, T: Tables>(frame: &F, flow: &Flow<A>, tables: &T) {
+    let Some(answer) = answer_to(flow) else { return };
+    if !decide(&answer, tables.generation(), tables).0.is_none() {
+        return;
+    }
+    let Some(key) = key(frame, &answer) else { return };
+    let state = State { seen: tables.now() };
+    if tables.state::<A>(&key) != Some(state) {
+        tables.set_state::<A>(&key, state);
+    }
+}
+
+/// What would come back: from where this went, to where it came from. `None` where nothing does.
+#[inline(always)]
+fn answer_to<A: Address>(flow: &Flow<A>) -> Option<Flow<A>> {
+    let transport = match flow.transport {
+        Transport::Tcp(segment) if segment.flags & Segment::RST != 0 => return None,
+        Transport::Tcp(Segment { source, destination, .. }) => {
+            Transport::Tcp(Segment { source: destination, destination: source, flags: Segment::ACK, ..flow.segment()? })
+        }
+        Transport::Udp { source, destination } => Transport::Udp { source: destination, destination: source },
+        Transport::Icmp { kind, header, .. } if kind == echo(flow.protocol).request => {
+            Transport::Icmp { kind: echo(flow.protocol).reply, code: 0, header }
+        }
+        Transport::Other => Transport::Other,
+        Transport::Icmp { .. } | Transport::LaterFragment => return None,
+    };
+    // To a group: whoever answers has another address.
+    (!flow.destination.is_bad_source()).then_some(Flow {
+        source: flow.destination,
+        destination: flow.source,
+        extensions: 0,
+        transport,
+        ..*flow
+    })
+}
+
+/// The key of the state that lets this packet in; `None` where none ever does.
+#[inline(always)]
+fn key<F: Frame + ?Sized, A: Address>(frame: &F, flow: &Flow<A>) -> Option<A::FlowKey> {
+    let (source, destination) = match flow.transport {
+        Transport::Tcp(Segment { source, destination, .. }) | Transport::Udp { source, destination } => {
+            (source, destination)
+        }
+        // The identifier is the first half of what follows the checksum (RFC 792, RFC 4443 §4.2).
+        Transport::Icmp { kind, header, .. } if kind == echo(flow.protocol).reply => {
+            ((frame.read::<Icmp>(header)?.rest.value() >> 16) as u16, 0)
+        }
+        Transport::Other => (0, 0),
+        Transport::Icmp { .. } | Transport::LaterFragment => return None,
+    };
+    // Else the verifier looks at what follows once for each kind of packet.
+    let ports = frame.forget(port_word(flow.protocol, source, destination) as usize) as u64;
+    Some(A::flow_key(flow.source, flow.destination, ports))
+}
+
+#[inline(always)]
+fn life<A: Address>(flow: &Flow<A>) -> u32 {
+    match flow.transport {
+        Transport::Tcp(_) => TCP_SECONDS,
+        Transport::Udp { .. } => UDP_SECONDS,
+        Transport::Icmp { .. } => ECHO_SECONDS,
+        Transport::Other | Transport::LaterFragment => OTHER_SECONDS,
+    }
+}
+
+/// Types of the messages of a ping.
+struct Echo {
+    request: u8,
+    reply: u8,
+}
+
+/// Of ICMP or `ICMPv6`.
+#[inline(always)]
+const fn echo(protocol: u8) -> Echo {
+    match protocol {
+        ICMP => Echo { request: 8, reply: 0 },
+        _ => Echo { request: 128, reply: 129 },
+    }
+}
+
+#[cfg(test)]
+mod tests;

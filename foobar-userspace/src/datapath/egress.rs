@@ -1,0 +1,142 @@
+//! The program on the way out, which notes what this host opens: on every interface that has the main one, and before it.
+//!
+//! From Linux 6.6 on it has a link, pinned under the name of the main program's. Before, it is a filter of the interface,
+//! which holds by itself and is found again by its priority and handle: nothing else has these.
+
+use std::{fs, mem, path::Path};
+
+use anyhow::{Context as _, Result};
+use aya::{
+    programs::{
+        Link as _, LinkOrder, SchedClassifier, TcAttachType,
+        links::FdLink,
+        tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact},
+    },
+    util::KernelVersion,
+};
+
+use super::{
+    Datapath,
+    links::{self, Place},
+    load,
+    pins::{LinkPin, Pins},
+};
+
+/// The first version with links for this hook.
+const LINKS_SINCE: (u8, u8) = (6, 6);
+
+const PRIORITY: u16 = 0xf00b;
+const HANDLE: TcHandle = TcHandle::new(0, 1);
+
+impl Datapath {
+    /// Notes what this host opens on every attached interface, and on those that are attached later; or nowhere.
+    ///
+    /// What is open already is noted too. To be called before a default that drops is in force.
+    pub fn note_opened(&mut self, wanted: bool) -> Result<()> {
+        self.notes_opened = wanted;
+        let mut noted_since = true;
+        for pin in self.pins.links()? {
+            if !wanted {
+                take_off(&self.pins, &pin)?;
+            } else if let Place::Here(name) = links::place(&self.pins, &pin)?
+                && !(has_links()? && self.pins.egress(&pin).exists())
+            {
+                let link = attach(load::egress_program(&mut self.ebpf)?, &name)?;
+                keep(link, &self.pins.egress(&pin))?;
+                noted_since = false;
+            }
+        }
+        if !noted_since {
+            self.note_open_sockets();
+        }
+        Ok(())
+    }
+
+    /// Begins to note what is opened through an interface, where that is wanted. It ends with what is returned, unless
+    /// that is kept.
+    pub(super) fn begin_to_note(&mut self, interface: &str) -> Result<Option<SchedClassifierLink>> {
+        if !self.notes_opened {
+            return Ok(None);
+        }
+        let link = attach(load::egress_program(&mut self.ebpf)?, interface)?;
+        self.note_open_sockets();
+        Ok(Some(link))
+    }
+
+    /// Swaps this process's program into the links that an earlier one pinned.
+    pub(super) fn adopt_egress(&mut self) -> Result<()> {
+        let links = self.pins.links()?;
+        for path in self.pins.egress_links()? {
+            let has_main = links.iter().any(|pin| self.pins.egress(pin) == path);
+            if !has_main || links::look(&path)?.ifindex == 0 {
+                remove(&path)?;
+                continue;
+            }
+            let link = SchedClassifierLink::try_from(links::open(&path)?);
+            let link = link.with_context(|| format!("{} is no TC link", path.display()))?;
+            let program = load::egress_program(&mut self.ebpf)?;
+            let id = program.attach_to_link(link).with_context(|| format!("replacing {}", path.display()))?;
+            program.take_link(id)?;
+        }
+        Ok(())
+    }
+}
+
+/// Puts the program on an interface, before others of its kind: one that decides would keep frames from it.
+fn attach(program: &mut SchedClassifier, interface: &str) -> Result<SchedClassifierLink> {
+    let why = || format!("attaching to what {interface} sends");
+    let id = if has_links()? {
+        let first = TcAttachOptions::TcxOrder(LinkOrder::first());
+        program.attach_with_options(interface, TcAttachType::Egress, first)
+    } else {
+        // One that is there serves as well; where there is none for another reason, the next step says so.
+        let _ = qdisc_add_clsact(interface);
+        let there = filter(interface)?;
+        let options = NlOptions { priority: PRIORITY, handle: HANDLE, classid: None };
+        program.attach_to_link(there).or_else(|_| {
+            program.attach_with_options(interface, TcAttachType::Egress, TcAttachOptions::Netlink(options))
+        })
+    };
+    Ok(program.take_link(id.with_context(why)?)?)
+}
+
+/// Lets the program stay on the interface when this process ends.
+pub(super) fn keep(link: SchedClassifierLink, path: &Path) -> Result<()> {
+    if has_links()? {
+        let link = FdLink::try_from(link)?;
+        link.pin(path).with_context(|| format!("pinning {}", path.display()))?;
+    } else {
+        mem::forget(link);
+    }
+    Ok(())
+}
+
+/// Takes the program off the interface of a main program's link.
+pub(super) fn take_off(pins: &Pins, pin: &LinkPin) -> Result<()> {
+    let path = pins.egress(pin);
+    if path.exists() {
+        remove(&path)?;
+    }
+    if !has_links()?
+        && let Place::Here(name) = links::place(pins, pin)?
+    {
+        // Where it is not, nothing is to be done.
+        let _ = filter(&name)?.detach();
+    }
+    Ok(())
+}
+
+/// The filter that an earlier process may have made.
+fn filter(interface: &str) -> Result<SchedClassifierLink> {
+    SchedClassifierLink::attached(interface, TcAttachType::Egress, PRIORITY, HANDLE, None)
+        .with_context(|| format!("finding {interface}"))
+}
+
+fn has_links() -> Result<bool> {
+    let (major, minor) = LINKS_SINCE;
+    Ok(KernelVersion::current().context("asking for the kernel's version")? >= KernelVersion::new(major, minor, 0))
+}
+
+fn remove(path: &Path) -> Result<()> {
+    fs::remove_file(path).with_context(|| format!("removing the pin {}", path.display()))
+}
