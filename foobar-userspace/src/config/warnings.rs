@@ -126,7 +126,11 @@ impl Earlier {
             return Some([first].into());
         }
         let whole = [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())];
-        self.sources(whole.iter()).or_else(|| self.named_sources(&rule.from)).or_else(|| self.decided(kinds_of(rule)?))
+        self.sources(whole.iter()).or_else(|| self.named_sources(&rule.from)).or_else(|| {
+            // Also what it says of later fragments is decided; by which rule, nobody needs to know.
+            self.decided(kinds_of(rule)?)?;
+            self.decided(kinds(&rule.matcher)?)
+        })
     }
 
     fn named_sources(&self, from: &[Source]) -> Option<BTreeSet<usize>> {
