@@ -37,6 +37,14 @@ pub struct Load {
     pub v6: bool,
 }
 
+/// Programs that are given the same frames.
+pub struct Case {
+    pub targets: Vec<Target>,
+    pub load: Load,
+    /// What all but the empty ones have to answer.
+    pub action: u32,
+}
+
 /// How long to measure.
 #[derive(Clone, Copy)]
 pub struct Effort {
@@ -60,19 +68,22 @@ impl Harness {
         Ok(Self { ebpf, settings, plain, frags })
     }
 
-    /// Nanoseconds a run of each target, from interleaved rounds. The last target has to answer `action`.
-    pub fn compare(&mut self, targets: &[Target], load: &Load, action: u32, effort: &Effort) -> Result<Vec<f64>> {
-        let mut times = vec![Vec::new(); targets.len()];
+    /// Nanoseconds a run of each target of each case. All cases take turns in every round, so that what the machine does
+    /// meanwhile falls on all of them.
+    pub fn compare(&mut self, cases: &[Case], effort: &Effort) -> Result<Vec<Vec<f64>>> {
+        let mut times: Vec<_> = cases.iter().map(|case| vec![Vec::new(); case.targets.len()]).collect();
         for round in 0..=effort.rounds {
-            for (target, times) in targets.iter().zip(&mut times) {
-                let time = self.time(target, load, action, round as u64, effort.repeat)?;
-                // The first round warms up.
-                if round > 0 {
-                    times.push(time);
+            for (case, times) in cases.iter().zip(&mut times) {
+                for (target, times) in case.targets.iter().zip(times) {
+                    let time = self.time(target, &case.load, case.action, round as u64, effort.repeat)?;
+                    // The first round warms up.
+                    if round > 0 {
+                        times.push(time);
+                    }
                 }
             }
         }
-        Ok(times.into_iter().map(midmean).collect())
+        Ok(times.into_iter().map(|case| case.into_iter().map(midmean).collect()).collect())
     }
 
     fn time(&mut self, target: &Target, load: &Load, action: u32, round: u64, repeat: u32) -> Result<f64> {

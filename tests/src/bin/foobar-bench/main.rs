@@ -12,7 +12,7 @@ use clap::Parser;
 
 use self::{
     frames::{Kind, frame},
-    harness::{Harness, Load, Target},
+    harness::{Case, Harness, Load, Target},
     report::{Report, Row},
     rules::Rules,
 };
@@ -88,25 +88,31 @@ fn main() -> Result<()> {
     let mut filter = peer::XdpFilter::load()?;
     let mut report = Report::default();
 
-    let targets = [Target::Empty, Target::Plain(filter.program()?)];
-    let load = Load { frame: frame(Kind::AllowedPort, false), flows: 1, v6: false };
-    let times = harness.compare(&targets, &load, PASS, &arguments_of(&arguments))?;
-    report.f = times[1] - times[0];
-
-    let mut ours: Option<(Rules, ours::Ours)> = None;
-    let wanted = SCENARIOS.iter().filter(|scenario| scenario.name.contains(&arguments.only));
-    for scenario in wanted {
-        let ours = match &mut ours {
-            Some((rules, ours)) if *rules == scenario.rules => ours,
-            other => &mut other.insert((scenario.rules, with_rules(scenario.rules)?)).1,
-        };
-        for v6 in [false, true] {
-            let load = Load { frame: frame(scenario.kind, v6), flows: scenario.flows, v6 };
-            let targets = [Target::EmptyFrags, Target::Frags(ours.program()?)];
-            let times = harness.compare(&targets, &load, scenario.action, &arguments_of(&arguments))?;
-            report.rows.push(Row { name: scenario.name, v6, empty: times[0], foobar: times[1] });
+    let wanted = || SCENARIOS.iter().filter(|scenario| scenario.name.contains(&arguments.only));
+    let mut loaded: Vec<(Rules, ours::Ours)> = Vec::new();
+    for scenario in wanted() {
+        if loaded.iter().all(|(rules, _)| *rules != scenario.rules) {
+            loaded.push((scenario.rules, with_rules(scenario.rules)?));
         }
     }
+    let load = Load { frame: frame(Kind::AllowedPort, false), flows: 1, v6: false };
+    let mut cases = vec![Case { targets: vec![Target::Empty, Target::Plain(filter.program()?)], load, action: PASS }];
+    let mut rows = Vec::new();
+    for v6 in [false, true] {
+        for scenario in wanted() {
+            let ours = loaded.iter_mut().find(|(rules, _)| *rules == scenario.rules);
+            let (_, ours) = ours.context("all rules are loaded")?;
+            let load = Load { frame: frame(scenario.kind, v6), flows: scenario.flows, v6 };
+            let targets = vec![Target::EmptyFrags, Target::Frags(ours.program()?)];
+            cases.push(Case { targets, load, action: scenario.action });
+            rows.push((scenario.name, v6));
+        }
+    }
+    let times = harness.compare(&cases, &arguments_of(&arguments))?;
+    report.f = times[0][1] - times[0][0];
+    let row =
+        |((name, v6), times): ((&'static str, bool), &Vec<f64>)| Row { name, v6, empty: times[0], foobar: times[1] };
+    report.rows = rows.into_iter().zip(&times[1..]).map(row).collect();
     report.print();
     report.write(&arguments.json)
 }
