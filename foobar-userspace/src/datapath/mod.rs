@@ -5,6 +5,7 @@
 mod attach;
 mod counters;
 mod egress;
+mod explain;
 mod foreign;
 mod grace;
 mod links;
@@ -13,7 +14,7 @@ mod mapped;
 mod notes;
 mod peers;
 mod pins;
-mod reading;
+
 mod sockets;
 mod states;
 mod tables;
@@ -25,11 +26,11 @@ use std::{
 
 use anyhow::Result;
 use aya::Ebpf;
+pub use explain::Explanation;
 use foobar_common::{find::ServiceKey, generation::Generation, image::Image, next_hop::NextHop, slot::Slot};
 pub use load::{HARNESS, object};
 pub use notes::NotedFlow;
 pub use pins::{is_pinned, remove_pins};
-pub use reading::Explanation;
 
 pub use self::attach::{AttachError, Attachment, Patience};
 use self::{

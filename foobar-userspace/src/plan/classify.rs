@@ -17,7 +17,7 @@ use super::{
     pairs::{self, lay_out},
     ports::PortSpans,
     prefixes::Prefixes,
-    sets::Crowded,
+    rule_sets::Crowded,
     targets::{Named, merge},
 };
 use crate::{

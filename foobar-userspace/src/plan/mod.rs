@@ -6,5 +6,5 @@ pub mod pairs;
 pub mod place;
 pub mod ports;
 pub mod prefixes;
-pub mod sets;
+pub mod rule_sets;
 pub mod targets;

@@ -8,7 +8,7 @@ use foobar_common::{
     layout::MAX_PAIRS,
 };
 
-use super::sets::{Crowded, Sets};
+use super::rule_sets::{Crowded, RuleSets};
 use crate::api::types::Refusal;
 
 /// Cells that may be written, some more than once.
@@ -16,7 +16,7 @@ const MAX_STEPS: usize = 100_000_000;
 
 /// One side's numbered sets, and which of them are in use.
 pub struct Side {
-    pub sets: Sets,
+    pub sets: RuleSets,
     pub used: BTreeSet<u32>,
 }
 

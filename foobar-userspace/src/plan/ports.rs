@@ -11,7 +11,7 @@ use foobar_common::{
     layout::{FRAGMENTS, ICMP_TYPES, ICMPV6_TYPES, PORT_ENTRIES, PROTOCOLS, TCP_PORTS, UDP_PORTS},
 };
 
-use super::sets::{Crowded, Sets};
+use super::rule_sets::{Crowded, RuleSets};
 use crate::domain::{Matcher, Rule, Verdict};
 
 /// Spans of a port table's entries, and the place of the rule that names each.
@@ -20,7 +20,7 @@ pub struct PortSpans(Vec<(Range<usize>, u32)>);
 
 /// The sets, and each entry's.
 pub struct PortSets {
-    pub sets: Sets,
+    pub sets: RuleSets,
     pub entries: Vec<u32>,
 }
 
@@ -50,7 +50,7 @@ impl PortSpans {
             edges.entry(span.start).or_default().0.push(place);
             edges.entry(span.end).or_default().1.push(place);
         }
-        let (mut sets, mut entries) = (Sets::default(), Vec::with_capacity(PORT_ENTRIES));
+        let (mut sets, mut entries) = (RuleSets::default(), Vec::with_capacity(PORT_ENTRIES));
         // A rule can name an entry twice, and ends there with the last of its spans.
         let mut open: BTreeMap<u32, usize> = BTreeMap::new();
         let ends: Vec<_> = edges.keys().copied().skip(1).chain([PORT_ENTRIES]).collect();

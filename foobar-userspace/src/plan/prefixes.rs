@@ -11,7 +11,7 @@ use foobar_common::{
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::sets::{Crowded, Sets};
+use super::rule_sets::{Crowded, RuleSets};
 
 /// By length and prefix: the places of the rules that name it, first first.
 #[derive(Debug, Default)]
@@ -33,8 +33,8 @@ impl Prefixes {
     }
 
     /// Writes each address's set into the side's tries.
-    pub fn build(&self, side: Side, image: &mut Image, alone: impl Fn(u32) -> bool) -> Result<Sets, Crowded> {
-        let mut sets = Sets::default();
+    pub fn build(&self, side: Side, image: &mut Image, alone: impl Fn(u32) -> bool) -> Result<RuleSets, Crowded> {
+        let mut sets = RuleSets::default();
         let mut known: HashMap<(u32, &[u32]), u32> = HashMap::new();
         for ((len, prefix), places) in &self.0 {
             let (mut last, mut crowded) = (None, None);
@@ -76,7 +76,7 @@ impl Prefixes {
 }
 
 /// The rules of the set around a prefix and those that name it.
-fn together(sets: &mut Sets, around: u32, places: &[u32], alone: impl Fn(u32) -> bool) -> Result<u32, Crowded> {
+fn together(sets: &mut RuleSets, around: u32, places: &[u32], alone: impl Fn(u32) -> bool) -> Result<u32, Crowded> {
     let mut all = sets.rules(around);
     all.extend(places);
     all.sort_unstable();

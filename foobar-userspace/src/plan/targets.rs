@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     pairs::Side,
-    sets::{Crowded, Sets},
+    rule_sets::{Crowded, RuleSets},
 };
 
 /// What of a rule concerns its target.
@@ -28,8 +28,12 @@ pub struct Targets {
 }
 
 /// Merges the sets in use, `destinations` without the empty one. `named` is by a rule's place.
-pub fn merge(destinations: (&Sets, &[u32]), ports: (&Sets, &[u32]), named: &[Named]) -> Result<Targets, Crowded> {
-    let mut side = Side { sets: Sets::default(), used: BTreeSet::new() };
+pub fn merge(
+    destinations: (&RuleSets, &[u32]),
+    ports: (&RuleSets, &[u32]),
+    named: &[Named],
+) -> Result<Targets, Crowded> {
+    let mut side = Side { sets: RuleSets::default(), used: BTreeSet::new() };
     let mut anywhere = Vec::new();
     let mut kinds_of: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for (kind, set) in ports.1.iter().enumerate() {

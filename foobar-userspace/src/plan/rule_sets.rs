@@ -17,7 +17,7 @@ pub enum Crowded {
 
 /// Numbered sets; 0 is the empty one.
 #[derive(Debug)]
-pub struct Sets {
+pub struct RuleSets {
     list: Vec<Set>,
     steps: usize,
     numbers: HashMap<(u32, u32), u32>,
@@ -33,13 +33,13 @@ struct Set {
     alone: Option<u32>,
 }
 
-impl Default for Sets {
+impl Default for RuleSets {
     fn default() -> Self {
         Self { list: vec![Set { before: 0, last: u32::MAX, alone: None }], steps: 0, numbers: HashMap::new() }
     }
 }
 
-impl Sets {
+impl RuleSets {
     /// The set and one rule more, which stands behind all of the set's. `alone`: it constrains this side alone.
     ///
     /// Behind such a rule none can be the first to match, so that the set stays as it is.
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn the_same_rules_are_the_same_set_and_end_at_one_that_stands_alone() {
-        let mut sets = Sets::default();
+        let mut sets = RuleSets::default();
         let one = sets.with(0, 3, false);
         let two = sets.with(one, 5, false);
         assert_eq!(sets.with(sets.numbers[&(0, 3)], 5, false), two);
