@@ -46,7 +46,7 @@ pub fn admit<A: Address, T: Tables>(
 #[inline(always)]
 pub(crate) fn decide<A: Address, T: Tables>(flow: &Flow<A>, generation: Generation, tables: &T) -> (Decision, bool) {
     let bank = generation.bank();
-    let port = Port::from_word(tables.port(bank, port_entry(flow)));
+    let port = tables.port(bank, port_entry(flow));
     let source = by_source(flow.source, bank, tables);
     let narrowed = if generation.narrows() { by_destination(flow.destination, bank, tables) } else { 0 };
     let mut decision = first(source, at(narrowed, port, bank, tables), bank, tables);
@@ -80,7 +80,7 @@ fn against_extensions<T: Tables>(extensions: u64, source: Class, narrowed: u32, 
     let mut denial = Decision::NONE;
     for number in KINDS {
         if extensions & extension::bit(number) != 0 {
-            let kind = Port::from_word(tables.port(bank, PROTOCOLS + usize::from(number)));
+            let kind = tables.port(bank, PROTOCOLS + usize::from(number));
             let decision = first(source, at(narrowed, kind, bank, tables), bank, tables);
             denial = if decision.allows() { denial } else { denial.first(decision) };
         }

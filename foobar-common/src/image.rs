@@ -157,8 +157,8 @@ impl Tables for HostTables {
         Generation::new(1, 0, self.image.drops, !self.image.narrowed.is_empty())
     }
 
-    fn port(&self, _: usize, entry: usize) -> u64 {
-        self.image.ports[entry].word()
+    fn port(&self, _: usize, entry: usize) -> Port {
+        self.image.ports[entry]
     }
 
     fn source(&self, _: usize, class: usize) -> Class {

@@ -4,7 +4,7 @@
 
 use crate::{
     address::Address,
-    class::Class,
+    class::{Class, Port},
     decision::Decision,
     find::{Bucket, ServiceKey},
     generation::Generation,
@@ -28,8 +28,7 @@ pub struct Node {
 pub trait Tables {
     fn generation(&self) -> Generation;
 
-    /// A word of `bank`'s port table: a [`Port`](crate::class::Port).
-    fn port(&self, bank: usize, entry: usize) -> u64;
+    fn port(&self, bank: usize, entry: usize) -> Port;
 
     fn source(&self, bank: usize, class: usize) -> Class;
 

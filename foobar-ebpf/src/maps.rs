@@ -162,21 +162,18 @@ impl<C: Context> Tables for Maps<'_, C> {
     }
 
     #[inline(always)]
-    fn port(&self, bank: usize, entry: usize) -> u64 {
-        PORTS.record::<1>(bank * PORT_ENTRIES + entry).map_or(Port::NONE.word(), Record::word::<0>)
+    fn port(&self, bank: usize, entry: usize) -> Port {
+        PORTS.word(bank * PORT_ENTRIES + entry).map_or(Port::NONE, Port::from_word)
     }
 
     #[inline(always)]
     fn source(&self, bank: usize, class: usize) -> Class {
-        SOURCES
-            .record::<1>(bank * MAX_SOURCES + class)
-            .map_or(Class::NONE, |record| Class::from_word(record.word::<0>()))
+        SOURCES.word(bank * MAX_SOURCES + class).map_or(Class::NONE, Class::from_word)
     }
 
     #[inline(always)]
     fn narrowed(&self, bank: usize, index: u32) -> Class {
-        let record = NARROWED.record::<1>(bank * MAX_NARROWED + index as usize);
-        record.map_or(Class::NONE, |record| Class::from_word(record.word::<0>()))
+        NARROWED.word(bank * MAX_NARROWED + index as usize).map_or(Class::NONE, Class::from_word)
     }
 
     #[inline(always)]
@@ -245,8 +242,7 @@ impl<C: Context> Tables for Maps<'_, C> {
 
     #[inline(always)]
     fn has_room<A: Address>(&self, kind: Kind) -> bool {
-        let notes = ROOM.record::<1>(unproven_index(A::V6, kind)).map(Record::word::<0>);
-        notes.is_some_and(|notes| notes < u64::from(MAX_UNPROVEN))
+        ROOM.word(unproven_index(A::V6, kind)).is_some_and(|notes| notes < u64::from(MAX_UNPROVEN))
     }
 
     #[inline(always)]

@@ -31,6 +31,11 @@ impl<const WORDS: usize> Table<WORDS> {
         Some(unsafe { self.0.get().cast::<u32>().add(index).read_volatile() })
     }
 
+    #[inline(always)]
+    pub fn word(&self, index: usize) -> Option<u64> {
+        self.record::<1>(index).map(Record::word::<0>)
+    }
+
     /// The first word.
     #[inline(always)]
     pub fn first(&self) -> u64 {

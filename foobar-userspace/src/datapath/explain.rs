@@ -8,7 +8,7 @@ use std::{
 
 use foobar_common::{
     Address, Outcome, Tables as Seen,
-    class::Class,
+    class::{Class, Port},
     decision::Decision,
     find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
     generation::Generation,
@@ -90,8 +90,8 @@ impl Seen for Reading<'_> {
         self.generation
     }
 
-    fn port(&self, bank: usize, entry: usize) -> u64 {
-        self.tables().ports.words()[bank * PORT_ENTRIES + entry].load(Ordering::Relaxed)
+    fn port(&self, bank: usize, entry: usize) -> Port {
+        Port::from_word(self.tables().ports.words()[bank * PORT_ENTRIES + entry].load(Ordering::Relaxed))
     }
 
     fn source(&self, bank: usize, class: usize) -> Class {
