@@ -11,9 +11,11 @@ use crate::{
     decision::Decision,
     extension::{self, KINDS},
     flow::Flow,
+    fragment::is_open,
     generation::Generation,
-    layout::{PROTOCOLS, Side, port_entry, root_index},
+    layout::{PROTOCOLS, Side, port_entry},
     outcome::{Outcome, Step},
+    plane::{Plane, Way},
     tables::Tables,
 };
 
@@ -24,50 +26,62 @@ pub struct Admission {
     pub allowed: bool,
     /// Some service listens on its protocol and port.
     pub listens: bool,
+    /// The first rule that may match this later fragment has to know more of it.
+    pub open: bool,
 }
 
-/// Asks the rules of the generation's bank, and counts the one that matched.
+/// Asks the rules of the generation's bank for a way, and counts the one that matched.
 #[inline(always)]
 pub fn admit<A: Address, T: Tables>(
     flow: &Flow<A>,
     generation: Generation,
+    way: Way,
     tables: &T,
     frame_len: usize,
 ) -> Step<Admission> {
-    let (decision, listens) = decide(flow, generation, tables);
+    let (decision, listens) = decide(flow, generation, way, tables);
     if decision.is_none() {
-        return Ok(Admission { allowed: false, listens });
+        return Ok(Admission { allowed: false, listens, open: false });
+    }
+    if flow.fragment.is_later() && is_open(decision, flow, generation.plane(way), tables) {
+        return Ok(Admission { allowed: false, listens, open: true });
     }
     tables.count_rule(decision.id(), frame_len);
-    if decision.allows() { Ok(Admission { allowed: true, listens }) } else { Err(Outcome::Denied) }
+    if decision.allows() { Ok(Admission { allowed: true, listens, open: false }) } else { Err(Outcome::Denied) }
 }
 
 /// The first rule that matches, and whether some service listens there.
 #[inline(always)]
-pub(crate) fn decide<A: Address, T: Tables>(flow: &Flow<A>, generation: Generation, tables: &T) -> (Decision, bool) {
-    let bank = generation.bank();
-    let port = tables.port(bank, port_entry(flow));
-    let source = by_source(flow.source, bank, tables);
-    let narrowed = if generation.narrows() { by_destination(flow.destination, bank, tables) } else { 0 };
-    let mut decision = first(source, at(narrowed, port, bank, tables), bank, tables);
+pub(crate) fn decide<A: Address, T: Tables>(
+    flow: &Flow<A>,
+    generation: Generation,
+    way: Way,
+    tables: &T,
+) -> (Decision, bool) {
+    let plane = generation.plane(way);
+    let (far, near) = plane.sides(flow);
+    let port = tables.port(plane, port_entry(flow));
+    let source = by_source(far, plane, tables);
+    let narrowed = if generation.narrows(way) { by_destination(near, plane, tables) } else { 0 };
+    let mut decision = first(source, at(narrowed, port, plane, tables), plane, tables);
     if flow.extensions != 0 {
-        decision = decision.first(against_extensions(flow.extensions, source, narrowed, bank, tables));
+        decision = decision.first(against_extensions(flow.extensions, source, narrowed, plane, tables));
     }
     (decision, port.listens)
 }
 
 /// The class of a port at the packet's destination.
 #[inline(always)]
-fn at<T: Tables>(narrowed: u32, port: Port, bank: usize, tables: &T) -> Class {
-    if narrowed == 0 { port.class } else { tables.narrowed(bank, narrowed + u32::from(port.kind)) }
+fn at<T: Tables>(narrowed: u32, port: Port, plane: Plane, tables: &T) -> Class {
+    if narrowed == 0 { port.class } else { tables.narrowed(plane, narrowed + u32::from(port.kind)) }
 }
 
 /// The first rule that matches both sides.
 #[inline(always)]
-fn first<T: Tables>(source: Class, port: Class, bank: usize, tables: &T) -> Decision {
+fn first<T: Tables>(source: Class, port: Class, plane: Plane, tables: &T) -> Decision {
     let alone = port.decision.first(source.decision);
     match source.pair_with(port) {
-        Some(index) => alone.first(tables.pair(bank, index)),
+        Some(index) => alone.first(tables.pair(plane, index)),
         None => alone,
     }
 }
@@ -76,12 +90,12 @@ fn first<T: Tables>(source: Class, port: Class, bank: usize, tables: &T) -> Deci
 ///
 /// An allowance of such a number does not count: what stands behind the header must not fare better for it.
 #[inline(always)]
-fn against_extensions<T: Tables>(extensions: u64, source: Class, narrowed: u32, bank: usize, tables: &T) -> Decision {
+fn against_extensions<T: Tables>(extensions: u64, source: Class, narrowed: u32, plane: Plane, tables: &T) -> Decision {
     let mut denial = Decision::NONE;
     for number in KINDS {
         if extensions & extension::bit(number) != 0 {
-            let kind = tables.port(bank, PROTOCOLS + usize::from(number));
-            let decision = first(source, at(narrowed, kind, bank, tables), bank, tables);
+            let kind = tables.port(plane, PROTOCOLS + usize::from(number));
+            let decision = first(source, at(narrowed, kind, plane, tables), plane, tables);
             denial = if decision.allows() { denial } else { denial.first(decision) };
         }
     }
@@ -89,17 +103,17 @@ fn against_extensions<T: Tables>(extensions: u64, source: Class, narrowed: u32, 
 }
 
 #[inline(always)]
-pub(crate) fn by_source<A: Address, T: Tables>(source: A, bank: usize, tables: &T) -> Class {
-    match walk(source, root_index(bank, Side::Source, A::V6), tables) {
+pub(crate) fn by_source<A: Address, T: Tables>(source: A, plane: Plane, tables: &T) -> Class {
+    match walk(source, plane.root(Side::Source, A::V6), tables) {
         0 => Class::NONE,
-        class => tables.source(bank, class as usize),
+        class => tables.source(plane, class as usize),
     }
 }
 
 /// Where the classes of ports at this destination begin in the table of narrowed classes; 0 where no rule names it.
 #[inline(always)]
-fn by_destination<A: Address, T: Tables>(destination: A, bank: usize, tables: &T) -> u32 {
-    walk(destination, root_index(bank, Side::Destination, A::V6), tables)
+fn by_destination<A: Address, T: Tables>(destination: A, plane: Plane, tables: &T) -> u32 {
+    walk(destination, plane.root(Side::Destination, A::V6), tables)
 }
 
 /// Walks a trie: two bytes at its root, then one byte a node.

@@ -56,6 +56,12 @@ impl Decision {
         self.0 & Self::ALLOW != 0
     }
 
+    /// The rule's place in the list.
+    #[inline(always)]
+    pub const fn place(self) -> usize {
+        (self.0 >> Self::PLACE_SHIFT) as usize
+    }
+
     /// The rule's id.
     #[inline(always)]
     pub const fn id(self) -> u32 {

@@ -2,7 +2,7 @@
 
 use network_types::ip::IpProto;
 
-use crate::{address::Address, frame::Frame, header::Tcp};
+use crate::{address::Address, fragment::Fragment, frame::Frame, header::Tcp};
 
 /// A packet, as rules, services and rings see it. Ports are in host byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,7 @@ pub struct Flow<A> {
     pub extensions: u64,
     /// TTL or hop limit.
     pub hops: u8,
+    pub fragment: Fragment,
     pub transport: Transport,
 }
 

@@ -21,6 +21,13 @@ pub trait Frame {
     /// The header at `offset` bytes, or `None` where the frame ends before the header does.
     fn read<H: Header>(&self, offset: usize) -> Option<H>;
 
+    /// Bytes from `offset` on of a packet whose header says `said`. A segment that the kernel has not cut to size yet says
+    /// 0 where it is too long to say it (BIG TCP, Linux 5.19).
+    #[inline(always)]
+    fn bytes_of(&self, said: usize, _offset: usize) -> usize {
+        said
+    }
+
     /// The same number, of which the kernel's verifier knows nothing any more.
     ///
     /// It then looks at what follows once, and not once for each way that led there.
@@ -38,6 +45,12 @@ pub trait Frame {
 pub trait FrameMut: Frame {
     /// Overwrites the bytes at `offset`; `None`, and nothing written, where the frame is too short.
     fn write<H: Header>(&mut self, offset: usize, header: H) -> Option<()>;
+}
+
+/// A frame that can be made longer and shorter: what is behind its headers does not matter.
+pub trait Resize: FrameMut {
+    /// `None`, and the frame as it was, where that cannot be.
+    fn resize(&mut self, len: usize) -> Option<()>;
 }
 
 impl Frame for [u8] {

@@ -9,14 +9,19 @@ use std::{
 
 use crate::{
     address::{Address, V4},
+    child::Child,
     class::{Class, Port},
     decision::Decision,
+    depart::{Departure, depart},
     find::{BUCKET_WORDS, Bucket, ServiceEntry, ServiceKey, bucket_index, service_key},
+    fragment::{First, Need},
+    frame::{Frame, FrameMut, Header, Resize},
     generation::Generation,
-    layout::{PORT_ENTRIES, ROOTS, SERVICE_WORDS, Side, root_index, service_entry},
+    layout::{PORT_ENTRIES, ROOTS, SERVICE_WORDS, Side, service_entry},
     next_hop::NextHop,
     note::{Kind, Note},
     outcome::Outcome,
+    plane::{Plane, Way},
     slot::Slot,
     state::State,
     tables::{Node, Tables},
@@ -28,6 +33,8 @@ use crate::{
 pub struct Image {
     /// Drop what nothing decides.
     pub drops: bool,
+    /// The rules for what this host sends, as an image without services; `None` where it may send everything.
+    pub sent: Option<Box<Self>>,
     /// One for each entry of [`crate::layout::port_entry`].
     pub ports: Vec<Port>,
     pub sources: Vec<Class>,
@@ -35,7 +42,9 @@ pub struct Image {
     pub narrowed: Vec<Class>,
     /// For each pair of classes that rules constrain together, the first of them.
     pub pairs: Vec<u32>,
-    /// By [`root_index`] of bank 0.
+    /// What each rule has to know of a packet, by its place.
+    pub needs: Vec<Need>,
+    /// By side and family, as in [`Plane::root`].
     pub roots: [Root; ROOTS],
     pub nodes: Nodes,
     pub services: HashMap<ServiceKey, ServiceEntry>,
@@ -45,10 +54,12 @@ impl Default for Image {
     fn default() -> Self {
         Self {
             drops: false,
+            sent: None,
             ports: vec![Port::NONE; PORT_ENTRIES],
             sources: vec![Class::NONE],
             narrowed: Vec::new(),
             pairs: Vec::new(),
+            needs: Vec::new(),
             roots: std::array::from_fn(|_| Root::default()),
             nodes: Nodes::default(),
             services: HashMap::new(),
@@ -57,9 +68,13 @@ impl Default for Image {
 }
 
 impl Image {
+    fn root_index(side: Side, v6: bool) -> usize {
+        Plane { bank: 0, way: Way::In }.root(side, v6)
+    }
+
     /// A trie's root, and the nodes below all of them.
     pub fn trie(&mut self, side: Side, v6: bool) -> (&mut Root, &mut Nodes) {
-        (&mut self.roots[root_index(0, side, v6)], &mut self.nodes)
+        (&mut self.roots[Self::root_index(side, v6)], &mut self.nodes)
     }
 
     /// Gives the class of every address of a side another number.
@@ -114,8 +129,12 @@ pub struct HostTables {
     pub next_hops: HashMap<u32, NextHop>,
     /// By the words of a flow's key.
     pub notes: RefCell<HashMap<Vec<u64>, Note>>,
-    /// By the words of an answer's key.
+    /// By the words of an answer's key, what this host opened.
     pub states: RefCell<HashMap<Vec<u64>, State>>,
+    /// The same for what others opened.
+    pub heard: RefCell<HashMap<Vec<u64>, State>>,
+    /// By the words of a fragment's key.
+    pub firsts: RefCell<HashMap<Vec<u64>, First>>,
     /// Notes, at most.
     pub room: usize,
     /// Notes of each unproven kind that were made, by family.
@@ -130,12 +149,63 @@ pub struct HostTables {
     /// Packets, bytes, connections, queries.
     pub backends: RefCell<HashMap<u32, [u64; 4]>>,
     pub outcomes: RefCell<HashMap<Outcome, Tally>>,
+    pub sent: RefCell<HashMap<Outcome, Tally>>,
+}
+
+/// A frame that this host sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentFrame(pub Vec<u8>);
+
+impl Frame for SentFrame {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn reaches(&self, end: usize) -> bool {
+        end <= self.0.len()
+    }
+
+    fn read<H: Header>(&self, offset: usize) -> Option<H> {
+        self.0.as_slice().read(offset)
+    }
+
+    fn bytes_of(&self, said: usize, offset: usize) -> usize {
+        if said == 0 { self.0.len() - offset } else { said }
+    }
+}
+
+impl FrameMut for SentFrame {
+    fn write<H: Header>(&mut self, offset: usize, header: H) -> Option<()> {
+        self.0.as_mut_slice().write(offset, header)
+    }
+}
+
+impl Resize for SentFrame {
+    fn resize(&mut self, len: usize) -> Option<()> {
+        self.0.resize(len, 0);
+        Some(())
+    }
 }
 
 impl HostTables {
-    /// Notes what a frame opens that this host sends, as the kernel does.
-    pub fn send(&self, frame: &[u8]) {
-        crate::state::note_opened(frame, self);
+    /// Sends a frame as the kernel does: what becomes of it, and the frame as it is then.
+    pub fn send(&self, frame: &[u8]) -> (Departure, Vec<u8>) {
+        let mut frame = SentFrame(frame.to_vec());
+        (depart(&mut frame, self), frame.0)
+    }
+
+    fn plane(&self, plane: Plane) -> &Image {
+        match plane.way {
+            Way::In => &self.image,
+            Way::Out => self.image.sent.as_deref().unwrap_or(&self.image),
+        }
+    }
+
+    fn opened(&self, way: Way) -> &RefCell<HashMap<Vec<u64>, State>> {
+        match way {
+            Way::In => &self.states,
+            Way::Out => &self.heard,
+        }
     }
 
     /// Serves a frame as the kernel does, the outcome's counter included.
@@ -154,32 +224,48 @@ fn add<const N: usize>(total: &mut [u64; N], amounts: [u64; N]) {
 
 impl Tables for HostTables {
     fn generation(&self) -> Generation {
-        Generation::new(1, 0, self.image.drops, !self.image.narrowed.is_empty())
+        let Image { drops, sent, narrowed, .. } = &self.image;
+        let sent_drops = sent.as_ref().is_some_and(|sent| sent.drops);
+        Generation::new(1, 0, *drops, !narrowed.is_empty()).sending(sent.is_some(), sent_drops).noting(*drops)
     }
 
-    fn port(&self, _: usize, entry: usize) -> Port {
-        self.image.ports[entry]
+    fn port(&self, plane: Plane, entry: usize) -> Port {
+        self.plane(plane).ports[entry]
     }
 
-    fn source(&self, _: usize, class: usize) -> Class {
-        self.image.sources[class]
+    fn source(&self, plane: Plane, class: usize) -> Class {
+        self.plane(plane).sources[class]
     }
 
-    fn narrowed(&self, _: usize, index: u32) -> Class {
-        self.image.narrowed[index as usize]
+    fn narrowed(&self, plane: Plane, index: u32) -> Class {
+        self.plane(plane).narrowed[index as usize]
     }
 
-    fn pair(&self, _: usize, index: u32) -> Decision {
-        Decision::from_word(self.image.pairs[index as usize])
+    fn pair(&self, plane: Plane, index: u32) -> Decision {
+        Decision::from_word(self.plane(plane).pairs[index as usize])
+    }
+
+    fn need(&self, plane: Plane, place: usize) -> Need {
+        self.plane(plane).needs.get(place).copied().unwrap_or_default()
     }
 
     fn root(&self, root: usize, prefix16: u16) -> u32 {
-        self.image.roots[root].0[usize::from(prefix16)]
+        let first = Plane { bank: 0, way: Way::Out }.root(Side::Source, false);
+        let way = if root < first { Way::In } else { Way::Out };
+        let plane = Plane { bank: 0, way };
+        let entry = self.plane(plane).roots[root % ROOTS].0[usize::from(prefix16)];
+        Child::from_entry(entry).map_or(entry, |child| child.moved(plane.node()).entry())
     }
 
     fn node(&self, node: usize, value: u8) -> Node {
-        let node = &self.image.nodes.0[node];
-        Node { path: node.path, otherwise: node.otherwise, entry: node.entries[usize::from(value)] }
+        let first = Plane { bank: 0, way: Way::Out }.node();
+        let (image, first) = match node.checked_sub(first) {
+            Some(_) => (self.image.sent.as_deref().unwrap_or(&self.image), first),
+            None => (&self.image, 0),
+        };
+        let node = &image.nodes.0[node - first];
+        let moved = |entry: u32| Child::from_entry(entry).map_or(entry, |child| child.moved(first).entry());
+        Node { path: node.path, otherwise: node.otherwise, entry: moved(node.entries[usize::from(value)]) }
     }
 
     fn service(&self, _: usize, key: ServiceKey) -> Option<Bucket> {
@@ -225,16 +311,28 @@ impl Tables for HostTables {
         self.notes.borrow_mut().remove(key.as_ref());
     }
 
-    fn state<A: Address>(&self, key: &A::FlowKey) -> Option<State> {
-        self.states.borrow().get(key.as_ref()).copied()
+    fn state<A: Address>(&self, way: Way, key: &A::FlowKey) -> Option<State> {
+        self.opened(way).borrow().get(key.as_ref()).copied()
     }
 
-    fn set_state<A: Address>(&self, key: &A::FlowKey, state: State) {
-        self.states.borrow_mut().insert(key.as_ref().to_vec(), state);
+    fn set_state<A: Address>(&self, way: Way, key: &A::FlowKey, state: State) {
+        self.opened(way).borrow_mut().insert(key.as_ref().to_vec(), state);
+    }
+
+    fn first<A: Address>(&self, key: &A::FlowKey) -> Option<First> {
+        self.firsts.borrow().get(key.as_ref()).copied()
+    }
+
+    fn set_first<A: Address>(&self, key: &A::FlowKey, first: First) {
+        self.firsts.borrow_mut().insert(key.as_ref().to_vec(), first);
     }
 
     fn now(&self) -> u32 {
         self.now
+    }
+
+    fn count_sent(&self, outcome: Outcome, len: usize) {
+        add(self.sent.borrow_mut().entry(outcome).or_default(), [1, len as u64]);
     }
 
     fn count_rule(&self, id: u32, len: usize) {

@@ -5,11 +5,13 @@
 use crate::{
     address::Address,
     flow::{Flow, ICMP, TCP, Transport, UDP},
+    fragment::Need,
     note::Kind,
+    plane::Plane,
 };
 
 /// Changes whenever a map's meaning or size does; pins of another layout are not adopted.
-pub const LAYOUT: u32 = 4;
+pub const LAYOUT: u32 = 5;
 
 /// Names of the maps: of their pins and, but for the tables, as the kernel program declares them.
 pub mod map {
@@ -20,6 +22,7 @@ pub mod map {
     pub const SOURCES: &str = "SOURCES";
     pub const NARROWED: &str = "NARROWED";
     pub const PAIRS: &str = "PAIRS";
+    pub const NEEDS: &str = "NEEDS";
     pub const SERVICES: &str = "SERVICES";
     pub const RINGS: &str = "RINGS";
     pub const NEXT_HOPS: &str = "NEXT_HOPS";
@@ -28,22 +31,30 @@ pub mod map {
     pub const NOTES_V6: &str = "NOTES_V6";
     pub const STATES_V4: &str = "STATES_V4";
     pub const STATES_V6: &str = "STATES_V6";
+    pub const HEARD_V4: &str = "HEARD_V4";
+    pub const HEARD_V6: &str = "HEARD_V6";
+    pub const FIRSTS_V4: &str = "FIRSTS_V4";
+    pub const FIRSTS_V6: &str = "FIRSTS_V6";
     pub const OUTCOMES: &str = "OUTCOMES";
+    pub const SENT: &str = "SENT";
     pub const RULES: &str = "RULES";
     pub const BACKENDS: &str = "BACKENDS";
 
     /// What every packet reads at a fixed address: the statics of the program's `.bss.NAME` sections.
     pub const TABLES: &[&str] =
-        &[GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, PAIRS, SERVICES, RINGS, NEXT_HOPS, ROOM];
+        &[GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, PAIRS, NEEDS, SERVICES, RINGS, NEXT_HOPS, ROOM];
     /// What is looked up.
-    pub const MAPS: &[&str] = &[NOTES_V4, NOTES_V6, STATES_V4, STATES_V6, OUTCOMES, RULES, BACKENDS];
+    pub const MAPS: &[&str] = &[
+        NOTES_V4, NOTES_V6, STATES_V4, STATES_V6, HEARD_V4, HEARD_V6, FIRSTS_V4, FIRSTS_V6, OUTCOMES, SENT, RULES,
+        BACKENDS,
+    ];
 }
 
 /// Names of the programs.
 pub mod program {
     /// The firewall and balancer.
     pub const MAIN: &str = "foobar";
-    /// Notes what this host opens; passes everything.
+    /// Judges what this host sends, and notes what it opens.
     pub const EGRESS: &str = "foobar_egress";
     /// Passes everything; makes a veth's other end accept frames that the first one sends from XDP.
     pub const PASS: &str = "foobar_pass";
@@ -69,6 +80,11 @@ pub const MAX_NOTES: u32 = 1_048_576;
 pub const MAX_UNPROVEN: u32 = MAX_NOTES / 2;
 /// Things that this host opened that are remembered, per family; the one that was not used for longest gives way.
 pub const MAX_STATES: u32 = 262_144;
+/// Things that others opened to this host that are remembered under an egress default that drops; likewise.
+pub const MAX_HEARD: u32 = 65_536;
+/// First fragments that are remembered, per family; the one that was not used for longest gives way. Linux puts together
+/// 4 MiB at a time (`net.ipv4.ipfrag_high_thresh`), which are fewer packets.
+pub const MAX_FIRSTS: u32 = 65_536;
 /// Trie nodes of both families in one bank.
 pub const MAX_NODES: usize = 16_384;
 
@@ -78,6 +94,12 @@ pub const MAX_SOURCES: usize = 32_768;
 pub const MAX_NARROWED: usize = 262_144;
 /// Cells in one bank's table of pairs: a row for each class of sources that pairs are for, a column for each of ports.
 pub const MAX_PAIRS: usize = 3_145_728;
+
+/// The same for the rules about what this host sends.
+pub const MAX_SENT_NODES: usize = 4096;
+pub const MAX_SENT_SOURCES: usize = 8192;
+pub const MAX_SENT_NARROWED: usize = 32_768;
+pub const MAX_SENT_PAIRS: usize = 262_144;
 
 /// Slots of a ring: a prime (Maglev, NSDI 2016 §3.4).
 pub const RING_SLOTS: u32 = 65_537;
@@ -119,12 +141,14 @@ pub const NEXT_HOP_WORDS: usize = 2;
 
 /// The tables' words, everything in them included: what exists in both banks twice.
 pub const GENERATION_WORDS: usize = 1;
-pub const PORTS_WORDS: usize = 2 * PORT_WORDS;
-pub const ROOTS_WORDS: usize = 8 * ROOT_WORDS;
-pub const NODES_WORDS: usize = 2 * MAX_NODES * NODE_WORDS;
-pub const SOURCES_WORDS: usize = 2 * MAX_SOURCES;
-pub const NARROWED_WORDS: usize = 2 * MAX_NARROWED;
-pub const PAIRS_WORDS: usize = MAX_PAIRS;
+pub const PORTS_WORDS: usize = Plane::COUNT * PORT_WORDS;
+pub const ROOTS_WORDS: usize = Plane::COUNT * ROOTS * ROOT_WORDS;
+pub const NODES_WORDS: usize = 2 * (MAX_NODES + MAX_SENT_NODES) * NODE_WORDS;
+pub const SOURCES_WORDS: usize = 2 * (MAX_SOURCES + MAX_SENT_SOURCES);
+pub const NARROWED_WORDS: usize = 2 * (MAX_NARROWED + MAX_SENT_NARROWED);
+pub const PAIRS_WORDS: usize = MAX_PAIRS + MAX_SENT_PAIRS;
+pub const NEEDS_WORDS_EACH: usize = MAX_RULES as usize / Need::IN_A_WORD;
+pub const NEEDS_WORDS: usize = Plane::COUNT * NEEDS_WORDS_EACH;
 pub const SERVICES_WORDS: usize = 2 * SERVICE_WORDS;
 pub const RINGS_WORDS: usize = MAX_RINGS as usize * RING_WORDS;
 pub const NEXT_HOPS_WORDS: usize = MAX_BACKENDS as usize * NEXT_HOP_WORDS;
@@ -151,13 +175,7 @@ pub enum Side {
     Destination = 1,
 }
 
-/// Which root is a side's and a family's in `bank`.
-#[inline(always)]
-pub const fn root_index(bank: usize, side: Side, v6: bool) -> usize {
-    bank * ROOTS + side as usize * 2 + v6 as usize
-}
-
-/// Roots in a bank.
+/// Roots in a plane.
 pub const ROOTS: usize = 4;
 
 /// The port table's entry that speaks of this flow.
@@ -185,4 +203,5 @@ pub const fn service_entry(protocol: u8, port: u16) -> Option<usize> {
 const _: () = assert!(SERVICE_BUCKETS.is_power_of_two());
 const _: () = assert!(MAX_RULES <= crate::decision::Decision::MAX_IDS);
 const _: () = assert!(MAX_BACKENDS <= crate::slot::Slot::MAX_BACKENDS);
-const _: () = assert!(2 * MAX_NODES <= crate::child::Child::MAX_NODES);
+const _: () = assert!(2 * (MAX_NODES + MAX_SENT_NODES) <= crate::child::Child::MAX_NODES);
+const _: () = assert!(MAX_RULES as usize % Need::IN_A_WORD == 0);

@@ -76,8 +76,8 @@ outcomes! {
     Denied "denied" Drop,
     /// No rule matched, and the default is to drop.
     DefaultDrop "default_drop" Drop,
-    /// A later fragment, whose ports nobody can read, under a default drop.
-    Fragment "fragment" Drop,
+    /// A later fragment whose first was not seen, or was dropped.
+    FragmentUnknown "fragment_unknown" Drop,
     /// The frame ends before its headers do.
     Truncated "truncated" Drop,
     /// A header contradicts itself.

@@ -9,6 +9,7 @@ use crate::{
     address::{Address, V4, V6},
     extension::{self, MAX_EXTENSIONS},
     flow::{Flow, ICMP, ICMPV6, Segment, TCP, Transport, UDP},
+    fragment::Fragment,
     frame::Frame,
     header::{Ethernet, Extension, FragmentHeader, Icmp, Ipv4, Ipv6, Tcp, Udp, VlanTag},
     outcome::{Outcome, Step},
@@ -24,6 +25,9 @@ const MAX_TAGS: usize = 2;
 
 /// No header stands further behind: there are at most eight extension headers of 2 KiB before it.
 const MAX_OFFSET: usize = 0x7fff;
+
+/// No packet is longer, also one that is to be cut into segments (BIG TCP has 512 KiB at most).
+const MAX_LEN: usize = 0xf_ffff;
 
 /// The IP header's family and offset in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +69,7 @@ const fn is_tag(ether_type: u16) -> bool {
 pub fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Step<Flow<V4>> {
     let Some(ip) = frame.read::<Ipv4>(offset) else { return Err(Outcome::Truncated) };
     let header_len = usize::from(ip.version_ihl & 0x0f) * 4;
-    let total_len = usize::from(ip.total_len.value());
+    let total_len = frame.bytes_of(usize::from(ip.total_len.value()), offset);
     if ip.version_ihl >> 4 != 4 || header_len < Ipv4::LEN || total_len < header_len {
         return Err(Outcome::BadHeader);
     }
@@ -80,6 +84,7 @@ pub fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Step<Flow<V4>> {
         len: total_len - header_len,
         fragment_offset: fragment & 0x1fff,
         more: fragment & 0x2000 != 0,
+        id: u32::from(ip.id.value()),
     };
     flow(frame, V4::from_wire(ip.source), V4::from_wire(ip.destination), ip.ttl, &part)
 }
@@ -88,7 +93,7 @@ pub fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Step<Flow<V4>> {
 #[inline(always)]
 pub fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Step<Flow<V6>> {
     let Some(ip) = frame.read::<Ipv6>(offset) else { return Err(Outcome::Truncated) };
-    let payload_len = usize::from(ip.payload_len.value());
+    let payload_len = frame.bytes_of(usize::from(ip.payload_len.value()), offset + Ipv6::LEN);
     if ip.version_class_flow.value() >> 28 != 6 {
         return Err(Outcome::BadHeader);
     }
@@ -102,6 +107,7 @@ pub fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Step<Flow<V6>> {
         len: payload_len,
         fragment_offset: 0,
         more: false,
+        id: 0,
     };
     let part = behind_extensions(frame, part)?;
     flow(frame, V6::from_wire(ip.source), V6::from_wire(ip.destination), ip.hop_limit, &part)
@@ -121,6 +127,8 @@ struct Part {
     fragment_offset: u16,
     /// More fragments follow.
     more: bool,
+    /// Identification of the packet that it is a part of.
+    id: u32,
 }
 
 /// Walks the extension headers. Behind the header of a later fragment nothing is a header.
@@ -148,19 +156,20 @@ fn behind_extension<F: Frame + ?Sized>(frame: &F, part: Part) -> Step<Part> {
     if len > part.len {
         return Err(Outcome::Truncated);
     }
-    let mut fragment = usize::from(part.fragment_offset) << 3 | usize::from(part.more);
+    let mut fragment = usize::from(part.fragment_offset) << 3 | usize::from(part.more) | (part.id as usize) << 16;
     if part.protocol == extension::FRAGMENT {
         let Some(header) = frame.read::<FragmentHeader>(part.offset) else { return Err(Outcome::Truncated) };
-        fragment = usize::from(header.fragment.value());
+        fragment = usize::from(header.fragment.value()) | ({ header.id }.value() as usize) << 16;
     }
     let fragment = frame.forget(fragment);
     Ok(Part {
         protocol: header.next_header,
         extensions: frame.forget((part.extensions | extension::bit(part.protocol)) as usize) as u64,
         offset: frame.forget(part.offset + len) & MAX_OFFSET,
-        len: frame.forget(part.len - len) & usize::from(u16::MAX),
+        len: frame.forget(part.len - len) & MAX_LEN,
         fragment_offset: fragment as u16 >> 3,
         more: fragment & 1 != 0,
+        id: (fragment >> 16) as u32,
     })
 }
 
@@ -179,7 +188,12 @@ fn flow<F: Frame + ?Sized, A: Address>(frame: &F, source: A, destination: A, hop
         ICMPV6 if A::V6 => icmp(frame, part)?,
         _ => Transport::Other,
     };
-    Ok(Flow { source, destination, protocol: part.protocol, extensions: part.extensions, hops, transport })
+    let fragment = match (part.fragment_offset, part.more) {
+        (0, false) => Fragment::WHOLE,
+        (0, true) => Fragment::first(part.id),
+        _ => Fragment::later(part.id),
+    };
+    Ok(Flow { source, destination, protocol: part.protocol, extensions: part.extensions, hops, fragment, transport })
 }
 
 #[inline(always)]

@@ -5,15 +5,17 @@ use crate::{
     admit::{Admission, admit},
     essential::is_essential,
     find::{ServiceEntry, find},
-    flow::{Flow, Transport},
+    flow::Flow,
     forward::forward,
+    fragment::{follow, remember},
     frame::FrameMut,
     generation::Generation,
     outcome::{Outcome, Step},
     parse::{self, Network},
     pick::{Picked, pick},
+    plane::Way,
     query::queries,
-    state::is_reply,
+    state::{is_reply, note_heard},
     tables::Tables,
 };
 
@@ -42,7 +44,28 @@ fn stages<F: FrameMut + ?Sized, T: Tables>(frame: &mut F, tables: &T) -> Step<Ou
 #[inline(always)]
 fn judge<F: FrameMut + ?Sized, A: Address, T: Tables>(frame: &mut F, flow: &Flow<A>, tables: &T) -> Step<Outcome> {
     let generation = tables.generation();
-    let admission = admit(flow, generation, tables, frame.len())?;
+    let admission = admit(flow, generation, Way::In, tables, frame.len())?;
+    if flow.fragment.is_later() {
+        let (outcome, backend) = follow(frame, flow, admission, generation, tables)?;
+        if backend != 0 {
+            tables.count_backend(backend, frame.len(), 0, 0);
+        }
+        return Ok(outcome);
+    }
+    let (outcome, backend) = serve_whole(frame, flow, admission, generation, tables)?;
+    remember(flow, Way::In, outcome, backend, tables);
+    Ok(outcome)
+}
+
+/// What becomes of a packet, or of its first fragment, and the backend that it was sent to; 0: none.
+#[inline(always)]
+fn serve_whole<F: FrameMut + ?Sized, A: Address, T: Tables>(
+    frame: &mut F,
+    flow: &Flow<A>,
+    admission: Admission,
+    generation: Generation,
+    tables: &T,
+) -> Step<(Outcome, u32)> {
     if admission.listens
         && let Some(service) = find(flow, generation.bank(), tables)
         && !is_for_a_group(frame)
@@ -50,9 +73,13 @@ fn judge<F: FrameMut + ?Sized, A: Address, T: Tables>(frame: &mut F, flow: &Flow
         let picked = pick(frame, flow, &service, tables)?;
         let outcome = forward(frame, &picked, tables)?;
         count(frame, flow, &service, &picked, tables);
-        return Ok(outcome);
+        return Ok((outcome, picked.backend));
     }
-    Ok(unserved(frame, flow, admission, generation, tables))
+    let outcome = unserved(frame, flow, admission, generation, tables);
+    if generation.drops_sent() && matches!(outcome, Outcome::Allowed | Outcome::DefaultPass) {
+        note_heard(frame, flow, generation, tables);
+    }
+    Ok((outcome, 0))
 }
 
 /// The bit of an Ethernet address's first byte that makes it multicast or broadcast (IEEE 802 §8.2.2).
@@ -60,7 +87,7 @@ const GROUP: u8 = 1;
 
 /// Every host of the segment has this frame: were it sent on, each balancer there would send a copy.
 #[inline(always)]
-fn is_for_a_group<F: FrameMut + ?Sized>(frame: &F) -> bool {
+pub(crate) fn is_for_a_group<F: FrameMut + ?Sized>(frame: &F) -> bool {
     frame.read::<u8>(0).is_some_and(|first| first & GROUP != 0)
 }
 
@@ -75,13 +102,11 @@ fn unserved<F: FrameMut + ?Sized, A: Address, T: Tables>(
 ) -> Outcome {
     if admission.allowed {
         Outcome::Allowed
-    } else if is_essential(flow) {
+    } else if is_essential(flow, Way::In) {
         Outcome::Essential
     } else if !generation.drops() {
         Outcome::DefaultPass
-    } else if matches!(flow.transport, Transport::LaterFragment) {
-        Outcome::Fragment
-    } else if is_reply(frame, flow, tables) {
+    } else if is_reply(frame, flow, Way::In, tables) {
         Outcome::Reply
     } else {
         Outcome::DefaultDrop

@@ -1,17 +1,19 @@
-//! What this host opened: noted as it leaves, so that the answer passes a default that drops.
+//! What this host opened: noted as it leaves, so that the answer passes a default that drops. Likewise, under a default
+//! that drops what this host sends, what others opened to it.
 //!
-//! A state stands under the flow key of the *answer*, as that will come in, and holds the second when this host last sent
-//! something. Answers do not refresh it: nobody else can keep one alive. What a rule decides needs none, so that a flood
-//! of allowed packets, which this host answers, evicts no state of another.
+//! A state stands under the flow key of the *answer*, as that will come or go, and holds the second when the one who
+//! opened last sent something. Answers do not refresh it: nobody else can keep one alive. What a rule decides needs none,
+//! so that a flood of allowed packets, which this host answers, evicts no state of another.
 
 use crate::{
     address::Address,
     admit::decide,
     flow::{Flow, ICMP, Segment, Transport, port_word},
+    fragment::Fragment,
     frame::Frame,
+    generation::Generation,
     header::Icmp,
-    outcome::Step,
-    parse::{self, Network},
+    plane::Way,
     tables::Tables,
 };
 
@@ -25,23 +27,33 @@ pub const UDP_SECONDS: u32 = 180;
 pub const ECHO_SECONDS: u32 = 30;
 /// As for UDP: nothing is known of them but their addresses.
 pub const OTHER_SECONDS: u32 = 180;
+/// It comes at once.
+pub const REFUSED_SECONDS: u32 = 1;
 
 /// One thing that this host opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
-    /// Second of the last packet that this host sent, by the monotonic clock.
+    /// Second of the last packet of the one who opened it, by the monotonic clock.
     pub seen: u32,
+    /// It never left: nothing passes but the reset that its sender is told by.
+    pub refused: bool,
 }
 
 impl State {
+    const REFUSED: u64 = 1 << 32;
+
+    pub const fn new(seen: u32) -> Self {
+        Self { seen, refused: false }
+    }
+
     #[inline(always)]
     pub const fn word(self) -> u64 {
-        self.seen as u64
+        self.seen as u64 | if self.refused { Self::REFUSED } else { 0 }
     }
 
     #[inline(always)]
     pub const fn from_word(word: u64) -> Self {
-        Self { seen: word as u32 }
+        Self { seen: word as u32, refused: word & Self::REFUSED != 0 }
     }
 
     /// Whether an answer may still come. `life`: seconds that silence may last.
@@ -51,41 +63,68 @@ impl State {
     }
 }
 
-/// Whether a packet answers what this host opened.
+/// Whether a packet answers what this host opened, or on the way out what others did.
 #[inline(always)]
-pub fn is_reply<F: Frame + ?Sized, A: Address, T: Tables>(frame: &F, flow: &Flow<A>, tables: &T) -> bool {
+pub fn is_reply<F: Frame + ?Sized, A: Address, T: Tables>(frame: &F, flow: &Flow<A>, way: Way, tables: &T) -> bool {
     let Some(key) = key(frame, flow) else { return false };
-    tables.state::<A>(&key).is_some_and(|state| state.is_fresh(tables.now(), life(flow)))
-}
-
-/// Notes what a frame opens that this host sends.
-#[inline(always)]
-pub fn note_opened<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) {
-    // One that cannot be parsed opens nothing: it may be many segments in one, whose lengths do not fit yet.
-    let _ = opened(frame, tables);
+    let Some(state) = tables.state::<A>(way, &key) else { return false };
+    let life = if state.refused { if is_reset(flow) { REFUSED_SECONDS } else { return false } } else { life(flow) };
+    state.is_fresh(tables.now(), life)
 }
 
 #[inline(always)]
-fn opened<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Step<()> {
-    match parse::link(frame)? {
-        Network::V4(offset) => note(frame, &parse::ipv4(frame, offset)?, tables),
-        Network::V6(offset) => note(frame, &parse::ipv6(frame, offset)?, tables),
-    }
-    Ok(())
+fn is_reset<A: Address>(flow: &Flow<A>) -> bool {
+    matches!(flow.transport, Transport::Tcp(segment) if segment.flags & Segment::RST != 0)
 }
 
-/// At most one write a second for each state.
+/// Notes what this host opens by a packet, where no rule decides about the answer anyway.
 #[inline(always)]
-fn note<F: Frame + ?Sized, A: Address, T: Tables>(frame: &F, flow: &Flow<A>, tables: &T) {
+pub fn note_opened<F: Frame + ?Sized, A: Address, T: Tables>(
+    frame: &F,
+    flow: &Flow<A>,
+    generation: Generation,
+    tables: &T,
+) {
+    note(frame, flow, Way::In, generation, tables);
+}
+
+/// The same for what others open to this host.
+#[inline(always)]
+pub fn note_heard<F: Frame + ?Sized, A: Address, T: Tables>(
+    frame: &F,
+    flow: &Flow<A>,
+    generation: Generation,
+    tables: &T,
+) {
+    note(frame, flow, Way::Out, generation, tables);
+}
+
+/// At most one write a second for each state. `way`: the answer's.
+#[inline(always)]
+fn note<F: Frame + ?Sized, A: Address, T: Tables>(
+    frame: &F,
+    flow: &Flow<A>,
+    way: Way,
+    generation: Generation,
+    tables: &T,
+) {
     let Some(answer) = answer_to(flow) else { return };
-    if !decide(&answer, tables.generation(), tables).0.is_none() {
+    if !decide(&answer, generation, way, tables).0.is_none() {
         return;
     }
     let Some(key) = key(frame, &answer) else { return };
-    let state = State { seen: tables.now() };
-    if tables.state::<A>(&key) != Some(state) {
-        tables.set_state::<A>(&key, state);
+    let state = State::new(tables.now());
+    if tables.state::<A>(way, &key) != Some(state) {
+        tables.set_state::<A>(way, &key, state);
     }
+}
+
+/// Lets the reset in by which the sender of a segment is told that it may not leave: where XDP is generic, that comes by.
+#[inline(always)]
+pub fn note_refused<F: Frame + ?Sized, A: Address, T: Tables>(frame: &F, flow: &Flow<A>, tables: &T) {
+    let Some(answer) = answer_to(flow) else { return };
+    let Some(key) = key(frame, &answer) else { return };
+    tables.set_state::<A>(Way::In, &key, State { seen: tables.now(), refused: true });
 }
 
 /// What would come back: from where this went, to where it came from. `None` where nothing does.
@@ -108,6 +147,7 @@ fn answer_to<A: Address>(flow: &Flow<A>) -> Option<Flow<A>> {
         source: flow.destination,
         destination: flow.source,
         extensions: 0,
+        fragment: Fragment::WHOLE,
         transport,
         ..*flow
     })

@@ -7,9 +7,12 @@ use crate::{
     class::{Class, Port},
     decision::Decision,
     find::{Bucket, ServiceKey},
+    fragment::{First, Need},
     generation::Generation,
     next_hop::NextHop,
     note::{Kind, Note},
+    outcome::Outcome,
+    plane::{Plane, Way},
     slot::Slot,
     state::State,
 };
@@ -28,15 +31,18 @@ pub struct Node {
 pub trait Tables {
     fn generation(&self) -> Generation;
 
-    fn port(&self, bank: usize, entry: usize) -> Port;
+    fn port(&self, plane: Plane, entry: usize) -> Port;
 
-    fn source(&self, bank: usize, class: usize) -> Class;
+    fn source(&self, plane: Plane, class: usize) -> Class;
 
     /// The class of a port at a destination that rules name.
-    fn narrowed(&self, bank: usize, index: u32) -> Class;
+    fn narrowed(&self, plane: Plane, index: u32) -> Class;
 
     /// What the rules that constrain both source and port say of a pair of classes.
-    fn pair(&self, bank: usize, index: u32) -> Decision;
+    fn pair(&self, plane: Plane, index: u32) -> Decision;
+
+    /// What the rule at a place has to know of a packet.
+    fn need(&self, plane: Plane, place: usize) -> Need;
 
     /// A word of a trie's root.
     fn root(&self, root: usize, prefix16: u16) -> u32;
@@ -69,14 +75,23 @@ pub trait Tables {
 
     fn delete_note<A: Address>(&self, key: &A::FlowKey);
 
-    /// What this host opened, by the key of the answer.
-    fn state<A: Address>(&self, key: &A::FlowKey) -> Option<State>;
+    /// What was opened, by the way and the key of the answer.
+    fn state<A: Address>(&self, way: Way, key: &A::FlowKey) -> Option<State>;
 
     /// Where there is no room, one that was not used for long gives way.
-    fn set_state<A: Address>(&self, key: &A::FlowKey, state: State);
+    fn set_state<A: Address>(&self, way: Way, key: &A::FlowKey, state: State);
+
+    /// What became of a packet's first fragment.
+    fn first<A: Address>(&self, key: &A::FlowKey) -> Option<First>;
+
+    /// Where there is no room, one that was not used for long gives way.
+    fn set_first<A: Address>(&self, key: &A::FlowKey, first: First);
 
     /// Seconds of the monotonic clock.
     fn now(&self) -> u32;
+
+    /// Counts one packet of `len` bytes that this host sends.
+    fn count_sent(&self, outcome: Outcome, len: usize);
 
     /// Counts one packet of `len` bytes.
     fn count_rule(&self, id: u32, len: usize);

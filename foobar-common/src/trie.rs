@@ -182,11 +182,12 @@ mod tests {
         decision::Decision,
         image::{HostTables, Image},
         layout::Side,
+        plane::{Plane, Way},
     };
 
     /// The rule that the tables say is first for this address.
     fn walk<A: Address>(tables: &HostTables, address: A) -> Decision {
-        by_source(address, 0, tables).decision
+        by_source(address, Plane { bank: 0, way: Way::In }, tables).decision
     }
 
     /// Every rule makes a class of its own, of what no rule before it is for.

@@ -11,11 +11,11 @@ mod packet;
 mod table;
 
 use aya_ebpf::{
-    bindings::{TC_ACT_UNSPEC, xdp_action},
+    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
-use foobar_common::{serve, state::note_opened};
+use foobar_common::{Departure, depart, serve};
 
 /// The firewall and balancer.
 #[xdp(frags)]
@@ -25,11 +25,15 @@ pub fn foobar(context: XdpContext) -> u32 {
     exit::leave(&context, &packet, outcome)
 }
 
-/// Notes what this host opens, and lets others decide.
+/// Judges what this host sends, notes what it opens, and lets others decide about what may leave.
 #[classifier]
 pub fn foobar_egress(context: TcContext) -> i32 {
-    note_opened(&packet::Sent::new(&context), &maps::Maps::new(&context));
-    TC_ACT_UNSPEC
+    let mut sent = packet::Sent::new(&context);
+    match depart(&mut sent, &maps::Maps::new(&context)) {
+        Departure::Leaves => TC_ACT_UNSPEC,
+        Departure::Dropped => TC_ACT_SHOT,
+        Departure::Answered => sent.turn_back(),
+    }
 }
 
 /// Passes every frame: on a veth's other end, it lets frames in that the first end sends from XDP.

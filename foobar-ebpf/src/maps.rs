@@ -12,16 +12,17 @@ use foobar_common::{
     class::{Class, Port},
     decision::Decision,
     find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
+    fragment::{First, Need},
     generation::Generation,
     layout::{
-        BACKEND_TALLY_WORDS, GENERATION_WORDS, MAX_BACKENDS, MAX_NARROWED, MAX_NOTES, MAX_PAIRS, MAX_RULES,
-        MAX_SOURCES, MAX_STATES, MAX_UNPROVEN, NARROWED_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS, NODE_FIRST_ENTRY,
-        NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, PAIRS_WORDS, PORT_ENTRIES, PORTS_WORDS, RING_WORDS, RINGS_WORDS,
-        ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS, SERVICES_WORDS, SOURCES_WORDS, TALLY_WORDS,
-        refused_index, unproven_index,
+        BACKEND_TALLY_WORDS, GENERATION_WORDS, MAX_BACKENDS, MAX_FIRSTS, MAX_HEARD, MAX_NOTES, MAX_RULES, MAX_STATES, MAX_UNPROVEN,
+        NARROWED_WORDS, NEEDS_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS,
+        NODES_WORDS, PAIRS_WORDS, PORTS_WORDS, RING_WORDS, RINGS_WORDS, ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS,
+        SERVICE_WORDS, SERVICES_WORDS, SOURCES_WORDS, TALLY_WORDS, refused_index, unproven_index,
     },
     next_hop::NextHop,
     note::{Kind, Note},
+    plane::{Plane, Way},
     slot::Slot,
     state::State,
     tables::Node,
@@ -56,6 +57,9 @@ static NARROWED: Table<NARROWED_WORDS> = Table::new();
 #[unsafe(link_section = ".bss.PAIRS")]
 static PAIRS: Table<PAIRS_WORDS> = Table::new();
 #[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.NEEDS")]
+static NEEDS: Table<NEEDS_WORDS> = Table::new();
+#[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.SERVICES")]
 static SERVICES: Table<SERVICES_WORDS> = Table::new();
 #[unsafe(no_mangle)]
@@ -76,7 +80,17 @@ static STATES_V4: LruHashMap<FlowV4, u64> = LruHashMap::with_max_entries(MAX_STA
 #[map]
 static STATES_V6: LruHashMap<FlowV6, u64> = LruHashMap::with_max_entries(MAX_STATES, 0);
 #[map]
+static HEARD_V4: LruHashMap<FlowV4, u64> = LruHashMap::with_max_entries(MAX_HEARD, 0);
+#[map]
+static HEARD_V6: LruHashMap<FlowV6, u64> = LruHashMap::with_max_entries(MAX_HEARD, 0);
+#[map]
+static FIRSTS_V4: LruHashMap<FlowV4, [u64; 2]> = LruHashMap::with_max_entries(MAX_FIRSTS, 0);
+#[map]
+static FIRSTS_V6: LruHashMap<FlowV6, [u64; 2]> = LruHashMap::with_max_entries(MAX_FIRSTS, 0);
+#[map]
 static OUTCOMES: PerCpuArray<Tally> = PerCpuArray::with_max_entries(Outcome::COUNT as u32, 0);
+#[map]
+static SENT: PerCpuArray<Tally> = PerCpuArray::with_max_entries(Outcome::COUNT as u32, 0);
 #[map]
 static RULES: PerCpuArray<Tally> = PerCpuArray::with_max_entries(MAX_RULES, 0);
 #[map]
@@ -111,14 +125,18 @@ unsafe fn same<K, F>(key: &K) -> &F {
 
 /// Where the word of a state is.
 #[inline(always)]
-fn state_of<A: Address>(key: &A::FlowKey) -> Option<*mut u64> {
+fn state_of<A: Address>(way: Way, key: &A::FlowKey) -> Option<*mut u64> {
+    let (v4, v6) = opened(way);
     // SAFETY: `A::V6` tells which key this is.
-    unsafe {
-        if A::V6 {
-            STATES_V6.get_ptr_mut(same::<_, FlowV6>(key))
-        } else {
-            STATES_V4.get_ptr_mut(same::<_, FlowV4>(key))
-        }
+    unsafe { if A::V6 { v6.get_ptr_mut(same::<_, FlowV6>(key)) } else { v4.get_ptr_mut(same::<_, FlowV4>(key)) } }
+}
+
+/// What was opened, by the way of the answer.
+#[inline(always)]
+fn opened(way: Way) -> (&'static LruHashMap<FlowV4, u64>, &'static LruHashMap<FlowV6, u64>) {
+    match way {
+        Way::In => (&STATES_V4, &STATES_V6),
+        Way::Out => (&HEARD_V4, &HEARD_V6),
     }
 }
 
@@ -162,23 +180,28 @@ impl<C: Context> Tables for Maps<'_, C> {
     }
 
     #[inline(always)]
-    fn port(&self, bank: usize, entry: usize) -> Port {
-        PORTS.word(bank * PORT_ENTRIES + entry).map_or(Port::NONE, Port::from_word)
+    fn port(&self, plane: Plane, entry: usize) -> Port {
+        PORTS.word(plane.port(entry)).map_or(Port::NONE, Port::from_word)
     }
 
     #[inline(always)]
-    fn source(&self, bank: usize, class: usize) -> Class {
-        SOURCES.word(bank * MAX_SOURCES + class).map_or(Class::NONE, Class::from_word)
+    fn source(&self, plane: Plane, class: usize) -> Class {
+        SOURCES.word(plane.source(class)).map_or(Class::NONE, Class::from_word)
     }
 
     #[inline(always)]
-    fn narrowed(&self, bank: usize, index: u32) -> Class {
-        NARROWED.word(bank * MAX_NARROWED + index as usize).map_or(Class::NONE, Class::from_word)
+    fn narrowed(&self, plane: Plane, index: u32) -> Class {
+        NARROWED.word(plane.narrowed(index as usize)).map_or(Class::NONE, Class::from_word)
     }
 
     #[inline(always)]
-    fn pair(&self, bank: usize, index: u32) -> Decision {
-        PAIRS.half(bank * MAX_PAIRS + index as usize).map_or(Decision::NONE, Decision::from_word)
+    fn pair(&self, plane: Plane, index: u32) -> Decision {
+        PAIRS.half(plane.pair(index as usize)).map_or(Decision::NONE, Decision::from_word)
+    }
+
+    #[inline(always)]
+    fn need(&self, plane: Plane, place: usize) -> Need {
+        NEEDS.word(plane.need(place)).map_or(Need::Port, |word| Need::from_word(word, place))
     }
 
     #[inline(always)]
@@ -265,26 +288,50 @@ impl<C: Context> Tables for Maps<'_, C> {
     }
 
     #[inline(always)]
-    fn state<A: Address>(&self, key: &A::FlowKey) -> Option<State> {
-        let place = state_of::<A>(key)?;
+    fn state<A: Address>(&self, way: Way, key: &A::FlowKey) -> Option<State> {
+        let place = state_of::<A>(way, key)?;
         // SAFETY: an element's word is there while the program holds RCU's read lock; writers store it whole.
         Some(State::from_word(unsafe { place.read_volatile() }))
     }
 
     #[inline(always)]
-    fn set_state<A: Address>(&self, key: &A::FlowKey, state: State) {
-        if let Some(place) = state_of::<A>(key) {
+    fn set_state<A: Address>(&self, way: Way, key: &A::FlowKey, state: State) {
+        if let Some(place) = state_of::<A>(way, key) {
             // SAFETY: as for `state`; should it be another's by now, that is fresh for a little longer.
             unsafe { place.write_volatile(state.word()) };
             return;
         }
+        let (v4, v6) = opened(way);
         // Where the kernel finds no room, the answer is dropped.
         // SAFETY: `A::V6` tells which key this is.
         let _ = unsafe {
             if A::V6 {
-                STATES_V6.insert(same::<_, FlowV6>(key), state.word(), 0)
+                v6.insert(same::<_, FlowV6>(key), state.word(), 0)
             } else {
-                STATES_V4.insert(same::<_, FlowV4>(key), state.word(), 0)
+                v4.insert(same::<_, FlowV4>(key), state.word(), 0)
+            }
+        };
+    }
+
+    #[inline(always)]
+    fn first<A: Address>(&self, key: &A::FlowKey) -> Option<First> {
+        // SAFETY: as for `note`.
+        let words = unsafe {
+            if A::V6 { FIRSTS_V6.get(same::<_, FlowV6>(key)) } else { FIRSTS_V4.get(same::<_, FlowV4>(key)) }
+        };
+        words.map(|words| First::from_words(*words))
+    }
+
+    #[inline(always)]
+    fn set_first<A: Address>(&self, key: &A::FlowKey, first: First) {
+        let words = first.to_words();
+        // Where the kernel finds no room, the later fragments are dropped.
+        // SAFETY: `A::V6` tells which key this is.
+        let _ = unsafe {
+            if A::V6 {
+                FIRSTS_V6.insert(same::<_, FlowV6>(key), words, 0)
+            } else {
+                FIRSTS_V4.insert(same::<_, FlowV4>(key), words, 0)
             }
         };
     }
@@ -293,6 +340,11 @@ impl<C: Context> Tables for Maps<'_, C> {
     fn now(&self) -> u32 {
         // SAFETY: a helper without arguments.
         (unsafe { bpf_ktime_get_ns() } / 1_000_000_000) as u32
+    }
+
+    #[inline(always)]
+    fn count_sent(&self, outcome: Outcome, len: usize) {
+        add(&SENT, outcome.index(), [1, len as u64]);
     }
 
     #[inline(always)]

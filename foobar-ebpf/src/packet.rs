@@ -3,11 +3,14 @@
 use core::cell::Cell;
 
 use aya_ebpf::{
-    bindings::xdp_md,
-    helpers::generated::bpf_xdp_get_buff_len,
+    bindings::{__sk_buff, BPF_F_INGRESS, xdp_md},
+    helpers::generated::{bpf_redirect, bpf_skb_change_tail, bpf_skb_store_bytes, bpf_xdp_get_buff_len},
     programs::{TcContext, XdpContext},
 };
-use foobar_common::{Frame, FrameMut, frame::Header};
+use foobar_common::{
+    Frame, FrameMut,
+    frame::{Header, Resize},
+};
 
 use crate::hide::hide;
 
@@ -103,6 +106,7 @@ impl FrameMut for Packet {
 
 /// A frame on its way out, which may be many segments in one (GSO).
 pub struct Sent {
+    context: *mut __sk_buff,
     linear: Linear,
     len: usize,
 }
@@ -111,7 +115,14 @@ impl Sent {
     #[inline(always)]
     pub fn new(context: &TcContext) -> Self {
         let linear = Linear { start: context.data(), end: context.data_end() };
-        Self { linear, len: context.len() as usize }
+        Self { context: context.skb.skb, linear, len: context.len() as usize }
+    }
+
+    /// Has the frame come in by the interface that it was to leave by.
+    #[inline(always)]
+    pub fn turn_back(&self) -> i32 {
+        // SAFETY: the context is this very program's; the helper takes numbers alone.
+        unsafe { bpf_redirect((*self.context).ifindex, u64::from(BPF_F_INGRESS)) as i32 }
     }
 }
 
@@ -127,6 +138,11 @@ impl Frame for Sent {
     }
 
     #[inline(always)]
+    fn bytes_of(&self, said: usize, offset: usize) -> usize {
+        if said == 0 { self.len.wrapping_sub(offset) } else { said }
+    }
+
+    #[inline(always)]
     fn forget(&self, number: usize) -> usize {
         self.linear.forget(number)
     }
@@ -134,5 +150,34 @@ impl Frame for Sent {
     #[inline(always)]
     fn read<H: Header>(&self, offset: usize) -> Option<H> {
         self.linear.read(offset)
+    }
+}
+
+impl FrameMut for Sent {
+    #[inline(always)]
+    fn write<H: Header>(&mut self, offset: usize, header: H) -> Option<()> {
+        let bytes = core::ptr::from_ref(&header).cast();
+        // SAFETY: the helper copies as many bytes as the header has, into the packet of this very program.
+        let done = unsafe { bpf_skb_store_bytes(self.context, offset as u32, bytes, size_of::<H>() as u32, 0) };
+        self.forget_packet();
+        (done == 0).then_some(())
+    }
+}
+
+impl Resize for Sent {
+    #[inline(always)]
+    fn resize(&mut self, len: usize) -> Option<()> {
+        // SAFETY: the context is this very program's.
+        let done = unsafe { bpf_skb_change_tail(self.context, len as u32, 0) };
+        self.forget_packet();
+        (done == 0).then_some(())
+    }
+}
+
+impl Sent {
+    /// The packet may have moved: nothing is read of it any more.
+    #[inline(always)]
+    fn forget_packet(&mut self) {
+        self.linear = Linear { start: 0, end: 0 };
     }
 }

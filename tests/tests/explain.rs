@@ -1,7 +1,7 @@
 //! What is explained is what happens: the answer from the live tables against the kernel's, frame by frame.
 
 use fastrand::Rng;
-use foobar_common::Action;
+use foobar_common::{Action, plane};
 use foobar_tests::{
     frames::{tcp, udp},
     lab::{Lab, Way},
@@ -37,7 +37,7 @@ fn any_frame_fares_as_it_was_explained_also_while_backends_change() {
         change(&mut lab);
         for _ in 0..FRAMES / 3 {
             let frame = random::frame(&mut rng);
-            let said = lab.datapath().explain(frame.clone(), INGRESS);
+            let said = lab.datapath().explain(frame.clone(), plane::Way::In, INGRESS);
             let got = lab.run_bytes(&frame);
             assert_eq!(said.outcome, got.outcome, "{frame:02x?}");
             assert_eq!(said.outcome.action(), got.action, "{frame:02x?}");
@@ -56,9 +56,9 @@ fn nothing_is_counted_or_noted_by_asking() {
     let before = lab.counts();
     for port in 1..200 {
         let frame = tcp(&format!("198.51.100.7:{port}"), "10.0.0.1:80").syn().bytes();
-        lab.datapath().explain(frame, INGRESS);
+        lab.datapath().explain(frame, plane::Way::In, INGRESS);
     }
-    lab.datapath().explain(udp("203.0.113.1:1", "10.0.0.9:1").bytes(), INGRESS);
+    lab.datapath().explain(udp("203.0.113.1:1", "10.0.0.9:1").bytes(), plane::Way::In, INGRESS);
     assert_eq!(lab.counts(), before);
     assert_eq!(lab.datapath().notes().expect("the notes").len(), 0);
 }

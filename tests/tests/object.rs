@@ -30,8 +30,12 @@ const fn notes<A: Address>() -> Shape {
     (HASH, size_of::<A::FlowKey>(), 16, layout::MAX_NOTES)
 }
 
-const fn states<A: Address>() -> Shape {
-    (LRU_HASH, size_of::<A::FlowKey>(), 8, layout::MAX_STATES)
+const fn states<A: Address>(entries: u32) -> Shape {
+    (LRU_HASH, size_of::<A::FlowKey>(), 8, entries)
+}
+
+const fn firsts<A: Address>() -> Shape {
+    (LRU_HASH, size_of::<A::FlowKey>(), 16, layout::MAX_FIRSTS)
 }
 
 /// Every map as the layout has it.
@@ -44,15 +48,21 @@ fn wanted() -> BTreeMap<&'static str, Shape> {
         (map::SOURCES, table(layout::SOURCES_WORDS)),
         (map::NARROWED, table(layout::NARROWED_WORDS)),
         (map::PAIRS, table(layout::PAIRS_WORDS)),
+        (map::NEEDS, table(layout::NEEDS_WORDS)),
         (map::SERVICES, table(layout::SERVICES_WORDS)),
         (map::RINGS, table(layout::RINGS_WORDS)),
         (map::NEXT_HOPS, table(layout::NEXT_HOPS_WORDS)),
         (map::ROOM, table(layout::ROOM_WORDS)),
         (map::NOTES_V4, notes::<V4>()),
         (map::NOTES_V6, notes::<V6>()),
-        (map::STATES_V4, states::<V4>()),
-        (map::STATES_V6, states::<V6>()),
+        (map::STATES_V4, states::<V4>(layout::MAX_STATES)),
+        (map::STATES_V6, states::<V6>(layout::MAX_STATES)),
+        (map::HEARD_V4, states::<V4>(layout::MAX_HEARD)),
+        (map::HEARD_V6, states::<V6>(layout::MAX_HEARD)),
+        (map::FIRSTS_V4, firsts::<V4>()),
+        (map::FIRSTS_V6, firsts::<V6>()),
         (map::OUTCOMES, counters(layout::TALLY_WORDS, Outcome::COUNT as u32)),
+        (map::SENT, counters(layout::TALLY_WORDS, Outcome::COUNT as u32)),
         (map::RULES, counters(layout::TALLY_WORDS, layout::MAX_RULES)),
         (map::BACKENDS, counters(layout::BACKEND_TALLY_WORDS, layout::MAX_BACKENDS)),
     ])

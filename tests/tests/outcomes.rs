@@ -60,8 +60,8 @@ fn every_outcome_is_reached_and_counted_alone() {
         (icmpv6("2001:db8::7", "2001:db8:1::1", 2, 0), Outcome::Essential),
         (tcp(CLIENT, "10.0.0.1:23").syn(), Outcome::DefaultDrop),
         (tcp(CLIENT6, "[2001:db8:1::1]:23").syn(), Outcome::DefaultDrop),
-        (tcp(CLIENT, "10.0.0.1:80").fragment(2, false), Outcome::Fragment),
-        (tcp(CLIENT6, "[2001:db8:1::1]:80").fragment(2, false), Outcome::Fragment),
+        (tcp(CLIENT, "10.0.0.1:80").fragment(2, false), Outcome::FragmentUnknown),
+        (tcp(CLIENT6, "[2001:db8:1::1]:80").fragment(2, false), Outcome::FragmentUnknown),
         (tcp(CLIENT, "10.0.0.1:80").cut(40), Outcome::Truncated),
         (tcp(CLIENT6, "[2001:db8:1::1]:80").cut(60), Outcome::Truncated),
         (tcp(CLIENT, "10.0.0.1:80").ip_bytes(0, &[0x44]), Outcome::BadHeader),
@@ -129,7 +129,7 @@ fn answers_to_what_this_host_sent_pass_and_nothing_else_does() {
         lab.send(&sent);
         assert_eq!(lab.run(&answer).counted, ["reply"], "{sent:?}");
         assert_eq!(lab.run(&unlike).counted, ["default_drop"], "{unlike:?}");
-        assert_eq!(lab.run(&answer.clone().fragment(2, false)).counted, ["fragment"], "{sent:?}");
+        assert_eq!(lab.run(&answer.clone().fragment(2, false)).counted, ["fragment_unknown"], "{sent:?}");
     }
 }
 

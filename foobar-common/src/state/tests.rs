@@ -210,13 +210,16 @@ fn a_default_that_passes_asks_for_no_state() {
 }
 
 #[test]
-fn a_later_fragment_of_a_reply_is_dropped() {
+fn a_later_fragment_of_a_reply_follows_its_first() {
     let out = Way::out(false);
     let tables = tables();
     tables.send(&out.udp(4000, 53));
-    let mut fragment = out.back().udp(53, 4000);
-    fragment[21] = 2;
-    assert_eq!(outcome(&tables, &fragment), Outcome::Fragment);
+    let (mut first, mut later) = (out.back().udp(53, 4000), out.back().udp(53, 4000));
+    first[20] = 0x20;
+    later[21] = 2;
+    assert_eq!(outcome(&tables, &later), Outcome::FragmentUnknown);
+    assert_eq!(outcome(&tables, &first), Outcome::Reply);
+    assert_eq!(outcome(&tables, &later), Outcome::Reply);
 }
 
 #[test]

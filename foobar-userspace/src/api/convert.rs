@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use foobar_common::plane::Way;
+
 use super::types::{InterfaceSpec, Place, Refusal, ServiceSpec};
 use crate::{
     config::Interface,
@@ -42,6 +44,11 @@ pub fn rule(text: &str) -> Result<Rule, Refusal> {
     let rule: Rule = text.parse()?;
     rule.enforceable()?;
     Ok(rule)
+}
+
+/// Which way of packets is meant.
+pub fn way(egress: bool) -> Way {
+    if egress { Way::Out } else { Way::In }
 }
 
 /// Where a rule goes.

@@ -24,6 +24,9 @@ pub enum Place {
 pub struct AddRule {
     /// The rule's text.
     pub rule: String,
+    /// It is for what this host sends.
+    #[serde(default)]
+    pub egress: bool,
     #[serde(default)]
     pub before: Option<String>,
     #[serde(default)]
@@ -36,6 +39,9 @@ pub struct AddRule {
 pub struct Explain {
     /// `tcp 198.51.100.7:40000 > 192.0.2.10:443 syn on eth0`, or `hex:` and a frame.
     pub packet: String,
+    /// This host sends it.
+    #[serde(default)]
+    pub egress: bool,
 }
 
 /// `POST /v1/services`

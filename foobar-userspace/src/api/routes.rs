@@ -33,7 +33,8 @@ pub async fn add_rule(State(daemon): State<Daemon>, body: Bytes) -> Answer<Added
     let request: AddRule = read(&body)?;
     let place = convert::place(request.before, request.after)?;
     let rule = convert::rule(&request.rule)?;
-    daemon.with(move |engine| engine.add_rule(rule, &place)).await.map(Reply)
+    let way = convert::way(request.egress);
+    daemon.with(move |engine| engine.add_rule(rule, way, &place)).await.map(Reply)
 }
 
 pub async fn remove_rule(State(daemon): State<Daemon>, Path(id): Path<String>) -> Answer<RuleLine> {
@@ -41,8 +42,9 @@ pub async fn remove_rule(State(daemon): State<Daemon>, Path(id): Path<String>) -
 }
 
 pub async fn explain(State(daemon): State<Daemon>, body: Bytes) -> Answer<Explained> {
-    let packet = read::<Explain>(&body)?.packet.parse()?;
-    daemon.with(move |engine| engine.explain(packet)).await.map(Reply)
+    let Explain { packet, egress } = read(&body)?;
+    let packet = packet.parse()?;
+    daemon.with(move |engine| engine.explain(packet, convert::way(egress))).await.map(Reply)
 }
 
 pub async fn services(State(daemon): State<Daemon>) -> Answer<Vec<ServiceStatus>> {

@@ -30,6 +30,9 @@ pub struct RuleLine {
     pub id: u32,
     /// The rule's text.
     pub rule: String,
+    /// It is for what this host sends.
+    #[serde(default)]
+    pub egress: bool,
     pub packets: u64,
     /// Bytes of whole frames.
     pub bytes: u64,
@@ -195,6 +198,9 @@ pub struct Stats {
     pub at_ms: u64,
     /// Every outcome, those that never happened too.
     pub outcomes: Vec<OutcomeCount>,
+    /// The same for what this host sends, while rules or a default judge that.
+    #[serde(default)]
+    pub sent: Vec<OutcomeCount>,
     pub rules: Vec<RuleLine>,
     pub services: Vec<ServiceCount>,
 }

@@ -10,6 +10,7 @@ The answer comes from the running tables; nothing is counted or sent:
   foobar explain 'tcp 198.51.100.7:40000 > 192.0.2.10:443 syn on eth0'
   foobar explain 'udp [2001:db8::1]:5000 > [2001:db8:1::1]:53'
   foobar explain 'icmp/echo-request 10.0.0.1 > 10.0.0.2'
+  foobar explain --egress 'tcp 10.0.0.1:40000 > 203.0.113.5:25 syn'
   foobar explain hex:0200000000010200000000020800450000…";
 
 /// Rules before the one that matched that are shown to people.
@@ -21,11 +22,14 @@ pub struct Explain {
     /// The packet
     #[arg(value_name = "PACKET", required = true)]
     packet: Vec<String>,
+    /// This host sends it
+    #[arg(long)]
+    egress: bool,
 }
 
 impl Explain {
     pub async fn run(self, global: &Global) -> Result<(), Refusal> {
-        let request = Request { packet: self.packet.join(" ") };
+        let request = Request { packet: self.packet.join(" "), egress: self.egress };
         let explained: Explained = global.client().post("/v1/explain", &request).await?;
         output::either(global.json, &explained, || text(&explained))
     }

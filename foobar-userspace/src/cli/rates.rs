@@ -132,7 +132,8 @@ mod tests {
                 bytes,
                 per_cpu: vec![],
             }],
-            rules: vec![RuleLine { id: 1, rule: "allow tcp/80".into(), packets, bytes }],
+            sent: vec![],
+            rules: vec![RuleLine { id: 1, rule: "allow tcp/80".into(), egress: false, packets, bytes }],
             services: vec![ServiceCount {
                 name: "web".into(),
                 address,
@@ -162,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_appeared_meanwhile_counts_from_nothing() {
-        let before = Stats { at_ms: 1_000, outcomes: vec![], rules: vec![], services: vec![] };
+        let before = Stats { at_ms: 1_000, outcomes: vec![], sent: vec![], rules: vec![], services: vec![] };
 
         let rates = between(&before, &stats(2_000, 50));
 

@@ -20,7 +20,8 @@ A rule matches by protocol and port, source and destination, and may have a name
   foobar deny from 203.0.113.0/24 as scanner
   foobar deny from 2001:db8::/32
   foobar allow tcp/22 from 10.0.0.0/8
-  foobar deny tcp/25 to 192.0.2.0/24";
+  foobar deny tcp/25 to 192.0.2.0/24
+  foobar deny --egress tcp/25";
 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -41,6 +42,9 @@ struct Words {
     /// What it matches
     #[arg(value_name = "RULE", required = true)]
     rule: Vec<String>,
+    /// It is for what this host sends; `to` is the other side
+    #[arg(long)]
+    egress: bool,
     /// Put it before this rule: its number, or its name
     #[arg(long, value_name = "ID", conflicts_with = "after")]
     before: Option<String>,
@@ -83,8 +87,8 @@ impl Words {
     }
 
     fn request(self, verdict: &str) -> AddRule {
-        let Self { rule, before, after } = self;
-        AddRule { rule: format!("{verdict} {}", rule.join(" ")), before, after }
+        let Self { rule, egress, before, after } = self;
+        AddRule { rule: format!("{verdict} {}", rule.join(" ")), egress, before, after }
     }
 }
 
@@ -106,10 +110,19 @@ pub async fn list(global: &Global) -> Result<(), Refusal> {
     output::either(global.json, &rules, || show(&rules))
 }
 
-/// The rules in their order, with what they decided.
+/// The rules in their order, with what they decided; those for what this host sends under a heading of their own.
 pub fn show(rules: &[RuleLine]) -> String {
+    let (egress, ingress): (Vec<_>, Vec<_>) = rules.iter().partition(|line| line.egress);
+    match (ingress.is_empty(), egress.is_empty()) {
+        (_, true) => list_of(&ingress),
+        (true, false) => format!("egress\n{}", list_of(&egress)),
+        (false, false) => format!("{}\n\negress\n{}", list_of(&ingress), list_of(&egress)),
+    }
+}
+
+fn list_of(rules: &[&RuleLine]) -> String {
     let mut table = table(["ID", "RULE", "PACKETS", "BYTES"], &[0, 2, 3]);
-    for RuleLine { id, rule, packets, bytes } in rules {
+    for RuleLine { id, rule, egress: _, packets, bytes } in rules {
         table.add_row([id.to_string(), rule.clone(), count(*packets), count(*bytes)]);
     }
     lines(&table)
@@ -145,6 +158,13 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_may_be_for_what_this_host_sends() {
+        for (line, egress) in [("foobar deny --egress tcp/25", true), ("foobar deny tcp/25", false)] {
+            assert_eq!((request(line).rule.as_str(), request(line).egress), ("deny tcp/25", egress));
+        }
+    }
+
+    #[test]
     fn what_makes_no_rule_is_refused() {
         for line in ["foobar allow", "foobar allow tcp/80 --before 1 --after 2", "foobar rule rm", "foobar rule rm 1 2"]
         {
@@ -154,7 +174,10 @@ mod tests {
 
     #[test]
     fn rules_are_listed_in_columns() {
-        let rules = [RuleLine { id: 3, rule: "allow tcp/80".into(), packets: 1234, bytes: 99 }];
-        assert_eq!(show(&rules), " ID  RULE          PACKETS  BYTES\n  3  allow tcp/80    1 234     99");
+        let line = |rule: &str, egress| RuleLine { id: 3, rule: rule.into(), egress, packets: 1234, bytes: 99 };
+        let table = " ID  RULE          PACKETS  BYTES\n  3  allow tcp/80    1 234     99";
+        assert_eq!(show(&[line("allow tcp/80", false)]), table);
+        let both = [line("allow tcp/80", false), line("allow tcp/80", true)];
+        assert_eq!(show(&both), format!("{table}\n\negress\n{table}"));
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use foobar_common::plane::Way;
+
 use super::{Config, Interface};
 use crate::domain::{
     Part,
@@ -24,6 +26,7 @@ pub enum Place {
     Interface(usize),
     Peer(usize),
     Rule {
+        way: Way,
         index: usize,
         /// The word of the rule that is at fault, where it is one word.
         word: Option<String>,
@@ -59,20 +62,19 @@ impl Config {
 
     fn check_rules(&self) -> Checked {
         let mut names = HashMap::new();
-        for (index, rule) in self.firewall.rules.iter().enumerate() {
+        let inward = self.firewall.rules.iter().enumerate().map(|(index, rule)| (Way::In, index, rule));
+        let outward = self.firewall.egress.rules.iter().enumerate().map(|(index, rule)| (Way::Out, index, rule));
+        for (way, index, rule) in inward.chain(outward) {
+            let at = |word| Place::Rule { way, index, word: Some(word) };
             if let Err(refused) = rule.enforceable() {
-                return Err(fault(Place::Rule { index, word: Some(refused.word) }, refused.problem, refused.hint));
+                return Err(fault(at(refused.word), refused.problem, refused.hint));
             }
             if let Some(name) = &rule.name
-                && let Some(first) = names.insert(name, index)
+                && let Some(first) = names.insert(name, rule)
             {
-                let place = Place::Rule { index, word: Some(name.clone()) };
-                let problem = format!("the name `{name}` belongs to `{}` already", self.firewall.rules[first]);
-                return Err(fault(
-                    place,
-                    problem,
-                    "a name is given once: `foobar rule rm NAME` must know which is meant",
-                ));
+                let problem = format!("the name `{name}` belongs to `{first}` already");
+                let hint = "a name is given once: `foobar rule rm NAME` must know which is meant";
+                return Err(fault(at(name.clone()), problem, hint));
             }
         }
         Ok(())

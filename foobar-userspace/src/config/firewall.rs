@@ -1,7 +1,7 @@
-//! `[firewall]`: the default and the rules.
+//! `[firewall]` and `[firewall.egress]`: the defaults and the rules.
 
 use super::{
-    Firewall, Policy,
+    Egress, Firewall, Policy,
     places::RulePlace,
     section::{Section, Value},
 };
@@ -12,24 +12,43 @@ use crate::domain::{
 
 const RULES: &str = "rules = [\"allow tcp/22\", \"deny from 203.0.113.0/24\"]";
 
-const LATER: [(&str, &str); 2] = [
-    ("egress", "rules for what this host sends are not in this version"),
+const SENT: &str = "rules = [\"deny tcp/25\", \"deny udp/53 to 192.0.2.0/24\"]";
+
+const POLICIES: [(&str, Policy); 2] = [("drop", Policy::Drop), ("pass", Policy::Pass)];
+
+const LATER: [(&str, &str); 1] = [
     ("sets", "this version has no sets; write the prefixes into the rules"),
 ];
 
 /// Reads the section; without one everything passes, with one that does not say what is left is dropped.
-pub fn read(file: &Section<'_>) -> Parsed<(Firewall, Vec<RulePlace>)> {
+pub fn read(file: &Section<'_>) -> Parsed<(Firewall, Vec<RulePlace>, Vec<RulePlace>)> {
     let Some(value) = file.value("firewall") else {
-        return Ok((Firewall::default(), Vec::new()));
+        return Ok((Firewall::default(), Vec::new(), Vec::new()));
     };
     let section = value.section("[firewall]", "[firewall]")?;
-    section.keys(&["default", "rules"], &LATER)?;
-    let default = section
-        .value("default")
-        .map_or(Ok(Policy::Drop), |value| value.choice(&[("drop", Policy::Drop), ("pass", Policy::Pass)], &[]))?;
-    let list = section.value("rules").map_or(Ok(Vec::new()), |value| value.list(RULES))?;
-    let (rules, places) = list.iter().map(rule).collect::<Parsed<(Vec<_>, Vec<_>)>>()?;
-    Ok((Firewall { default, rules }, places))
+    section.keys(&["default", "rules", "egress"], &LATER)?;
+    // A section about what this host sends alone says nothing of what it gets.
+    let says_nothing = section.value("rules").is_none() && section.value("egress").is_some();
+    let missing = if says_nothing { Policy::Pass } else { Policy::Drop };
+    let default = section.value("default").map_or(Ok(missing), |value| value.choice(&POLICIES, &[]))?;
+    let (rules, places) = rules(&section, RULES)?;
+    let (egress, sent) = egress(&section)?;
+    Ok((Firewall { default, rules, egress }, places, sent))
+}
+
+/// Without the section, and without a `default` in it, everything leaves that no rule denies.
+fn egress(firewall: &Section<'_>) -> Parsed<(Egress, Vec<RulePlace>)> {
+    let Some(value) = firewall.value("egress") else { return Ok((Egress::default(), Vec::new())) };
+    let section = value.section("[firewall.egress]", "[firewall.egress]")?;
+    section.keys(&["default", "rules"], &[])?;
+    let default = section.value("default").map_or(Ok(Policy::Pass), |value| value.choice(&POLICIES, &[]))?;
+    let (rules, places) = rules(&section, SENT)?;
+    Ok((Egress { default, rules }, places))
+}
+
+fn rules(section: &Section<'_>, example: &str) -> Parsed<(Vec<Rule>, Vec<RulePlace>)> {
+    let list = section.value("rules").map_or(Ok(Vec::new()), |value| value.list(example))?;
+    list.iter().map(rule).collect()
 }
 
 fn rule(value: &Value<'_>) -> Parsed<(Rule, RulePlace)> {

@@ -18,6 +18,7 @@ use std::{fs, path::Path};
 
 pub use check::{ConfigFault, Place};
 pub use error::{ConfigError, Spot};
+use foobar_common::plane::Way;
 use section::Section;
 use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
@@ -68,6 +69,41 @@ pub enum Mode {
 pub struct Firewall {
     pub default: Policy,
     pub rules: Vec<Rule>,
+    /// For what this host sends.
+    #[serde(default, skip_serializing_if = "Egress::is_idle")]
+    pub egress: Egress,
+}
+
+/// The rules for what leaves by the attached interfaces, and what happens to what they leave open: `pass` where a file
+/// does not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Egress {
+    pub default: Policy,
+    pub rules: Vec<Rule>,
+}
+
+impl Egress {
+    /// Whether everything may leave, unseen.
+    pub fn is_idle(&self) -> bool {
+        self.default == Policy::Pass && self.rules.is_empty()
+    }
+}
+
+impl Firewall {
+    pub fn rules(&self, way: Way) -> &Vec<Rule> {
+        match way {
+            Way::In => &self.rules,
+            Way::Out => &self.egress.rules,
+        }
+    }
+
+    pub fn rules_mut(&mut self, way: Way) -> &mut Vec<Rule> {
+        match way {
+            Way::In => &mut self.rules,
+            Way::Out => &mut self.egress.rules,
+        }
+    }
 }
 
 /// What happens to a packet that no rule, service or exemption decides.
@@ -103,10 +139,15 @@ fn read(text: &str) -> Parsed<Config> {
         &[("monitor", "metrics and the dashboard are not in this version")],
     )?;
     let (interfaces, interface_places) = interfaces::read(&file)?;
-    let (firewall, rule_places) = firewall::read(&file)?;
+    let (firewall, rule_places, egress_places) = firewall::read(&file)?;
     let (services, service_places) = services::read(&file)?;
     let config = Config { interfaces, firewall, services };
-    let places = places::Places { interfaces: interface_places, rules: rule_places, services: service_places };
+    let places = places::Places {
+        interfaces: interface_places,
+        rules: rule_places,
+        egress: egress_places,
+        services: service_places,
+    };
     config.check().map_err(|fault| places.place(fault))?;
     Ok(config)
 }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use foobar_common::plane::Way;
+
 use super::check::{ConfigFault, Place};
 use crate::domain::{
     Part,
@@ -13,6 +15,7 @@ pub type Span = Range<usize>;
 pub struct Places {
     pub interfaces: Vec<InterfacePlaces>,
     pub rules: Vec<RulePlace>,
+    pub egress: Vec<RulePlace>,
     pub services: Vec<ServicePlaces>,
 }
 
@@ -50,7 +53,8 @@ impl Places {
                 let InterfacePlaces { name, peer } = &self.interfaces[index];
                 peer.as_ref().unwrap_or(name).clone()
             }
-            Place::Rule { index, word } => self.rules[index].word(word.as_deref()),
+            Place::Rule { way: Way::In, index, word } => self.rules[index].word(word.as_deref()),
+            Place::Rule { way: Way::Out, index, word } => self.egress[index].word(word.as_deref()),
             Place::Service(index, part) => self.services[index].part(part),
         };
         Fault { span, problem, hint }

@@ -79,7 +79,17 @@ const WRONG: &[Wrong] = &[
     ("firewall = 1", (1, 12), "1", "must be a table", "[firewall]"),
     ("[firewall]\ndefault = \"deny\"", (2, 12), "deny", "not a value of `default`", "`drop` or `pass`"),
     ("[firewall]\ndefault = true", (2, 11), "true", "must be a string, and is true or false", "drop"),
-    ("[firewall.egress]\ndefault = \"pass\"", (1, 11), "egress", "not in this version", "leave"),
+    ("[firewall.egress]\ndefault = \"deny\"", (2, 12), "deny", "not a value of `default`", "`drop` or `pass`"),
+    ("[firewall.egress]\nrule = []", (2, 1), "rule", "unknown key `rule` in [firewall.egress]", "`rules`?"),
+    ("[firewall.egress]\nrules = [\"deny tpc/25\"]", (2, 16), "tpc", "not a protocol", "`tcp/80`"),
+    ("[firewall]\negress = 1", (2, 10), "1", "must be a table", "[firewall.egress]"),
+    (
+        "[firewall]\nrules = [\"deny as x\"]\n[firewall.egress]\nrules = [\"deny tcp/25 as x\"]",
+        (4, 26),
+        "x",
+        "belongs to `deny as x` already",
+        "once",
+    ),
     ("[firewall.sets]\nx = { file = \"a\" }", (1, 11), "sets", "no sets", "leave"),
     ("[firewall]\nrule = []", (2, 1), "rule", "unknown key", "did you mean `rules`?"),
     ("[firewall]\nrules = \"allow\"", (2, 9), "\"allow\"", "must be a list", "allow tcp/22"),
@@ -100,6 +110,17 @@ const WRONG: &[Wrong] = &[
     ("[service]\nname = \"web\"", (1, 1), "[service]", "must be a list of tables", "[[service]]"),
     ("service = 1", (1, 11), "1", "must be a list", "[[service]]"),
 ];
+
+#[test]
+fn what_this_host_sends_passes_where_nothing_is_said() {
+    let firewall = |text: &str| parse(text).unwrap().firewall;
+    assert!(firewall("[firewall]").egress.is_idle());
+    assert!(firewall("[firewall.egress]").egress.is_idle());
+    let sent = firewall("[firewall.egress]\nrules = ['deny tcp/25']");
+    assert_eq!((sent.default, sent.egress.default, sent.egress.rules.len()), (Policy::Pass, Policy::Pass, 1));
+    assert_eq!(firewall("[firewall.egress]\ndefault = 'drop'").egress.default, Policy::Drop);
+    assert_eq!(firewall("[firewall]\nrules = []\n[firewall.egress]").default, Policy::Drop);
+}
 
 #[test]
 fn mistakes_are_placed() {
@@ -256,15 +277,17 @@ fn a_whole_is_checked_wherever_it_came_from() {
     assert_eq!(config.check().unwrap_err().place, Place::Service(1, crate::domain::Part::Name));
     config.services.clear();
     config.firewall.rules.push(Rule { log: true, ..Rule::new(Verdict::Deny, crate::domain::Matcher::Any) });
-    assert_eq!(config.check().unwrap_err().place, Place::Rule { index: 0, word: Some("log".to_owned()) });
+    assert_eq!(config.check().unwrap_err().place, Place::Rule { way: Way::In, index: 0, word: Some("log".to_owned()) });
 }
 
 fn any_config() -> impl Strategy<Value = Config> {
     let mode = prop_oneof![Just(Mode::Auto), Just(Mode::Native), Just(Mode::Generic)];
     let interface = ("[a-z]{1,15}", mode, proptest::option::of("[a-z]{1,9}:[a-z]{1,15}"))
         .prop_map(|(name, mode, peer)| Interface { name, mode, peer });
-    let firewall = (any::<bool>(), prop::collection::vec(rule::arbitrary::enforceable_rule(), 0..5))
-        .prop_map(|(drop, rules)| Firewall { default: if drop { Policy::Drop } else { Policy::Pass }, rules });
+    let policy = || prop_oneof![Just(Policy::Drop), Just(Policy::Pass)];
+    let rules = || prop::collection::vec(rule::arbitrary::enforceable_rule(), 0..5);
+    let egress = (policy(), rules()).prop_map(|(default, rules)| Egress { default, rules });
+    let firewall = (policy(), rules(), egress).prop_map(|(default, rules, egress)| Firewall { default, rules, egress });
     (prop::collection::vec(interface, 0..3), firewall, prop::collection::vec(service::arbitrary::service(), 0..3))
         .prop_map(|(interfaces, firewall, services)| Config { interfaces, firewall, services })
 }

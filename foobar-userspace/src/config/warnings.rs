@@ -209,10 +209,14 @@ mod tests {
     use super::*;
     use crate::config::Firewall;
 
+    fn passing(rules: Vec<Rule>) -> Firewall {
+        Firewall { default: Policy::Pass, rules, ..Firewall::default() }
+    }
+
     /// The places, from 1 on, of the rules that are warned of; of equal rules the last.
     fn never(rules: &[&str]) -> Vec<usize> {
         let rules: Vec<Rule> = rules.iter().map(|text| text.parse().expect(text)).collect();
-        let config = Config { firewall: Firewall { default: Policy::Pass, rules: rules.clone() }, ..Config::default() };
+        let config = Config { firewall: passing(rules.clone()), ..Config::default() };
         let place = |warning: String| {
             let text = warning.strip_prefix('`')?.split_once("` can never match")?.0.to_owned();
             rules.iter().rposition(|rule| rule.to_string() == text).map(|index| index + 1)
@@ -249,7 +253,7 @@ mod tests {
     fn an_allowance_of_an_extension_header_is_warned_of() {
         let warnings = |text: &str| {
             let rules = vec![text.parse().expect(text)];
-            Config { firewall: Firewall { default: Policy::Pass, rules }, ..Config::default() }.warnings()
+            Config { firewall: passing(rules), ..Config::default() }.warnings()
         };
         for text in ["allow proto/60", "allow ah", "allow proto/0 as options"] {
             assert!(warnings(text)[0].contains("matches no IPv6 packet"), "{text}");
@@ -263,7 +267,7 @@ mod tests {
     fn ten_thousand_rules_are_looked_through_at_once() {
         let text = |n: u32| format!("deny from 10.{}.{}.0/24", n / 256, n % 256);
         let rules = (0..10_000).map(|n| text(n).parse().unwrap()).collect();
-        let config = Config { firewall: Firewall { default: Policy::Pass, rules }, ..Config::default() };
+        let config = Config { firewall: passing(rules), ..Config::default() };
         let before = std::time::Instant::now();
         assert_eq!(config.warnings(), [""; 0]);
         assert!(before.elapsed().as_secs() < 5, "took {:?}", before.elapsed());

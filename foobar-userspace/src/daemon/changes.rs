@@ -2,42 +2,50 @@
 
 use std::net::IpAddr;
 
+use foobar_common::plane::Way;
+
 use super::{engine::Engine, state::State};
 use crate::{
     api::types::{AddedRule, Place, Refusal, RuleLine},
-    config::{Firewall, Policy},
+    config::Policy,
     domain::{Backend, BackendState, Rule, Service, Verdict},
     plan::place,
 };
 
 impl Engine {
     /// A deny goes to the front, an allow to the end, unless `place` says otherwise.
-    pub fn add_rule(&mut self, rule: Rule, place: &Place) -> Result<AddedRule, Refusal> {
+    pub fn add_rule(&mut self, rule: Rule, way: Way, place: &Place) -> Result<AddedRule, Refusal> {
         rule.enforceable()?;
-        let rules = &self.state.config.firewall.rules;
-        let index = place::index(&rule, place, rules.len(), |id| self.find_rule(id))?;
+        let rules = self.state.config.firewall.rules(way);
+        let index = place::index(&rule, place, rules.len(), |id| self.find_rule_for(way, id))?;
         let text = rule.to_string();
         let known = self.state.config.warnings();
         let mut ids = self.known_ids();
-        ids.insert(index, None);
+        ids.insert(self.number_of(way, index), None);
         self.change(|state| {
-            state.config.firewall.rules.insert(index, rule);
-            state.ids.keep_rules(&state.config.firewall.rules, &ids);
+            let firewall = &mut state.config.firewall;
+            firewall.rules_mut(way).insert(index, rule);
+            state.ids.keep_rules(&firewall.rules, &firewall.egress.rules, &ids);
             Ok(())
         })?;
-        let line = self.rule_line(index)?;
-        tracing::info!("rule {}: {text}", line.id);
+        let line = self.rule_line(way, index)?;
+        tracing::info!("{} {}: {text}", list(way), line.id);
         let mut warnings = self.state.config.warnings();
         warnings.retain(|warning| !known.contains(warning));
-        warnings.extend(self.opens_nothing(index));
+        warnings.extend(self.opens_nothing(way, index));
         Ok(AddedRule { line, warnings })
     }
 
     /// An allowance that leaves everything as it is. In a file it may be meant for a default to come.
-    fn opens_nothing(&self, index: usize) -> Option<String> {
-        let Firewall { default, rules } = &self.state.config.firewall;
+    fn opens_nothing(&self, way: Way, index: usize) -> Option<String> {
+        let firewall = &self.state.config.firewall;
+        let rules = firewall.rules(way);
+        let default = match way {
+            Way::In => firewall.default,
+            Way::Out => firewall.egress.default,
+        };
         let denied_later = rules[index + 1..].iter().any(|rule| rule.verdict == Verdict::Deny);
-        (rules[index].verdict == Verdict::Allow && *default == Policy::Pass && !denied_later).then(|| {
+        (rules[index].verdict == Verdict::Allow && default == Policy::Pass && !denied_later).then(|| {
             format!(
                 "`{}` counts and changes nothing: the default is `pass`, and no rule behind it denies (a file sets \
                  `default = \"drop\"`)",
@@ -47,30 +55,60 @@ impl Engine {
     }
 
     pub fn remove_rule(&mut self, id: &str) -> Result<RuleLine, Refusal> {
-        let index = self.find_rule(id)?;
-        let line = self.rule_line(index)?;
+        let (way, index) = self.find_rule(id)?;
+        let line = self.rule_line(way, index)?;
         let mut ids = self.known_ids();
-        ids.remove(index);
+        ids.remove(self.number_of(way, index));
         self.change(|state| {
-            state.config.firewall.rules.remove(index);
-            state.ids.keep_rules(&state.config.firewall.rules, &ids);
+            let firewall = &mut state.config.firewall;
+            firewall.rules_mut(way).remove(index);
+            state.ids.keep_rules(&firewall.rules, &firewall.egress.rules, &ids);
             Ok(())
         })?;
-        tracing::info!("rule {} removed: {}", line.id, line.rule);
+        tracing::info!("{} {} removed: {}", list(way), line.id, line.rule);
         Ok(line)
     }
 
+    /// Ids of both lists, one behind the other.
     fn known_ids(&self) -> Vec<Option<u32>> {
-        self.rule_ids.iter().copied().map(Some).collect()
+        self.rule_ids.iter().chain(&self.egress_ids).copied().map(Some).collect()
     }
 
-    /// A rule's place in the list, by id or name.
-    fn find_rule(&self, id: &str) -> Result<usize, Refusal> {
-        let by_name = |rule: &Rule| rule.name.as_deref() == Some(id);
-        let by_id = id.parse().ok().and_then(|id: u32| self.rule_ids.iter().position(|other| *other == id));
-        by_id.or_else(|| self.state.config.firewall.rules.iter().position(by_name)).ok_or_else(|| {
+    /// A rule's place in both lists, one behind the other.
+    fn number_of(&self, way: Way, index: usize) -> usize {
+        match way {
+            Way::In => index,
+            Way::Out => self.rule_ids.len() + index,
+        }
+    }
+
+    /// The ids of a list.
+    pub(super) fn ids(&self, way: Way) -> &[u32] {
+        match way {
+            Way::In => &self.rule_ids,
+            Way::Out => &self.egress_ids,
+        }
+    }
+
+    /// A rule's list and its place there, by id or name.
+    fn find_rule(&self, id: &str) -> Result<(Way, usize), Refusal> {
+        let by_id = |way| self.ids(way).iter().position(|other| id.parse() == Ok(*other));
+        let by_name = |way| self.state.config.firewall.rules(way).iter().position(|rule| rule.name.as_deref() == Some(id));
+        let ways = [Way::In, Way::Out];
+        let found = ways.into_iter().find_map(|way| Some((way, by_id(way)?)));
+        found.or_else(|| ways.into_iter().find_map(|way| Some((way, by_name(way)?)))).ok_or_else(|| {
             Refusal::missing(format!("there is no rule {id}")).hint("`foobar rules` lists them with their ids")
         })
+    }
+
+    /// The same within one list.
+    fn find_rule_for(&self, way: Way, id: &str) -> Result<usize, Refusal> {
+        let (found, index) = self.find_rule(id)?;
+        if found == way {
+            return Ok(index);
+        }
+        let hint = "a rule stands before or after one of its own list: `--egress` says which is meant";
+        Err(Refusal::refused(format!("rule {id} is an {}", list(found))).hint(hint))
     }
 
     pub fn add_service(&mut self, service: Service) -> Result<(), Refusal> {
@@ -173,6 +211,14 @@ impl Engine {
         let backends = service.flat_map(|service| &service.backends);
         let words = backends.map(|backend| format!("{} {} {}", backend.address, backend.state, backend.weight));
         words.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// What a list's rules are called.
+fn list(way: Way) -> &'static str {
+    match way {
+        Way::In => "ingress rule",
+        Way::Out => "egress rule",
     }
 }
 

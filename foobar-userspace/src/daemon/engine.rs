@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     api::types::Refusal,
+    config::{Firewall, Policy},
     datapath::{Datapath, Publication, remove_pins},
     nexthop::NextHops,
 };
@@ -39,6 +40,8 @@ pub struct Engine {
     pub(super) rings: Rings,
     /// Ids of the rules in the order of the list.
     pub(super) rule_ids: Vec<u32>,
+    /// The same of those for what this host sends.
+    pub(super) egress_ids: Vec<u32>,
     pub(super) hops: NextHops,
     /// By interface: the peer on which the passing program was last seen.
     pub(super) peers: BTreeMap<String, String>,
@@ -83,6 +86,7 @@ impl Engine {
         self.state = wanted;
         self.rings = plan.rings;
         self.rule_ids = plan.rule_ids;
+        self.egress_ids = plan.egress_ids;
         Ok(())
     }
 
@@ -114,10 +118,21 @@ impl Engine {
             self.datapath.set_next_hop(*id, Some(NextHop::UNRESOLVED))?;
         }
         self.write_next_hops(wanted)?;
+        let Firewall { default, egress, .. } = &wanted.config.firewall;
+        let (notes, judges) = (*default == Policy::Drop, !egress.is_idle());
+        // What leaves is seen before anything depends on it, and for as long as that may.
+        if notes || judges {
+            self.datapath.attend_egress(true, notes)?;
+        }
         let ring = |name: &String| (plan.rings[name].region, plan.rings[name].slots.as_slice());
         let rings = plan.changed.iter().map(ring).collect();
         let generation = self.datapath.publish(&Publication { image: &plan.image, rings })?;
         tracing::debug!(generation = generation.number(), rings = plan.changed.len(), "published");
+        if !(notes || judges)
+            && let Err(error) = self.datapath.attend_egress(false, false)
+        {
+            tracing::error!("what leaves is looked at for nothing: {error:#}");
+        }
         for id in wanted.ids.retired() {
             // The generation is in force: nothing after it may say that it is not.
             if let Err(error) = self.datapath.set_next_hop(id, None) {

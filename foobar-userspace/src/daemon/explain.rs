@@ -1,6 +1,6 @@
 //! What would become of a packet, in the words of the running configuration.
 
-use foobar_common::Action;
+use foobar_common::{Action, plane::Way};
 
 use super::{engine::Engine, plan::key};
 use crate::{
@@ -12,10 +12,10 @@ use crate::{
 
 impl Engine {
     /// Asks the tables in force. Nothing is counted, noted or sent.
-    pub fn explain(&mut self, packet: SaidPacket) -> Result<Explained, Refusal> {
+    pub fn explain(&mut self, packet: SaidPacket, way: Way) -> Result<Explained, Refusal> {
         let ingress = self.ingress(packet.interface.as_deref())?;
         let Explanation { outcome, rule, service, backend, noted, redirected, frame } =
-            self.datapath.explain(packet.frame, ingress);
+            self.datapath.explain(packet.frame, way, ingress);
         let reaches = matches!(outcome.action(), Action::Tx | Action::Redirect);
         let service = self.state.config.services.iter().find(|candidate| Some(key(candidate)) == service);
         let address = |id: u32| {
@@ -30,7 +30,7 @@ impl Engine {
             outcome: outcome.name().to_owned(),
             action: outcome.action().name().to_owned(),
             why: outcome.explanation().trim().to_owned(),
-            rule: rule.and_then(|id| self.explained_rule(id)),
+            rule: rule.and_then(|id| self.explained_rule(way, id)),
             service: service.map(|service| service.name.clone()),
             backend: backend.and_then(address),
             noted,
@@ -39,9 +39,9 @@ impl Engine {
         })
     }
 
-    fn explained_rule(&self, id: u32) -> Option<ExplainedRule> {
-        let place = self.rule_ids.iter().position(|other| *other == id)?;
-        let texts: Vec<_> = self.state.config.firewall.rules[..=place].iter().map(ToString::to_string).collect();
+    fn explained_rule(&self, way: Way, id: u32) -> Option<ExplainedRule> {
+        let place = self.ids(way).iter().position(|other| *other == id)?;
+        let texts: Vec<_> = self.state.config.firewall.rules(way)[..=place].iter().map(ToString::to_string).collect();
         let (rule, before) = texts.split_last()?;
         Some(ExplainedRule { id, rule: rule.clone(), before: before.to_vec() })
     }

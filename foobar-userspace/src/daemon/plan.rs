@@ -11,6 +11,7 @@ use foobar_common::{
     flow::{TCP, UDP},
     image::Image,
     layout::{MAX_RINGS, MAX_SERVICES},
+    plane::{Room, Way},
     ring::{self, Member},
     slot::Slot,
 };
@@ -18,8 +19,8 @@ use foobar_common::{
 use super::state::{State, Unrest};
 use crate::{
     api::types::Refusal,
-    config::{Config, Policy},
-    domain::{BackendState, Queries, Service, Transport},
+    config::{Config, Egress, Firewall, Policy},
+    domain::{BackendState, Queries, Rule, Service, Transport},
     plan::classify::{Numbered, classify},
 };
 
@@ -47,6 +48,8 @@ pub struct Plan {
     pub changed: BTreeSet<String>,
     /// Ids of rules in the order of the list.
     pub rule_ids: Vec<u32>,
+    /// The same of those for what this host sends.
+    pub egress_ids: Vec<u32>,
     pub new_rules: Vec<u32>,
     pub new_backends: Vec<u32>,
 }
@@ -61,16 +64,47 @@ pub fn plan(state: &mut State, live: &Rings, forced: &Forced, now: u64) -> Resul
         return Err(Refusal::refused(format!("more than {MAX_SERVICES} services"))
             .hint("run another instance with its own --pin-dir, --socket and --state"));
     }
-    let (rule_ids, new_rules) = state.ids.number_rules(&state.config.firewall.rules)?;
+    let Firewall { rules, egress, default } = &state.config.firewall;
+    let (mut rule_ids, new_rules) = state.ids.number_rules(rules, &egress.rules)?;
+    let egress_ids = rule_ids.split_off(rules.len());
+    let sent = plan_egress(egress, &egress_ids)?;
+    let mut image = Image { drops: *default == Policy::Drop, sent, ..Image::default() };
+    classify(&numbered(rules, &rule_ids), &mut image)?;
     let new_backends = state.ids.number_backends(&services)?;
-    let mut image = Image { drops: state.config.firewall.default == Policy::Drop, ..Image::default() };
-    let numbered = state.config.firewall.rules.iter().zip(&rule_ids).map(|(rule, id)| Numbered { rule, id: *id });
-    classify(&numbered.collect::<Vec<_>>(), &mut image)?;
     let (rings, changed) = plan_rings(state, &services, live, forced, now)?;
     for service in &services {
         listen(service, rings[&service.name].region, &mut image);
     }
-    Ok(Plan { image, rings, changed, rule_ids, new_rules, new_backends })
+    Ok(Plan { image, rings, changed, rule_ids, egress_ids, new_rules, new_backends })
+}
+
+fn numbered<'a>(rules: &'a [Rule], ids: &[u32]) -> Vec<Numbered<'a>> {
+    rules.iter().zip(ids).map(|(rule, id)| Numbered { rule, id: *id }).collect()
+}
+
+/// The rules for what this host sends: the classifier's big side is the far one, so sources are what rules say of
+/// destinations.
+fn plan_egress(egress: &Egress, ids: &[u32]) -> Result<Option<Box<Image>>, Refusal> {
+    if egress.is_idle() {
+        return Ok(None);
+    }
+    let turned = |rule: &Rule| Rule { from: rule.to.clone(), to: rule.from.clone(), ..rule.clone() };
+    let rules: Vec<_> = egress.rules.iter().map(turned).collect();
+    let mut image = Image { drops: egress.default == Policy::Drop, ..Image::default() };
+    classify(&numbered(&rules, ids), &mut image)?;
+    let Room { nodes, sources, narrowed, pairs } = Way::Out.room();
+    for (count, room, what) in [
+        (image.nodes.0.len(), nodes, "trie nodes for their prefixes"),
+        (image.sources.len(), sources, "kinds of destinations"),
+        (image.narrowed.len(), narrowed, "kinds of ports at sources"),
+        (image.pairs.len(), pairs, "cells for pairs of destinations and ports"),
+    ] {
+        if count > room {
+            let error = format!("the egress rules need {count} {what}, and there is room for {room}");
+            return Err(Refusal::refused(error).hint("join egress rules that have the same addresses or the same ports"));
+        }
+    }
+    Ok(Some(Box::new(image)))
 }
 
 /// Whether there is room for a configuration in tables that hold nothing else: what a first start would say to it.

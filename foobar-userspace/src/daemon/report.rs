@@ -5,7 +5,11 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use foobar_common::layout::{MAX_NOTES, program};
+use foobar_common::{
+    Action, Outcome,
+    layout::{MAX_NOTES, program},
+    plane::Way,
+};
 
 use super::{
     engine::Engine,
@@ -15,22 +19,23 @@ use super::{
 use crate::{
     api::types::{
         AttachedMode, BackendCount, BackendStatus, BackendTally, HopStatus, InterfaceStatus, NotesStatus, OutcomeCount,
-        ProgramStatus, Refusal, RuleLine, ServiceCount, ServiceStatus, Stats, Status,
+        ProgramStatus, Refusal, RuleLine, ServiceCount, ServiceStatus, Stats, Status, Tally,
     },
     domain::{Backend, Service},
 };
 
 impl Engine {
-    /// The rules in order, with their counters.
+    /// The rules in order, with their counters; those for what this host sends behind the others.
     pub fn rules(&self) -> Result<Vec<RuleLine>, Refusal> {
-        (0..self.state.config.firewall.rules.len()).map(|index| self.rule_line(index)).collect()
+        let list = |way| (0..self.ids(way).len()).map(move |index| (way, index));
+        list(Way::In).chain(list(Way::Out)).map(|(way, index)| self.rule_line(way, index)).collect()
     }
 
-    pub(super) fn rule_line(&self, index: usize) -> Result<RuleLine, Refusal> {
-        let id = self.rule_ids[index];
+    pub(super) fn rule_line(&self, way: Way, index: usize) -> Result<RuleLine, Refusal> {
+        let id = self.ids(way)[index];
         let tally = self.datapath.rule(id)?;
-        let rule = self.state.config.firewall.rules[index].to_string();
-        Ok(RuleLine { id, rule, packets: tally.packets, bytes: tally.bytes })
+        let rule = self.state.config.firewall.rules(way)[index].to_string();
+        Ok(RuleLine { id, rule, egress: way == Way::Out, packets: tally.packets, bytes: tally.bytes })
     }
 
     pub fn services(&self) -> Vec<ServiceStatus> {
@@ -115,20 +120,13 @@ impl Engine {
 
     pub fn stats(&self) -> Result<Stats, Refusal> {
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut outcomes = Vec::new();
-        for (outcome, cpus) in self.datapath.outcomes()? {
-            outcomes.push(OutcomeCount {
-                outcome: outcome.name().to_owned(),
-                action: outcome.action().name().to_owned(),
-                packets: cpus.iter().map(|tally| tally.packets).sum(),
-                bytes: cpus.iter().map(|tally| tally.bytes).sum(),
-                per_cpu: cpus,
-            });
-        }
+        let outcomes = self.datapath.outcomes()?.into_iter().map(outcome_count).collect();
+        let sent = self.datapath.sent()?.into_iter().filter(|(outcome, _)| is_of_sent(*outcome)).map(outcome_count);
         let services = self.state.config.services.iter().map(|service| self.service_count(service));
         Ok(Stats {
             at_ms: at.as_millis() as u64,
             outcomes,
+            sent: sent.collect(),
             rules: self.rules()?,
             services: services.collect::<Result<_, _>>()?,
         })
@@ -153,6 +151,22 @@ impl Engine {
         }
         let port = service.notation().to_string();
         Ok(ServiceCount { name: service.name.clone(), address: service.address, port, backends })
+    }
+}
+
+/// Nothing of what this host sends is sent to a backend.
+fn is_of_sent(outcome: Outcome) -> bool {
+    let is_served = matches!(outcome.action(), Action::Tx | Action::Redirect);
+    !is_served && !matches!(outcome, Outcome::NoBackend | Outcome::Unresolved)
+}
+
+fn outcome_count((outcome, cpus): (Outcome, Vec<Tally>)) -> OutcomeCount {
+    OutcomeCount {
+        outcome: outcome.name().to_owned(),
+        action: outcome.action().name().to_owned(),
+        packets: cpus.iter().map(|tally| tally.packets).sum(),
+        bytes: cpus.iter().map(|tally| tally.bytes).sum(),
+        per_cpu: cpus,
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     api::types::Refusal,
-    config::{Config, Policy},
+    config::Config,
     datapath::{self, Datapath},
     domain::BackendState,
     nexthop::NextHops,
@@ -53,6 +53,7 @@ impl Engine {
             state: saved.unwrap_or_default(),
             rings,
             rule_ids: Vec::new(),
+            egress_ids: Vec::new(),
             hops: NextHops::new(),
             peers: BTreeMap::new(),
             warned: BTreeSet::new(),
@@ -66,16 +67,9 @@ impl Engine {
             engine.forget_all_notes()?;
         }
         engine.revive_next_hops(&state)?;
-        let drops = state.config.firewall.default == Policy::Drop;
-        if drops {
-            engine.datapath.note_opened(true)?;
-        }
         let plan = plan(&mut state, &engine.rings, &Forced::new(), now())?;
         engine.put_in_force(state, plan)?;
         engine.refuse_at_start();
-        if !drops {
-            engine.datapath.note_opened(false)?;
-        }
         engine.attach_at_start(!adopted)?;
         Ok(engine)
     }
@@ -162,6 +156,10 @@ fn log_dropped(running: &Config, wanted: &Config) {
     tracing::info!("the configuration file changed; it is applied whole");
     for rule in running.firewall.rules.iter().filter(|rule| !wanted.firewall.rules.contains(rule)) {
         tracing::warn!("dropped, since the file does not have it: {rule}");
+    }
+    let egress = &wanted.firewall.egress.rules;
+    for rule in running.firewall.egress.rules.iter().filter(|rule| !egress.contains(rule)) {
+        tracing::warn!("dropped, since the file does not have it: egress {rule}");
     }
     for service in &running.services {
         match wanted.services.iter().find(|other| other.name == service.name) {

@@ -136,7 +136,7 @@ impl Datapath {
             return Err(foreign_program(interface, id));
         }
         // From here on nothing is opened that is not known when the main program begins to drop.
-        let egress = self.begin_to_note(interface)?;
+        let egress = self.begin_to_attend(interface)?;
         let program = load::main_program(&mut self.ebpf)?;
         let (link, native) = create(program, interface, index, mode)?;
         let netns = Some(netns::current().context("asking for the network namespace")?);

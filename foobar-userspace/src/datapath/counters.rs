@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, PerCpuArray, PerCpuValues};
-use foobar_common::{Outcome, layout::BACKEND_TALLY_WORDS};
+use foobar_common::{Outcome, layout::{BACKEND_TALLY_WORDS, TALLY_WORDS}};
 
 use super::Datapath;
 use crate::api::types::{BackendTally, Tally};
@@ -10,12 +10,12 @@ use crate::api::types::{BackendTally, Tally};
 impl Datapath {
     /// Every outcome's counter, a tally a CPU.
     pub fn outcomes(&self) -> Result<Vec<(Outcome, Vec<Tally>)>> {
-        let read = |outcome: &Outcome| {
-            let values = self.maps.outcomes.get(&outcome.index(), 0).context("reading the outcomes' counters")?;
-            let tally = |[packets, bytes]: &[u64; 2]| Tally { packets: *packets, bytes: *bytes };
-            Ok((*outcome, values.iter().map(tally).collect()))
-        };
-        Outcome::ALL.iter().map(read).collect()
+        read(&self.maps.outcomes)
+    }
+
+    /// The same for what this host sends.
+    pub fn sent(&self) -> Result<Vec<(Outcome, Vec<Tally>)>> {
+        read(&self.maps.sent)
     }
 
     /// The counter of a rule's id.
@@ -42,6 +42,15 @@ impl Datapath {
     pub fn reset_backend(&mut self, id: u32) -> Result<()> {
         reset(&mut self.maps.backends, id)
     }
+}
+
+fn read(counters: &PerCpuArray<MapData, [u64; TALLY_WORDS]>) -> Result<Vec<(Outcome, Vec<Tally>)>> {
+    let read = |outcome: &Outcome| {
+        let values = counters.get(&outcome.index(), 0).context("reading the outcomes' counters")?;
+        let tally = |[packets, bytes]: &[u64; TALLY_WORDS]| Tally { packets: *packets, bytes: *bytes };
+        Ok((*outcome, values.iter().map(tally).collect()))
+    };
+    Outcome::ALL.iter().map(read).collect()
 }
 
 fn sum<const N: usize>(counters: &PerCpuArray<MapData, [u64; N]>, index: u32) -> Result<[u64; N]> {

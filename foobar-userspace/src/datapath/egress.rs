@@ -1,4 +1,5 @@
-//! The program on the way out, which notes what this host opens: on every interface that has the main one, and before it.
+//! The program on the way out, which judges what this host sends and notes what it opens: on every interface that has the
+//! main one, and before it.
 //!
 //! From Linux 6.6 on it has a link, pinned under the name of the main program's. Before, it is a filter of the interface,
 //! which holds by itself and is found again by its priority and handle: nothing else has these.
@@ -29,33 +30,38 @@ const PRIORITY: u16 = 0xf00b;
 const HANDLE: TcHandle = TcHandle::new(0, 1);
 
 impl Datapath {
-    /// Notes what this host opens on every attached interface, and on those that are attached later; or nowhere.
+    /// Has the program look at what leaves by every attached interface, and by those that are attached later; or by none.
+    /// `notes`: what this host opens is noted, and what is open already.
     ///
-    /// What is open already is noted too. To be called before a default that drops is in force.
-    pub fn note_opened(&mut self, wanted: bool) -> Result<()> {
-        self.notes_opened = wanted;
-        let mut noted_since = true;
+    /// To be called before what depends on it is in force, and after nothing does any more.
+    pub fn attend_egress(&mut self, attends: bool, notes: bool) -> Result<()> {
+        let mut misses_nothing = !attends || self.notes_opened || !notes;
+        (self.attends_egress, self.notes_opened) = (attends, notes);
+        if notes && !self.generation.notes() {
+            self.generation = self.generation.noting(true);
+            self.tables.set_generation(self.generation);
+        }
         for pin in self.pins.links()? {
-            if !wanted {
+            if !attends {
                 take_off(&self.pins, &pin)?;
             } else if let Place::Here(name) = links::place(&self.pins, &pin)?
                 && !(has_links()? && self.pins.egress(&pin).exists())
             {
                 let link = attach(load::egress_program(&mut self.ebpf)?, &name)?;
                 keep(link, &self.pins.egress(&pin))?;
-                noted_since = false;
+                misses_nothing = false;
             }
         }
-        if !noted_since {
+        if !misses_nothing {
             self.note_open_sockets();
         }
         Ok(())
     }
 
-    /// Begins to note what is opened through an interface, where that is wanted. It ends with what is returned, unless
-    /// that is kept.
-    pub(super) fn begin_to_note(&mut self, interface: &str) -> Result<Option<SchedClassifierLink>> {
-        if !self.notes_opened {
+    /// Begins to look at what leaves by an interface, where that is wanted. It ends with what is returned, unless that is
+    /// kept.
+    pub(super) fn begin_to_attend(&mut self, interface: &str) -> Result<Option<SchedClassifierLink>> {
+        if !self.attends_egress {
             return Ok(None);
         }
         let link = attach(load::egress_program(&mut self.ebpf)?, interface)?;

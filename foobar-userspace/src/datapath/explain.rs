@@ -10,14 +10,16 @@ use foobar_common::{
     Address, Outcome, Tables as Seen,
     class::{Class, Port},
     decision::Decision,
+    depart::judge_sent,
     find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
+    fragment::{First, Need},
     generation::Generation,
     layout::{
-        MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_SOURCES, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, PORT_ENTRIES,
-        RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS,
+        NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS,
     },
     next_hop::NextHop,
     note::{Kind, Note},
+    plane::{Plane, Way},
     slot::Slot,
     state::State,
     tables::Node,
@@ -54,8 +56,8 @@ struct Reading<'a> {
 }
 
 impl Datapath {
-    /// What would become of a frame that comes in by an interface's index. Changes nothing.
-    pub fn explain(&self, mut frame: Vec<u8>, ingress: u32) -> Explanation {
+    /// What would become of a frame that comes in by an interface's index, or that this host sends. Changes nothing.
+    pub fn explain(&self, mut frame: Vec<u8>, way: Way, ingress: u32) -> Explanation {
         let reading = Reading {
             datapath: self,
             generation: self.tables.generation(),
@@ -66,7 +68,10 @@ impl Datapath {
             note: RefCell::default(),
             redirected: Cell::default(),
         };
-        let outcome = foobar_common::serve(frame.as_mut_slice(), &reading);
+        let outcome = match way {
+            Way::In => foobar_common::serve(frame.as_mut_slice(), &reading),
+            Way::Out => judge_sent(frame.as_slice(), &reading),
+        };
         Explanation {
             outcome,
             rule: reading.rule.get(),
@@ -90,20 +95,24 @@ impl Seen for Reading<'_> {
         self.generation
     }
 
-    fn port(&self, bank: usize, entry: usize) -> Port {
-        Port::from_word(self.tables().ports.words()[bank * PORT_ENTRIES + entry].load(Ordering::Relaxed))
+    fn port(&self, plane: Plane, entry: usize) -> Port {
+        Port::from_word(self.tables().ports.words()[plane.port(entry)].load(Ordering::Relaxed))
     }
 
-    fn source(&self, bank: usize, class: usize) -> Class {
-        Class::from_word(self.tables().sources.words()[bank * MAX_SOURCES + class].load(Ordering::Relaxed))
+    fn source(&self, plane: Plane, class: usize) -> Class {
+        Class::from_word(self.tables().sources.words()[plane.source(class)].load(Ordering::Relaxed))
     }
 
-    fn narrowed(&self, bank: usize, index: u32) -> Class {
-        Class::from_word(self.tables().narrowed.words()[bank * MAX_NARROWED + index as usize].load(Ordering::Relaxed))
+    fn narrowed(&self, plane: Plane, index: u32) -> Class {
+        Class::from_word(self.tables().narrowed.words()[plane.narrowed(index as usize)].load(Ordering::Relaxed))
     }
 
-    fn pair(&self, bank: usize, index: u32) -> Decision {
-        Decision::from_word(self.tables().pairs.halves()[bank * MAX_PAIRS + index as usize].load(Ordering::Relaxed))
+    fn pair(&self, plane: Plane, index: u32) -> Decision {
+        Decision::from_word(self.tables().pairs.halves()[plane.pair(index as usize)].load(Ordering::Relaxed))
+    }
+
+    fn need(&self, plane: Plane, place: usize) -> Need {
+        Need::from_word(self.tables().needs.words()[plane.need(place)].load(Ordering::Relaxed), place)
     }
 
     fn root(&self, root: usize, prefix16: u16) -> u32 {
@@ -111,7 +120,7 @@ impl Seen for Reading<'_> {
     }
 
     fn node(&self, node: usize, value: u8) -> Node {
-        let node = node.min(2 * MAX_NODES - 1);
+        let node = node.min(NODES_WORDS / NODE_WORDS - 1);
         let half = |index: usize| self.tables().nodes.halves()[node * NODE_WORDS * 2 + index].load(Ordering::Relaxed);
         Node {
             path: self.tables().nodes.words()[node * NODE_WORDS].load(Ordering::Relaxed),
@@ -168,22 +177,36 @@ impl Seen for Reading<'_> {
 
     fn delete_note<A: Address>(&self, _: &A::FlowKey) {}
 
-    fn state<A: Address>(&self, key: &A::FlowKey) -> Option<State> {
-        let maps = &self.datapath.maps;
+    fn state<A: Address>(&self, way: Way, key: &A::FlowKey) -> Option<State> {
+        let (v4, v6) = self.datapath.maps.opened(way);
         let word = match key.as_ref() {
-            [pair, ports] => maps.states_v4.get(&[*pair, *ports], 0).ok(),
-            [a, b, c, d, ports] => maps.states_v6.get(&[*a, *b, *c, *d, *ports], 0).ok(),
+            [pair, ports] => v4.get(&[*pair, *ports], 0).ok(),
+            [a, b, c, d, ports] => v6.get(&[*a, *b, *c, *d, *ports], 0).ok(),
             _ => None,
         };
         word.map(State::from_word)
     }
 
-    fn set_state<A: Address>(&self, _: &A::FlowKey, _: State) {}
+    fn set_state<A: Address>(&self, _: Way, _: &A::FlowKey, _: State) {}
+
+    fn first<A: Address>(&self, key: &A::FlowKey) -> Option<First> {
+        let maps = &self.datapath.maps;
+        let words = match key.as_ref() {
+            [pair, ports] => maps.firsts_v4.get(&[*pair, *ports], 0).ok(),
+            [a, b, c, d, ports] => maps.firsts_v6.get(&[*a, *b, *c, *d, *ports], 0).ok(),
+            _ => None,
+        };
+        words.map(First::from_words)
+    }
+
+    fn set_first<A: Address>(&self, _: &A::FlowKey, _: First) {}
 
     fn now(&self) -> u32 {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
         u32::try_from(time.tv_sec).unwrap_or(u32::MAX)
     }
+
+    fn count_sent(&self, _: Outcome, _: usize) {}
 
     fn count_rule(&self, id: u32, _: usize) {
         self.rule.set(Some(id));

@@ -56,7 +56,8 @@ pub struct Datapath {
     maps: Maps,
     grace: Grace,
     generation: Generation,
-    /// Whether interfaces that are attached note what is opened through them.
+    /// Whether what leaves by attached interfaces is looked at, and whether what is opened through them is noted.
+    attends_egress: bool,
     notes_opened: bool,
 }
 
@@ -82,7 +83,8 @@ impl Datapath {
         }
         let maps = Maps::take(&mut ebpf)?;
         let generation = tables.generation();
-        let mut datapath = Self { pins, ebpf, tables, maps, grace: Grace::default(), generation, notes_opened: false };
+        let (grace, attends_egress, notes_opened) = (Grace::default(), false, false);
+        let mut datapath = Self { pins, ebpf, tables, maps, grace, generation, attends_egress, notes_opened };
         datapath.adopt_links()?;
         datapath.adopt_egress()?;
         load::pin_programs(&datapath.pins, &mut datapath.ebpf)?;
@@ -111,8 +113,10 @@ impl Datapath {
             self.tables.write_ring(*region, slots)?;
         }
         self.tables.write_bank(bank, publication.image)?;
-        let Image { drops, narrowed, .. } = publication.image;
+        let Image { drops, narrowed, sent, .. } = publication.image;
         let next = Generation::new(self.generation.number() + 1, bank, *drops, !narrowed.is_empty());
+        let next = next.sending(sent.is_some(), sent.as_ref().is_some_and(|sent| sent.drops));
+        let next = next.noting(*drops || self.notes_opened);
         self.tables.set_generation(next);
         self.generation = next;
         self.grace.begin();

@@ -7,6 +7,7 @@ use foobar_common::{
     Address,
     address::{V4, V6},
     flow::port_word,
+    plane::Way,
     state::State,
 };
 use rustix::time::{ClockId, clock_gettime};
@@ -39,21 +40,27 @@ impl Datapath {
         }
     }
 
+    /// Nobody knows any more who opened it, so what goes either way is an answer.
     fn note_socket(&mut self, socket: &Open) -> Result<()> {
-        let word = State { seen: now() }.word();
-        let ports = port_word(socket.protocol, socket.peer.port(), socket.local.port());
-        let noted = match (socket.peer, socket.local) {
-            (SocketAddr::V4(peer), SocketAddr::V4(local)) => {
-                let key = V4::flow_key((*peer.ip()).into(), (*local.ip()).into(), ports);
-                self.maps.states_v4.insert(key, word, 0)
+        let Open { protocol, local, peer } = *socket;
+        self.note_way(Way::In, protocol, peer, local)?;
+        self.note_way(Way::Out, protocol, local, peer)
+    }
+
+    fn note_way(&mut self, way: Way, protocol: u8, from: SocketAddr, to: SocketAddr) -> Result<()> {
+        let word = State::new(now()).word();
+        let ports = port_word(protocol, from.port(), to.port());
+        let (v4, v6) = self.maps.opened_mut(way);
+        let noted = match (from, to) {
+            (SocketAddr::V4(from), SocketAddr::V4(to)) => {
+                v4.insert(V4::flow_key((*from.ip()).into(), (*to.ip()).into(), ports), word, 0)
             }
-            (SocketAddr::V6(peer), SocketAddr::V6(local)) => {
-                let key = V6::flow_key((*peer.ip()).into(), (*local.ip()).into(), ports);
-                self.maps.states_v6.insert(key, word, 0)
+            (SocketAddr::V6(from), SocketAddr::V6(to)) => {
+                v6.insert(V6::flow_key((*from.ip()).into(), (*to.ip()).into(), ports), word, 0)
             }
             _ => return Ok(()),
         };
-        noted.with_context(|| format!("noting the connection to {}", socket.peer))
+        noted.with_context(|| format!("noting the connection between {from} and {to}"))
     }
 }
 

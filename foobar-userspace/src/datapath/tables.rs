@@ -14,14 +14,15 @@ use aya_obj::Object;
 use foobar_common::{
     child::Child,
     find::{BUCKET_WORDS, Bucket, ServiceEntry, ServiceKey},
+    fragment::Need,
     generation::Generation,
     image::Image,
     layout::{
-        BACKEND_TALLY_WORDS, MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_RINGS, MAX_SOURCES, NEXT_HOP_WORDS,
-        NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, PORT_WORDS, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, ROOTS,
-        SERVICE_WORDS, TALLY_WORDS, map, refused_index,
+        BACKEND_TALLY_WORDS, MAX_RINGS, MAX_RULES, NEXT_HOP_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS,
+        RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS, Side, TALLY_WORDS, map, refused_index,
     },
     next_hop::NextHop,
+    plane::{Plane, Way},
     slot::Slot,
 };
 
@@ -39,6 +40,7 @@ pub struct Tables {
     pub(super) sources: Mapped,
     pub(super) narrowed: Mapped,
     pub(super) pairs: Mapped,
+    pub(super) needs: Mapped,
     pub(super) services: Mapped,
     pub(super) rings: Mapped,
     next_hops: Mapped,
@@ -51,7 +53,12 @@ pub struct Maps {
     pub notes_v6: HashTable<MapData, [u64; 5], [u64; 2]>,
     pub states_v4: HashTable<MapData, [u64; 2], u64>,
     pub states_v6: HashTable<MapData, [u64; 5], u64>,
+    pub heard_v4: HashTable<MapData, [u64; 2], u64>,
+    pub heard_v6: HashTable<MapData, [u64; 5], u64>,
+    pub firsts_v4: HashTable<MapData, [u64; 2], [u64; 2]>,
+    pub firsts_v6: HashTable<MapData, [u64; 5], [u64; 2]>,
     pub outcomes: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
+    pub sent: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
     pub rules: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
     pub backends: PerCpuArray<MapData, [u64; BACKEND_TALLY_WORDS]>,
 }
@@ -63,12 +70,35 @@ impl Maps {
             notes_v6: take(ebpf, map::NOTES_V6)?,
             states_v4: take(ebpf, map::STATES_V4)?,
             states_v6: take(ebpf, map::STATES_V6)?,
+            heard_v4: take(ebpf, map::HEARD_V4)?,
+            heard_v6: take(ebpf, map::HEARD_V6)?,
+            firsts_v4: take(ebpf, map::FIRSTS_V4)?,
+            firsts_v6: take(ebpf, map::FIRSTS_V6)?,
             outcomes: take(ebpf, map::OUTCOMES)?,
+            sent: take(ebpf, map::SENT)?,
             rules: take(ebpf, map::RULES)?,
             backends: take(ebpf, map::BACKENDS)?,
         })
     }
+
+    /// What was opened, by the way of the answer, in both families.
+    pub fn opened(&self, way: Way) -> (&Opened<2>, &Opened<5>) {
+        match way {
+            Way::In => (&self.states_v4, &self.states_v6),
+            Way::Out => (&self.heard_v4, &self.heard_v6),
+        }
+    }
+
+    pub fn opened_mut(&mut self, way: Way) -> (&mut Opened<2>, &mut Opened<5>) {
+        match way {
+            Way::In => (&mut self.states_v4, &mut self.states_v6),
+            Way::Out => (&mut self.heard_v4, &mut self.heard_v6),
+        }
+    }
 }
+
+/// States by keys of so many words.
+type Opened<const WORDS: usize> = HashTable<MapData, [u64; WORDS], u64>;
 
 fn take<M: TryFrom<Map>>(ebpf: &mut Ebpf, name: &str) -> Result<M>
 where
@@ -90,6 +120,7 @@ impl Tables {
             sources: open(map::SOURCES)?,
             narrowed: open(map::NARROWED)?,
             pairs: open(map::PAIRS)?,
+            needs: open(map::NEEDS)?,
             services: open(map::SERVICES)?,
             rings: open(map::RINGS)?,
             next_hops: open(map::NEXT_HOPS)?,
@@ -107,6 +138,7 @@ impl Tables {
             (map::SOURCES, &self.sources),
             (map::NARROWED, &self.narrowed),
             (map::PAIRS, &self.pairs),
+            (map::NEEDS, &self.needs),
             (map::SERVICES, &self.services),
             (map::RINGS, &self.rings),
             (map::NEXT_HOPS, &self.next_hops),
@@ -127,19 +159,31 @@ impl Tables {
     /// Writes everything of a bank that no packet reads.
     pub fn write_bank(&self, bank: usize, image: &Image) -> Result<()> {
         let services = image.service_table().context("no table holds that many services")?;
+        self.write_rules(Plane { bank, way: Way::In }, image)?;
+        if let Some(sent) = &image.sent {
+            self.write_rules(Plane { bank, way: Way::Out }, sent)?;
+        }
+        store_words(&self.services.words()[bank * SERVICE_WORDS..], services.into_iter());
+        Ok(())
+    }
+
+    fn write_rules(&self, plane: Plane, image: &Image) -> Result<()> {
         let nodes = &image.nodes.0;
-        ensure!(nodes.len() <= MAX_NODES, "a bank holds {MAX_NODES} trie nodes, not {}", nodes.len());
-        ensure!(image.sources.len() <= MAX_SOURCES, "a bank holds {MAX_SOURCES} classes of sources");
-        ensure!(image.pairs.len() <= MAX_PAIRS, "a bank holds {MAX_PAIRS} pairs of classes");
-        ensure!(image.narrowed.len() <= MAX_NARROWED, "a bank holds {MAX_NARROWED} classes of ports at destinations");
-        store_words(&self.ports.words()[bank * PORT_WORDS..], image.ports.iter().map(|port| port.word()));
-        store_words(&self.sources.words()[bank * MAX_SOURCES..], image.sources.iter().map(|class| class.word()));
-        store_words(&self.narrowed.words()[bank * MAX_NARROWED..], image.narrowed.iter().map(|class| class.word()));
-        store(self.pairs.halves(), bank * MAX_PAIRS, image.pairs.iter().copied());
-        let first = bank * MAX_NODES;
+        let room = plane.way.room();
+        ensure!(nodes.len() <= room.nodes, "a bank holds {} trie nodes, not {}", room.nodes, nodes.len());
+        ensure!(image.sources.len() <= room.sources, "a bank holds {} classes of sources", room.sources);
+        ensure!(image.pairs.len() <= room.pairs, "a bank holds {} pairs of classes", room.pairs);
+        ensure!(image.narrowed.len() <= room.narrowed, "a bank holds {} narrowed classes", room.narrowed);
+        ensure!(image.needs.len() <= MAX_RULES as usize, "a bank holds {MAX_RULES} rules");
+        store_words(&self.ports.words()[plane.port(0)..], image.ports.iter().map(|port| port.word()));
+        store_words(&self.sources.words()[plane.source(0)..], image.sources.iter().map(|class| class.word()));
+        store_words(&self.narrowed.words()[plane.narrowed(0)..], image.narrowed.iter().map(|class| class.word()));
+        store(self.pairs.halves(), plane.pair(0), image.pairs.iter().copied());
+        store_words(&self.needs.words()[plane.need(0)..], Need::words(&image.needs));
+        let first = plane.node();
         let moved = |entry: &u32| Child::from_entry(*entry).map_or(*entry, |child| child.moved(first).entry());
         for (index, root) in image.roots.iter().enumerate() {
-            store(self.roots.halves(), (bank * ROOTS + index) * ROOT_ENTRIES, root.0.iter().map(moved));
+            store(self.roots.halves(), (plane.root(Side::Source, false) + index) * ROOT_ENTRIES, root.0.iter().map(moved));
         }
         for (index, node) in nodes.iter().enumerate() {
             let word = (first + index) * NODE_WORDS;
@@ -147,7 +191,6 @@ impl Tables {
             store(self.nodes.halves(), word * 2 + NODE_OTHERWISE, [node.otherwise].into_iter());
             store(self.nodes.halves(), word * 2 + NODE_FIRST_ENTRY, node.entries.iter().map(moved));
         }
-        store_words(&self.services.words()[bank * SERVICE_WORDS..], services.into_iter());
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use foobar_common::{
 
 use super::{
     pairs::{self, lay_out},
-    ports::PortSpans,
+    ports::{PortSpans, need},
     prefixes::Prefixes,
     rule_sets::Crowded,
     targets::{Named, merge},
@@ -36,6 +36,7 @@ pub struct Numbered<'a> {
 pub fn classify(rules: &[Numbered<'_>], image: &mut Image) -> Result<(), Refusal> {
     let (mut sources, mut destinations) = (Prefixes::default(), Prefixes::default());
     let mut ports = PortSpans::default();
+    let last_denial = rules.iter().rposition(|numbered| numbered.rule.verdict == Verdict::Deny).unwrap_or(0);
     for (place, Numbered { rule, .. }) in (0..).zip(rules) {
         rule.enforceable()
             .map_err(|not_yet| Refusal::refused(format!("`{rule}`: {}", not_yet.problem)).hint(not_yet.hint))?;
@@ -52,8 +53,9 @@ pub fn classify(rules: &[Numbered<'_>], image: &mut Image) -> Result<(), Refusal
         if !(source || destination || port) {
             sources.name_all(place);
         }
-        ports.add(rule, place);
+        ports.add(rule, place, (place as usize) < last_denial);
     }
+    image.needs = rules.iter().map(|numbered| need(numbered.rule)).collect();
     let named: Vec<_> = rules.iter().map(|numbered| names(numbered.rule)).collect();
     lay_down((&sources, &destinations, ports), &named, &decisions(rules), image)
 }

@@ -28,9 +28,10 @@ pub struct Ids {
 }
 
 impl Ids {
-    /// Gives every rule its id, in order; ids of rules that are gone are free again. Returns those that are new.
-    pub fn number_rules(&mut self, rules: &[Rule]) -> Result<(Vec<u32>, Vec<u32>), Refusal> {
-        let keys = rule_keys(rules);
+    /// Gives every rule its id, those for what this host sends behind the others; ids of rules that are gone are free
+    /// again. Returns those that are new, too.
+    pub fn number_rules(&mut self, rules: &[Rule], egress: &[Rule]) -> Result<(Vec<u32>, Vec<u32>), Refusal> {
+        let keys = rule_keys(rules, egress);
         let present: BTreeSet<_> = keys.iter().collect();
         self.rules.retain(|key, _| present.contains(key));
         let used: BTreeSet<_> = self.rules.values().copied().collect();
@@ -51,8 +52,8 @@ impl Ids {
 
     /// Keeps the ids of rules that a change of the list left in it; `None` for one that is new. Without this, equal rules
     /// would trade their ids when one of them comes or goes.
-    pub fn keep_rules(&mut self, rules: &[Rule], ids: &[Option<u32>]) {
-        let kept = rule_keys(rules).into_iter().zip(ids);
+    pub fn keep_rules(&mut self, rules: &[Rule], egress: &[Rule], ids: &[Option<u32>]) {
+        let kept = rule_keys(rules, egress).into_iter().zip(ids);
         self.rules = kept.filter_map(|(key, id)| Some((key, (*id)?))).collect();
     }
 
@@ -118,16 +119,17 @@ fn too_many_backends() -> Refusal {
         .hint("ids of removed backends are free again when their last flows are over")
 }
 
-/// `identity#ordinal`, the ordinal among equal identities.
-fn rule_keys(rules: &[Rule]) -> Vec<String> {
+/// `identity#ordinal`, the ordinal among equal identities; those for what this host sends are others.
+fn rule_keys(rules: &[Rule], egress: &[Rule]) -> Vec<String> {
     let mut seen = BTreeMap::<String, u32>::new();
-    let key = |rule: &Rule| {
-        let identity = rule.identity();
+    let inward = rules.iter().map(Rule::identity);
+    let outward = egress.iter().map(|rule| format!("egress {}", rule.identity()));
+    let key = |identity: String| {
         let ordinal = seen.entry(identity.clone()).or_default();
         *ordinal += 1;
         format!("{identity}#{ordinal}")
     };
-    rules.iter().map(key).collect()
+    inward.chain(outward).map(key).collect()
 }
 
 fn backend_key(service: &Service, address: std::net::IpAddr) -> String {
@@ -145,9 +147,9 @@ mod tests {
     #[test]
     fn a_rule_keeps_its_id_when_others_come_and_go() {
         let mut ids = Ids::default();
-        let (first, _) = ids.number_rules(&rules(&["allow tcp/80", "deny udp"])).expect("ids");
+        let (first, _) = ids.number_rules(&rules(&["allow tcp/80", "deny udp"]), &[]).expect("ids");
         let (second, new) =
-            ids.number_rules(&rules(&["deny from 10.0.0.0/8", "deny udp", "allow tcp/80"])).expect("ids");
+            ids.number_rules(&rules(&["deny from 10.0.0.0/8", "deny udp", "allow tcp/80"]), &[]).expect("ids");
         assert_eq!(second[1..], [first[1], first[0]]);
         assert_eq!(new, [second[0]]);
     }
@@ -155,25 +157,35 @@ mod tests {
     #[test]
     fn equal_rules_keep_their_ids_when_the_first_of_them_goes() {
         let mut ids = Ids::default();
-        let (all, _) = ids.number_rules(&rules(&["allow tcp/22", "allow tcp/23", "allow tcp/22"])).expect("ids");
+        let (all, _) = ids.number_rules(&rules(&["allow tcp/22", "allow tcp/23", "allow tcp/22"]), &[]).expect("ids");
         let left = rules(&["allow tcp/23", "allow tcp/22"]);
-        ids.keep_rules(&left, &[Some(all[1]), Some(all[2])]);
-        assert_eq!(ids.number_rules(&left).expect("ids"), (vec![all[1], all[2]], vec![]));
+        ids.keep_rules(&left, &[], &[Some(all[1]), Some(all[2])]);
+        assert_eq!(ids.number_rules(&left, &[]).expect("ids"), (vec![all[1], all[2]], vec![]));
     }
 
     #[test]
     fn an_id_that_is_free_again_is_not_taken_at_once() {
         let mut ids = Ids::default();
-        let (first, _) = ids.number_rules(&rules(&["allow tcp/22"])).expect("ids");
-        ids.number_rules(&[]).expect("ids");
-        let (second, _) = ids.number_rules(&rules(&["allow tcp/23"])).expect("ids");
+        let (first, _) = ids.number_rules(&rules(&["allow tcp/22"]), &[]).expect("ids");
+        ids.number_rules(&[], &[]).expect("ids");
+        let (second, _) = ids.number_rules(&rules(&["allow tcp/23"]), &[]).expect("ids");
         assert_ne!(first, second);
+    }
+
+    #[test]
+    fn the_same_rule_in_both_lists_is_two() {
+        let mut ids = Ids::default();
+        let both = rules(&["deny tcp/25"]);
+        let (all, new) = ids.number_rules(&both, &both).expect("ids");
+        assert_eq!(all, new);
+        assert_ne!(all[0], all[1]);
+        assert_eq!(ids.number_rules(&[], &both).expect("ids"), (vec![all[1]], vec![]));
     }
 
     #[test]
     fn equal_rules_have_counters_of_their_own() {
         let mut ids = Ids::default();
-        let (both, _) = ids.number_rules(&rules(&["allow tcp/80", "allow tcp/80"])).expect("ids");
+        let (both, _) = ids.number_rules(&rules(&["allow tcp/80", "allow tcp/80"]), &[]).expect("ids");
         assert_ne!(both[0], both[1]);
     }
 }

@@ -8,11 +8,24 @@ use std::{
 use foobar_common::{
     extension::is_extension,
     flow::{ICMP, ICMPV6, TCP, UDP},
+    fragment::Need,
     layout::{FRAGMENTS, ICMP_TYPES, ICMPV6_TYPES, PORT_ENTRIES, PROTOCOLS, TCP_PORTS, UDP_PORTS},
 };
 
 use super::rule_sets::{Crowded, RuleSets};
 use crate::domain::{Matcher, Rule, Verdict};
+
+/// What a rule has to know of a packet beside its addresses. The number of an extension header stands before what hides.
+pub fn need(rule: &Rule) -> Need {
+    match &rule.matcher {
+        Matcher::Any => Need::Nothing,
+        Matcher::Tcp(list) | Matcher::Udp(list) if list.0.is_empty() => Need::Protocol,
+        Matcher::Icmp(list) | Matcher::Icmpv6(list) if list.0.is_empty() => Need::Protocol,
+        Matcher::Tcp(_) | Matcher::Udp(_) | Matcher::Icmp(_) | Matcher::Icmpv6(_) => Need::Port,
+        Matcher::Protocol(number) if is_extension(*number) => Need::Nothing,
+        Matcher::Protocol(_) => Need::Protocol,
+    }
+}
 
 /// Spans of a port table's entries, and the place of the rule that names each.
 #[derive(Debug, Default)]
@@ -25,10 +38,11 @@ pub struct PortSets {
 }
 
 impl PortSpans {
-    /// Adds a rule. One without protocol and port constrains this side not at all.
-    pub fn add(&mut self, rule: &Rule, place: u32) {
+    /// Adds a rule. One without protocol and port constrains this side not at all. `denied_later`: some rule behind it
+    /// denies.
+    pub fn add(&mut self, rule: &Rule, place: u32, denied_later: bool) {
         let denies = rule.verdict == Verdict::Deny;
-        let mut name = Naming { spans: &mut self.0, place, denies };
+        let mut name = Naming { spans: &mut self.0, place, denies, keeps: denies || denied_later };
         match &rule.matcher {
             Matcher::Any => {}
             Matcher::Tcp(list) if list.0.is_empty() => name.whole(TCP_PORTS, 65_536, TCP),
@@ -83,6 +97,8 @@ struct Naming<'a> {
     spans: &'a mut Vec<(Range<usize>, u32)>,
     place: u32,
     denies: bool,
+    /// It denies, or keeps another rule from denying.
+    keeps: bool,
 }
 
 impl Naming<'_> {
@@ -94,26 +110,25 @@ impl Naming<'_> {
         // The number of an extension header is no protocol: what a later fragment is of stands behind it.
         if self.denies || !is_extension(protocol) {
             self.span(FRAGMENTS + usize::from(protocol), 1);
+            self.hidden();
         }
-        self.hidden();
     }
 
-    /// Some ports or types of a protocol. Nobody can tell whether a later fragment is among them, so a denial holds for
-    /// all of the protocol's, and an allowance for none.
+    /// Some ports or types of a protocol. A later fragment may be among them or not: its first tells.
     fn part<N: Into<usize>>(&mut self, first: usize, ranges: impl Iterator<Item = (N, N)>, protocol: u8) {
         for (low, high) in ranges {
             let (low, high) = (low.into(), high.into());
             self.span(first + low, high + 1 - low);
         }
-        if self.denies {
+        if self.keeps {
             self.span(FRAGMENTS + usize::from(protocol), 1);
         }
         self.hidden();
     }
 
-    /// A later fragment whose first header is an extension header can be of any protocol: every denial holds for it.
+    /// A later fragment whose first header is an extension header can be of any protocol.
     fn hidden(&mut self) {
-        if self.denies {
+        if self.keeps {
             for number in (0..=u8::MAX).filter(|number| is_extension(*number)) {
                 self.span(FRAGMENTS + usize::from(number), 1);
             }

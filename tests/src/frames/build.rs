@@ -1,6 +1,9 @@
 //! From a [`Packet`] to its bytes.
 
-use foobar_common::flow::{ICMPV6, TCP, UDP};
+use foobar_common::{
+    extension::FRAGMENT,
+    flow::{ICMPV6, TCP, UDP},
+};
 
 use super::{
     Content, Ip, Layer, Packet, Transport,
@@ -63,7 +66,7 @@ fn ipv4(ip: &Ip) -> Vec<u8> {
     let (offset, more) = ip.fragment;
     let mut bytes = vec![0x40 | (header_len / 4) as u8, 0];
     bytes.extend(((header_len + transport.len()) as u16).to_be_bytes());
-    bytes.extend([0x12, 0x34]);
+    bytes.extend((ip.id as u16).to_be_bytes());
     bytes.extend((offset | if more { 0x2000 } else { 0 }).to_be_bytes());
     bytes.extend([ip.hops, ip.transport.protocol(), 0, 0]);
     bytes.extend(octets(ip.source));
@@ -78,9 +81,14 @@ fn ipv4(ip: &Ip) -> Vec<u8> {
 fn ipv6(ip: &Ip) -> Vec<u8> {
     let numbers: Vec<_> = ip.extensions.iter().map(|(number, _)| *number).chain([ip.transport.protocol()]).collect();
     let mut payload = Vec::new();
-    for ((_, extension), next) in ip.extensions.iter().zip(&numbers[1..]) {
+    for ((number, extension), next) in ip.extensions.iter().zip(&numbers[1..]) {
         payload.push(*next);
-        payload.extend(&extension[1..]);
+        if *number == FRAGMENT {
+            payload.extend(&extension[1..4]);
+            payload.extend(ip.id.to_be_bytes());
+        } else {
+            payload.extend(&extension[1..]);
+        }
     }
     payload.extend(transport(ip));
     let mut bytes = vec![0x60, 0, 0, 0];

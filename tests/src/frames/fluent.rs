@@ -94,7 +94,13 @@ impl Packet {
             return self;
         }
         let [high, low] = (offset << 3 | u16::from(more)).to_be_bytes();
-        self.extension_bytes(FRAGMENT, &[0, 0, high, low, 0, 0, 0, 9])
+        self.extension_bytes(FRAGMENT, &[0, 0, high, low, 0, 0, 0, 0])
+    }
+
+    /// Identification: of IPv4's header, and of every IPv6 fragment header.
+    pub fn identified(mut self, id: u32) -> Self {
+        self.ip().id = id;
+        self
     }
 
     pub fn syn(self) -> Self {

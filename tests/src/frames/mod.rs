@@ -42,6 +42,8 @@ struct Ip {
     options: Vec<u8>,
     /// Of IPv4: the offset in units of 8 bytes, and whether more follow.
     fragment: (u16, bool),
+    /// Identification; of IPv6 in every fragment header.
+    id: u32,
     /// Of IPv6, in order: number and bytes, whose first one is filled in.
     extensions: Vec<(u8, Vec<u8>)>,
     transport: Transport,
@@ -136,7 +138,7 @@ pub fn ethernet(ether_type: u16, payload: &[u8]) -> Packet {
 fn ip(source: IpAddr, destination: IpAddr, transport: Transport) -> Packet {
     assert_eq!(source.is_ipv4(), destination.is_ipv4(), "{source} and {destination} are of one family");
     let (options, extensions) = (Vec::new(), Vec::new());
-    let ip = Ip { source, destination, hops: TTL, options, fragment: (0, false), extensions, transport };
+    let ip = Ip { source, destination, hops: TTL, options, fragment: (0, false), id: 0x1234, extensions, transport };
     Packet { content: Content::Ip(ip), ..ethernet(0, &[]) }
 }
 

@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 
 use foobar_common::Outcome;
-use foobar_userspace::{
-    api::types::{BackendTally, Tally},
-    datapath::Datapath,
-};
+use foobar_userspace::api::types::{BackendTally, Tally};
 
 use super::Lab;
 
@@ -14,6 +11,8 @@ use super::Lab;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub outcomes: BTreeMap<u32, [u64; 2]>,
+    /// Of what this host sends.
+    pub sent: BTreeMap<u32, [u64; 2]>,
     pub rules: BTreeMap<u32, [u64; 2]>,
     /// Packets, bytes, connections, queries.
     pub backends: BTreeMap<u32, [u64; 4]>,
@@ -22,7 +21,8 @@ pub struct Counts {
 impl Lab {
     /// All counters; ids past those in use are among them, since nobody may count there.
     pub fn counts(&mut self) -> Counts {
-        let last_rule = self.loaded().rule_ids.iter().copied().max().unwrap_or(0);
+        let loaded = self.loaded();
+        let last_rule = loaded.rule_ids.iter().chain(&loaded.egress_ids).copied().max().unwrap_or(0);
         let last_backend = self.backends().into_iter().map(|(id, _)| id).chain(self.state.ids.retired()).max();
         let datapath = &self.loaded().datapath;
         let read = || -> anyhow::Result<Counts> {
@@ -36,7 +36,8 @@ impl Lab {
                 ))
             };
             Ok(Counts {
-                outcomes: outcomes(datapath)?,
+                outcomes: total(&datapath.outcomes()?),
+                sent: total(&datapath.sent()?),
                 rules: (0..=last_rule + 1).map(rule).collect::<anyhow::Result<_>>()?,
                 backends: (0..=last_backend.unwrap_or(0) + 1).map(backend).collect::<anyhow::Result<_>>()?,
             })
@@ -46,7 +47,8 @@ impl Lab {
 
     /// The outcomes' counters alone, which are read faster.
     pub fn outcomes(&mut self) -> BTreeMap<u32, [u64; 2]> {
-        outcomes(&self.loaded().datapath).unwrap_or_else(|error| panic!("reading the outcomes: {error:#}"))
+        let outcomes = self.loaded().datapath.outcomes();
+        total(&outcomes.unwrap_or_else(|error| panic!("reading the outcomes: {error:#}")))
     }
 
     /// The counters that moved between two readings, as `forwarded`, `rule allow tcp/22`, `backend 10.1.0.2`,
@@ -55,6 +57,9 @@ impl Lab {
         let mut moved = Vec::new();
         for (id, by) in differences(&before.outcomes, &after.outcomes) {
             moved.push(told(Outcome::ALL[id as usize].name(), by[0], by[1], len));
+        }
+        for (id, by) in differences(&before.sent, &after.sent) {
+            moved.push(told(&format!("sent {}", Outcome::ALL[id as usize].name()), by[0], by[1], len));
         }
         for (id, by) in differences(&before.rules, &after.rules) {
             moved.push(told(&format!("rule {}", self.rule_name(id)), by[0], by[1], len));
@@ -72,9 +77,10 @@ impl Lab {
     }
 
     fn rule_name(&self, id: u32) -> String {
-        let ids = self.loaded.as_ref().map_or(&[][..], |loaded| &loaded.rule_ids);
-        let place = ids.iter().position(|other| *other == id);
-        place.map_or_else(|| format!("id {id}"), |place| self.state.config.firewall.rules[place].identity())
+        let Some(loaded) = &self.loaded else { return format!("id {id}") };
+        let firewall = &self.state.config.firewall;
+        let mut rules = loaded.rule_ids.iter().zip(&firewall.rules).chain(loaded.egress_ids.iter().zip(&firewall.egress.rules));
+        rules.find(|(other, _)| **other == id).map_or_else(|| format!("id {id}"), |(_, rule)| rule.identity())
     }
 
     fn backend_name(&self, id: u32) -> String {
@@ -84,9 +90,9 @@ impl Lab {
 }
 
 /// The outcomes' counters over all CPUs.
-fn outcomes(datapath: &Datapath) -> anyhow::Result<BTreeMap<u32, [u64; 2]>> {
+fn total(outcomes: &[(Outcome, Vec<Tally>)]) -> BTreeMap<u32, [u64; 2]> {
     let total = |cpus: &Vec<Tally>| cpus.iter().fold([0, 0], |sum, cpu| [sum[0] + cpu.packets, sum[1] + cpu.bytes]);
-    Ok(datapath.outcomes()?.iter().map(|(outcome, cpus)| (outcome.index(), total(cpus))).collect())
+    outcomes.iter().map(|(outcome, cpus)| (outcome.index(), total(cpus))).collect()
 }
 
 fn differences<const N: usize>(

@@ -16,6 +16,8 @@ pub struct Loaded {
     pub image: Image,
     /// Ids of the rules in the order of the list.
     pub rule_ids: Vec<u32>,
+    /// The same of those for what this host sends.
+    pub egress_ids: Vec<u32>,
     /// The counters after the last frame.
     pub counts: Counts,
     /// Goes last.
@@ -29,7 +31,7 @@ impl Loaded {
         let options = Options { pin_dir: pins.path().to_owned(), trace_packets: false };
         let datapath = Datapath::open(&options).unwrap_or_else(|error| panic!("loading the program: {error:#}"));
         let (rings, image) = (Rings::default(), Image::default());
-        Self { datapath, rings, image, rule_ids: Vec::new(), counts: Counts::default(), _pins: pins }
+        Self { datapath, rings, image, rule_ids: Vec::new(), egress_ids: Vec::new(), counts: Counts::default(), _pins: pins }
     }
 
     /// As `daemon::engine` does it.
@@ -47,6 +49,7 @@ impl Loaded {
         self.rings = plan.rings;
         self.image = plan.image;
         self.rule_ids = plan.rule_ids;
+        self.egress_ids = plan.egress_ids;
         Ok(())
     }
 }

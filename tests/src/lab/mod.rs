@@ -75,6 +75,19 @@ impl Lab {
         self
     }
 
+    /// Adds a rule for what this host sends.
+    pub fn egress(mut self, text: &str) -> Self {
+        let rule = text.parse().unwrap_or_else(|mistake| panic!("{text:?} is a rule: {mistake}"));
+        self.state.config.firewall.egress.rules.push(rule);
+        self
+    }
+
+    /// What this host sends and nothing decides is dropped.
+    pub fn drops_sent(mut self) -> Self {
+        self.state.config.firewall.egress.default = Policy::Drop;
+        self
+    }
+
     pub fn rules(self, texts: &[&str]) -> Self {
         texts.iter().fold(self, |lab, text| lab.rule(text))
     }

@@ -45,6 +45,8 @@ fn ipv6(packet: Packet, rng: &mut Rng) -> Packet {
 }
 
 fn fragment(packet: Packet, rng: &mut Rng) -> Packet {
+    // Few, so that fragments meet.
+    let packet = packet.identified(rng.u32(..4));
     match rng.u8(..8) {
         0 => packet.fragment(1, rng.bool()),
         1 | 2 => packet.fragment(rng.u16(2..8192), rng.bool()),

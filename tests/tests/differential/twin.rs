@@ -33,8 +33,9 @@ impl Twin {
     pub fn change(&mut self, edit: impl FnOnce(&mut Lab)) {
         edit(&mut self.lab);
         let old = std::mem::replace(&mut self.host, self.lab.host());
-        let HostTables { notes, unproven, states, rules, backends, outcomes, .. } = old;
-        self.host = HostTables { notes, unproven, states, rules, backends, outcomes, ..std::mem::take(&mut self.host) };
+        let HostTables { notes, unproven, states, heard, firsts, rules, backends, outcomes, sent, .. } = old;
+        let fresh = std::mem::take(&mut self.host);
+        self.host = HostTables { notes, unproven, states, heard, firsts, rules, backends, outcomes, sent, ..fresh };
     }
 
     pub fn packets(&self, outcome: Outcome) -> u64 {
@@ -61,8 +62,8 @@ impl Twin {
     /// This host sends a frame: both note what it opens.
     pub fn send(&mut self, frame: &[u8]) {
         self.host.now = second();
-        send(self.lab.egress_program(), frame);
-        self.host.send(frame);
+        let (kernel, host) = (send(self.lab.egress_program(), frame), self.host.send(frame));
+        assert!(kernel == host, "{frame:02x?} leaves otherwise\nkernel {kernel:02x?}\nhost {host:02x?}");
     }
 
     /// One frame through both. The kernel's bytes are in `self.after`.
@@ -76,7 +77,7 @@ impl Twin {
 
     fn outcomes_agree(&mut self) -> bool {
         self.outcomes = self.lab.outcomes();
-        self.outcomes == host_outcomes(&self.host)
+        self.outcomes == by_index(&self.host.outcomes.borrow())
     }
 
     /// Actions and bytes agreed, but counters did not: runs the batch again to see for which frame.
@@ -114,7 +115,8 @@ impl Twin {
     /// The host's counters, zeros for those that only the kernel has.
     fn host_counts(&self, kernel: &Counts) -> Counts {
         let mut counts = Counts {
-            outcomes: host_outcomes(&self.host),
+            outcomes: by_index(&self.host.outcomes.borrow()),
+            sent: by_index(&self.host.sent.borrow()),
             rules: kernel.rules.keys().map(|id| (*id, [0; 2])).collect(),
             backends: kernel.backends.keys().map(|id| (*id, [0; 4])).collect(),
         };
@@ -135,8 +137,7 @@ fn second() -> u32 {
     }
 }
 
-fn host_outcomes(host: &HostTables) -> BTreeMap<u32, [u64; 2]> {
-    let counted = host.outcomes.borrow();
+fn by_index(counted: &HashMap<Outcome, [u64; 2]>) -> BTreeMap<u32, [u64; 2]> {
     let of = |outcome: &Outcome| (outcome.index(), counted.get(outcome).copied().unwrap_or_default());
     Outcome::ALL.iter().map(of).collect()
 }

@@ -15,6 +15,9 @@ use crate::{
 /// Outcomes that happened, rules and backends.
 pub fn show(stats: &Stats, per_cpu: bool) -> String {
     let mut parts = vec![if per_cpu { cpus(&stats.outcomes) } else { titled("outcomes", &outcomes(&stats.outcomes)) }];
+    if stats.sent.iter().any(|count| count.packets > 0) {
+        parts.push(titled("outcomes of what this host sends", &outcomes(&stats.sent)));
+    }
     if !stats.rules.is_empty() {
         parts.push(format!("rules\n{}\n", rules::show(&stats.rules)));
     }

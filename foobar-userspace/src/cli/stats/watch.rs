@@ -103,7 +103,7 @@ mod tests {
             outcomes: vec![
                 outcome("allowed", "pass", Rate::default()),
                 outcome("denied", "drop", some),
-                outcome("fragment", "drop", Rate::default()),
+                outcome("fragment_unknown", "drop", Rate::default()),
             ],
             rules: vec![],
             backends: vec![BackendRate {

@@ -1,0 +1,151 @@
+//! A packet's way out of this host: rules, what is never dropped by default, answers, the default.
+//!
+//! Where neither rules nor a default judge what leaves, nothing is asked but what has to be noted, and nothing counted.
+//! What may not leave becomes the answer that its sender hears.
+
+use crate::{
+    address::Address,
+    admit::{Admission, admit},
+    essential::is_essential,
+    flow::{Flow, Transport},
+    fragment::{follow_sent, remember},
+    frame::{Frame, Resize},
+    generation::Generation,
+    outcome::{Action, Outcome, Step},
+    parse::{self, Network},
+    plane::Way,
+    refuse::refuse,
+    state::{is_reply, note_opened, note_refused},
+    tables::Tables,
+};
+
+/// What becomes of a frame that this host sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    Leaves,
+    Dropped,
+    /// The frame is the answer: it belongs back where it came from.
+    Answered,
+}
+
+/// Decides whether a frame leaves, and makes the answer of one that may not.
+#[inline(always)]
+pub fn depart<F: Resize + ?Sized, T: Tables>(frame: &mut F, tables: &T) -> Departure {
+    let generation = tables.generation();
+    let len = frame.len();
+    let (outcome, departure) = match stages(frame, generation, tables) {
+        Ok(departed) => departed,
+        Err(outcome) if matches!(outcome.action(), Action::Drop) => (outcome, Departure::Dropped),
+        Err(outcome) => (outcome, Departure::Leaves),
+    };
+    if !generation.judges_sent() {
+        return Departure::Leaves;
+    }
+    tables.count_sent(outcome, len);
+    departure
+}
+
+#[inline(always)]
+fn stages<F: Resize + ?Sized, T: Tables>(
+    frame: &mut F,
+    generation: Generation,
+    tables: &T,
+) -> Step<(Outcome, Departure)> {
+    match parse::link(frame)? {
+        Network::V4(offset) => {
+            let flow = parse::ipv4(frame, offset)?;
+            Ok(judge(frame, offset, &flow, generation, tables))
+        }
+        Network::V6(offset) => {
+            let flow = parse::ipv6(frame, offset)?;
+            Ok(judge(frame, offset, &flow, generation, tables))
+        }
+    }
+}
+
+#[inline(always)]
+fn judge<F: Resize + ?Sized, A: Address, T: Tables>(
+    frame: &mut F,
+    offset: usize,
+    flow: &Flow<A>,
+    generation: Generation,
+    tables: &T,
+) -> (Outcome, Departure) {
+    let outcome = match verdict(frame, flow, generation, tables) {
+        Ok(outcome) => outcome,
+        Err(outcome) => {
+            if generation.drops() && matches!(flow.transport, Transport::Tcp(_)) {
+                note_refused(frame, flow, tables);
+            }
+            let answered = refuse(frame, offset, flow).is_some();
+            return (outcome, if answered { Departure::Answered } else { Departure::Dropped });
+        }
+    };
+    if generation.judges_sent() {
+        remember(flow, Way::Out, outcome, 0, tables);
+    }
+    if generation.notes() {
+        note_opened(frame, flow, generation, tables);
+    }
+    (outcome, Departure::Leaves)
+}
+
+/// Why a packet may leave, or as an error why it may not.
+#[inline(always)]
+fn verdict<F: Frame + ?Sized, A: Address, T: Tables>(
+    frame: &F,
+    flow: &Flow<A>,
+    generation: Generation,
+    tables: &T,
+) -> Step<Outcome> {
+    if !generation.judges_sent() {
+        return Ok(Outcome::DefaultPass);
+    }
+    let admission = admit(flow, generation, Way::Out, tables, frame.len())?;
+    if flow.fragment.is_later() {
+        return follow_sent(flow, admission, generation, tables);
+    }
+    undecided(frame, flow, admission, generation, tables)
+}
+
+#[inline(always)]
+fn undecided<F: Frame + ?Sized, A: Address, T: Tables>(
+    frame: &F,
+    flow: &Flow<A>,
+    admission: Admission,
+    generation: Generation,
+    tables: &T,
+) -> Step<Outcome> {
+    if admission.allowed {
+        Ok(Outcome::Allowed)
+    } else if is_essential(flow, Way::Out) {
+        Ok(Outcome::Essential)
+    } else if !generation.drops_sent() {
+        Ok(Outcome::DefaultPass)
+    } else if is_reply(frame, flow, Way::Out, tables) {
+        Ok(Outcome::Reply)
+    } else {
+        Err(Outcome::DefaultDrop)
+    }
+}
+
+/// What would become of a frame that this host sends. Nothing is answered.
+pub fn judge_sent<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Outcome {
+    let generation = tables.generation();
+    let judged = match parse::link(frame) {
+        Ok(Network::V4(offset)) => {
+            parse::ipv4(frame, offset).and_then(|flow| verdict(frame, &flow, generation, tables))
+        }
+        Ok(Network::V6(offset)) => {
+            parse::ipv6(frame, offset).and_then(|flow| verdict(frame, &flow, generation, tables))
+        }
+        Err(outcome) => Err(outcome),
+    };
+    match judged {
+        _ if !generation.judges_sent() => Outcome::DefaultPass,
+        Ok(outcome) | Err(outcome) => outcome,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,256 @@
+//! Fragments: a packet is judged once, by its first fragment, and the later ones follow it.
+//!
+//! Only the first has ports. What becomes of it is remembered by what puts the packet together again: the addresses, the
+//! identification and, in IPv4, the protocol (RFC 791 §3.2, RFC 8200 §4.5). A later fragment is decided by the first
+//! rule that may match it where that needs to know no port; else its first decides, and where nobody saw that, it is
+//! dropped. Those that are overtaken by a later one are dropped with it: Linux sends them in order.
+
+use crate::{
+    address::Address,
+    admit::Admission,
+    decision::Decision,
+    extension::is_extension,
+    flow::{Flow, port_word},
+    forward::forward,
+    frame::FrameMut,
+    generation::Generation,
+    outcome::{Outcome, Step},
+    pick::Picked,
+    plane::{Plane, Way},
+    tables::Tables,
+};
+
+/// Seconds for which a first fragment is remembered: what Linux waits for the others (`net.ipv4.ipfrag_time`), within
+/// what RFC 791 and RFC 8200 have (15 to 60).
+pub const SECONDS: u32 = 30;
+
+/// Which part of a packet this is.
+///
+/// | bits | |
+/// |---|---|
+/// | 33 | 1: a later fragment |
+/// | 32 | 1: the first of several |
+/// | 0–31 | identification; 0 of a whole packet |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fragment(u64);
+
+impl Fragment {
+    /// All of it: an atomic fragment (RFC 6946) too.
+    pub const WHOLE: Self = Self(0);
+
+    const FIRST: u64 = 1 << 32;
+    const LATER: u64 = 1 << 33;
+
+    #[inline(always)]
+    pub const fn first(id: u32) -> Self {
+        Self(id as u64 | Self::FIRST)
+    }
+
+    #[inline(always)]
+    pub const fn later(id: u32) -> Self {
+        Self(id as u64 | Self::LATER)
+    }
+
+    #[inline(always)]
+    pub const fn is_first(self) -> bool {
+        self.0 & Self::FIRST != 0
+    }
+
+    #[inline(always)]
+    pub const fn is_later(self) -> bool {
+        self.0 & Self::LATER != 0
+    }
+
+    #[inline(always)]
+    const fn id(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// What a rule has to know of a packet beside its addresses, and a later fragment may not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    #[default]
+    Nothing = 0,
+    /// Which protocol it is of: an extension header can hide it.
+    Protocol = 1,
+    /// A port or type.
+    Port = 2,
+}
+
+impl Need {
+    /// Rules whose needs stand in one word, two bits each.
+    pub const IN_A_WORD: usize = 32;
+
+    /// The need of the rule at `place` from its word.
+    #[inline(always)]
+    pub const fn from_word(word: u64, place: usize) -> Self {
+        match (word >> (place % Self::IN_A_WORD * 2)) & 3 {
+            0 => Self::Nothing,
+            1 => Self::Protocol,
+            _ => Self::Port,
+        }
+    }
+
+    /// The words of needs by place.
+    #[cfg(any(test, feature = "std"))]
+    pub fn words(needs: &[Self]) -> impl ExactSizeIterator<Item = u64> {
+        needs.chunks(Self::IN_A_WORD).map(|part| {
+            part.iter().enumerate().fold(0, |word, (place, need)| word | (*need as u64) << (place * 2))
+        })
+    }
+}
+
+/// What became of a first fragment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct First {
+    /// The backend that it went to; 0: it passed.
+    pub backend: u32,
+    pub passed: Passed,
+    /// Second in which it came, by the monotonic clock.
+    pub seen: u32,
+    /// Kinds of extension headers that it had: it was judged by them, and a later fragment with others was not.
+    pub extensions: u64,
+}
+
+/// By what a first fragment passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passed {
+    Rule = 0,
+    Reply = 1,
+    Essential = 2,
+    Default = 3,
+}
+
+impl Passed {
+    /// `None`: it was sent on, or dropped.
+    #[inline(always)]
+    const fn of(outcome: Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::Allowed => Some(Self::Rule),
+            Outcome::Reply => Some(Self::Reply),
+            Outcome::Essential => Some(Self::Essential),
+            Outcome::DefaultPass => Some(Self::Default),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    const fn outcome(self) -> Outcome {
+        match self {
+            Self::Rule => Outcome::Allowed,
+            Self::Reply => Outcome::Reply,
+            Self::Essential => Outcome::Essential,
+            Self::Default => Outcome::DefaultPass,
+        }
+    }
+}
+
+impl First {
+    /// | bits of the first word | | bits of the second | |
+    /// |---|---|---|---|
+    /// | 0–31 | seen | 0–63 | extensions |
+    /// | 32–39 | passed | | |
+    /// | 40–63 | backend | | |
+    #[inline(always)]
+    pub const fn to_words(self) -> [u64; 2] {
+        [self.seen as u64 | (self.passed as u64) << 32 | (self.backend as u64) << 40, self.extensions]
+    }
+
+    #[inline(always)]
+    pub const fn from_words(words: [u64; 2]) -> Self {
+        let passed = match (words[0] >> 32) as u8 {
+            0 => Passed::Rule,
+            1 => Passed::Reply,
+            2 => Passed::Essential,
+            _ => Passed::Default,
+        };
+        Self { backend: (words[0] >> 40) as u32, passed, seen: words[0] as u32, extensions: words[1] }
+    }
+}
+
+/// The key under which the fragments of one packet meet. In IPv6 each may name another protocol.
+#[inline(always)]
+fn key<A: Address>(flow: &Flow<A>, way: Way) -> A::FlowKey {
+    let protocol = if A::V6 { 0 } else { flow.protocol };
+    let id = flow.fragment.id();
+    let place = port_word(protocol, id as u16, (id >> 16) as u16) | (way as u64) << 40;
+    A::flow_key(flow.source, flow.destination, place)
+}
+
+/// Remembers what became of a packet's first fragment, where that went anywhere. `backend`: 0 where it passed.
+#[inline(always)]
+pub fn remember<A: Address, T: Tables>(flow: &Flow<A>, way: Way, outcome: Outcome, backend: u32, tables: &T) {
+    if !flow.fragment.is_first() {
+        return;
+    }
+    let passed = match Passed::of(outcome) {
+        Some(passed) => passed,
+        None if backend != 0 => Passed::Default,
+        None => return,
+    };
+    let first = First { backend, passed, seen: tables.now(), extensions: flow.extensions };
+    tables.set_first::<A>(&key(flow, way), first);
+}
+
+/// Whether a later fragment may be of a packet that the rule does not match: its first fragment knows.
+#[inline(always)]
+pub fn is_open<A: Address, T: Tables>(decision: Decision, flow: &Flow<A>, plane: Plane, tables: &T) -> bool {
+    match tables.need(plane, decision.place()) {
+        Need::Nothing => false,
+        Need::Protocol => is_extension(flow.protocol),
+        Need::Port => true,
+    }
+}
+
+/// What became of the first fragment of the packet that this later one is of.
+#[inline(always)]
+fn first_of<A: Address, T: Tables>(flow: &Flow<A>, way: Way, tables: &T) -> Option<First> {
+    let first = tables.first::<A>(&key(flow, way))?;
+    let is_fresh = tables.now().saturating_sub(first.seen) <= SECONDS;
+    (is_fresh && flow.extensions & !first.extensions == 0).then_some(first)
+}
+
+/// What becomes of a later fragment that no rule denied.
+///
+/// The backend is the one that it was sent to, 0 where it was sent to none.
+#[inline(always)]
+pub fn follow<F: FrameMut + ?Sized, A: Address, T: Tables>(
+    frame: &mut F,
+    flow: &Flow<A>,
+    admission: Admission,
+    generation: Generation,
+    tables: &T,
+) -> Step<(Outcome, u32)> {
+    let first = first_of(flow, Way::In, tables);
+    if let Some(First { backend: backend @ 1.., .. }) = first {
+        if crate::serve::is_for_a_group(frame) {
+            return Err(Outcome::FragmentUnknown);
+        }
+        let next_hop = tables.next_hop(backend).ok_or(Outcome::NoBackend)?;
+        return Ok((forward(frame, &Picked { backend, next_hop }, tables)?, backend));
+    }
+    unforwarded(first, admission, generation.drops()).map(|outcome| (outcome, 0))
+}
+
+/// The same for one that this host sends.
+#[inline(always)]
+pub fn follow_sent<A: Address, T: Tables>(
+    flow: &Flow<A>,
+    admission: Admission,
+    generation: Generation,
+    tables: &T,
+) -> Step<Outcome> {
+    unforwarded(first_of(flow, Way::Out, tables), admission, generation.drops_sent())
+}
+
+/// `drops`: what nothing decides is dropped.
+#[inline(always)]
+fn unforwarded(first: Option<First>, admission: Admission, drops: bool) -> Step<Outcome> {
+    match first {
+        _ if admission.allowed => Ok(Outcome::Allowed),
+        Some(first) => Ok(first.passed.outcome()),
+        None if admission.open || drops => Err(Outcome::FragmentUnknown),
+        None => Ok(Outcome::DefaultPass),
+    }
+}
