@@ -32,37 +32,25 @@ pub enum Departure {
 #[inline(always)]
 pub fn depart<F: Resize + ?Sized, T: Tables>(frame: &mut F, tables: &T) -> Departure {
     let generation = tables.generation();
-    let len = frame.len();
-    let (outcome, departure) = match stages(frame, generation, tables) {
-        Ok(departed) => departed,
-        Err(outcome) if matches!(outcome.action(), Action::Drop) => (outcome, Departure::Dropped),
-        Err(outcome) => (outcome, Departure::Leaves),
+    let unread = match parse::link(frame) {
+        Ok(Network::V4(offset)) => match parse::ipv4(frame, offset) {
+            Ok(flow) => return judge(frame, offset, &flow, generation, tables),
+            Err(outcome) => outcome,
+        },
+        Ok(Network::V6(offset)) => match parse::ipv6(frame, offset) {
+            Ok(flow) => return judge(frame, offset, &flow, generation, tables),
+            Err(outcome) => outcome,
+        },
+        Err(outcome) => outcome,
     };
     if !generation.judges_sent() {
         return Departure::Leaves;
     }
-    tables.count_sent(outcome, len);
-    departure
+    tables.count_sent(unread, frame.len());
+    if matches!(unread.action(), Action::Drop) { Departure::Dropped } else { Departure::Leaves }
 }
 
-#[inline(always)]
-fn stages<F: Resize + ?Sized, T: Tables>(
-    frame: &mut F,
-    generation: Generation,
-    tables: &T,
-) -> Step<(Outcome, Departure)> {
-    match parse::link(frame)? {
-        Network::V4(offset) => {
-            let flow = parse::ipv4(frame, offset)?;
-            Ok(judge(frame, offset, &flow, generation, tables))
-        }
-        Network::V6(offset) => {
-            let flow = parse::ipv6(frame, offset)?;
-            Ok(judge(frame, offset, &flow, generation, tables))
-        }
-    }
-}
-
+/// The outcome is counted before all else is done, so that the kernel's verifier looks at that once for all of them.
 #[inline(always)]
 fn judge<F: Resize + ?Sized, A: Address, T: Tables>(
     frame: &mut F,
@@ -70,24 +58,38 @@ fn judge<F: Resize + ?Sized, A: Address, T: Tables>(
     flow: &Flow<A>,
     generation: Generation,
     tables: &T,
-) -> (Outcome, Departure) {
-    let outcome = match verdict(frame, flow, generation, tables) {
-        Ok(outcome) => outcome,
-        Err(outcome) => {
-            if generation.drops() && matches!(flow.transport, Transport::Tcp(_)) {
-                note_refused(frame, flow, tables);
-            }
-            let answered = refuse(frame, offset, flow).is_some();
-            return (outcome, if answered { Departure::Answered } else { Departure::Dropped });
-        }
-    };
+) -> Departure {
     if generation.judges_sent() {
-        remember(flow, Way::Out, outcome, 0, tables);
+        match verdict(frame, flow, generation, tables) {
+            Ok(outcome) => {
+                tables.count_sent(outcome, frame.len());
+                remember(flow, Way::Out, outcome, 0, tables);
+            }
+            Err(outcome) => {
+                tables.count_sent(outcome, frame.len());
+                return turn_down(frame, offset, flow, generation, tables);
+            }
+        }
     }
     if generation.notes() {
         note_opened(frame, flow, generation, tables);
     }
-    (outcome, Departure::Leaves)
+    Departure::Leaves
+}
+
+/// Tells the sender, where there is a way to.
+#[inline(always)]
+fn turn_down<F: Resize + ?Sized, A: Address, T: Tables>(
+    frame: &mut F,
+    offset: usize,
+    flow: &Flow<A>,
+    generation: Generation,
+    tables: &T,
+) -> Departure {
+    if generation.drops() && matches!(flow.transport, Transport::Tcp(_)) {
+        note_refused(frame, flow, tables);
+    }
+    if refuse(frame, offset, flow).is_some() { Departure::Answered } else { Departure::Dropped }
 }
 
 /// Why a packet may leave, or as an error why it may not.
@@ -98,9 +100,6 @@ fn verdict<F: Frame + ?Sized, A: Address, T: Tables>(
     generation: Generation,
     tables: &T,
 ) -> Step<Outcome> {
-    if !generation.judges_sent() {
-        return Ok(Outcome::DefaultPass);
-    }
     let admission = admit(flow, generation, Way::Out, tables, frame.len())?;
     if flow.fragment.is_later() {
         return follow_sent(flow, admission, generation, tables);

@@ -30,7 +30,6 @@ pub enum Transport {
     /// ICMP in IPv4, ICMPv6 in IPv6.
     Icmp {
         kind: u8,
-        code: u8,
         /// Offset of the header in the frame, in bytes.
         header: usize,
     },

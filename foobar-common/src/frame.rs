@@ -22,7 +22,7 @@ pub trait Frame {
     fn read<H: Header>(&self, offset: usize) -> Option<H>;
 
     /// Bytes from `offset` on of a packet whose header says `said`. A segment that the kernel has not cut to size yet says
-    /// 0 where it is too long to say it (BIG TCP, Linux 5.19).
+    /// 0 where it is too long to say it (BIG TCP, Linux 5.19); then it is as long as can be said.
     #[inline(always)]
     fn bytes_of(&self, said: usize, _offset: usize) -> usize {
         said

@@ -170,7 +170,7 @@ impl Frame for SentFrame {
     }
 
     fn bytes_of(&self, said: usize, offset: usize) -> usize {
-        if said == 0 { self.0.len() - offset } else { said }
+        if said == 0 { (self.0.len() - offset).min(usize::from(u16::MAX)) } else { said }
     }
 }
 

@@ -26,9 +26,6 @@ const MAX_TAGS: usize = 2;
 /// No header stands further behind: there are at most eight extension headers of 2 KiB before it.
 const MAX_OFFSET: usize = 0x7fff;
 
-/// No packet is longer, also one that is to be cut into segments (BIG TCP has 512 KiB at most).
-const MAX_LEN: usize = 0xf_ffff;
-
 /// The IP header's family and offset in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
@@ -166,10 +163,10 @@ fn behind_extension<F: Frame + ?Sized>(frame: &F, part: Part) -> Step<Part> {
         protocol: header.next_header,
         extensions: frame.forget((part.extensions | extension::bit(part.protocol)) as usize) as u64,
         offset: frame.forget(part.offset + len) & MAX_OFFSET,
-        len: frame.forget(part.len - len) & MAX_LEN,
+        len: frame.forget(part.len - len) & usize::from(u16::MAX),
         fragment_offset: fragment as u16 >> 3,
         more: fragment & 1 != 0,
-        id: (fragment >> 16) as u32,
+        id: frame.forget(fragment >> 16) as u32,
     })
 }
 
@@ -241,7 +238,7 @@ fn icmp<F: Frame + ?Sized>(frame: &F, part: &Part) -> Step<Transport> {
         return Err(Outcome::Truncated);
     }
     let Some(icmp) = frame.read::<Icmp>(part.offset) else { return Err(Outcome::Truncated) };
-    Ok(Transport::Icmp { kind: icmp.kind, code: icmp.code, header: part.offset })
+    Ok(Transport::Icmp { kind: icmp.kind, header: part.offset })
 }
 
 #[cfg(test)]

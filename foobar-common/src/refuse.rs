@@ -7,7 +7,7 @@
 use crate::{
     address::Address,
     flow::{Flow, ICMP, ICMPV6, Segment, TCP, Transport},
-    frame::Resize,
+    frame::{Frame, Resize},
     header::{Be16, Be32, Icmp, Ipv4, Ipv6, MacAddresses, Start, Tcp, Wide},
 };
 
@@ -23,7 +23,7 @@ const QUOTED: usize = Start::LEN;
 /// Makes the answer of a packet whose IP header stands at `offset`; `None` where there is none, or it cannot be made.
 #[inline(always)]
 pub fn refuse<F: Resize + ?Sized, A: Address>(frame: &mut F, offset: usize, flow: &Flow<A>) -> Option<()> {
-    if !has_answer(flow) {
+    if !has_answer(frame, flow) {
         return None;
     }
     let addresses = swapped(frame.read::<MacAddresses>(0)?);
@@ -32,13 +32,13 @@ pub fn refuse<F: Resize + ?Sized, A: Address>(frame: &mut F, offset: usize, flow
 }
 
 #[inline(always)]
-fn has_answer<A: Address>(flow: &Flow<A>) -> bool {
+fn has_answer<F: Frame + ?Sized, A: Address>(frame: &F, flow: &Flow<A>) -> bool {
     let is_error = |kind: u8| if A::V6 { kind < 128 } else { matches!(kind, 3 | 4 | 5 | 11 | 12) };
     match flow.transport {
         _ if flow.destination.is_bad_source() || flow.extensions != 0 => false,
         Transport::LaterFragment => false,
         Transport::Tcp(segment) => segment.flags & Segment::RST == 0,
-        Transport::Icmp { kind, .. } => !is_error(kind),
+        Transport::Icmp { header, .. } => frame.read::<Icmp>(header).is_some_and(|icmp| !is_error(icmp.kind)),
         Transport::Udp { .. } | Transport::Other => true,
     }
 }

@@ -77,7 +77,7 @@ fn serve_whole<F: FrameMut + ?Sized, A: Address, T: Tables>(
     }
     let outcome = unserved(frame, flow, admission, generation, tables);
     if generation.drops_sent() && matches!(outcome, Outcome::Allowed | Outcome::DefaultPass) {
-        note_heard(frame, flow, generation, tables);
+        note_heard(frame, flow, tables);
     }
     Ok((outcome, 0))
 }

@@ -64,8 +64,14 @@ impl State {
 }
 
 /// Whether a packet answers what this host opened, or on the way out what others did.
+///
+/// One that opens a connection never does: else who was connected once could come again, and be answered, for ever. Of
+/// two hosts that open the same connection at once, one gives way to rules.
 #[inline(always)]
 pub fn is_reply<F: Frame + ?Sized, A: Address, T: Tables>(frame: &F, flow: &Flow<A>, way: Way, tables: &T) -> bool {
+    if flow.segment().is_some_and(|segment| segment.opens()) {
+        return false;
+    }
     let Some(key) = key(frame, flow) else { return false };
     let Some(state) = tables.state::<A>(way, &key) else { return false };
     let life = if state.refused { if is_reset(flow) { REFUSED_SECONDS } else { return false } } else { life(flow) };
@@ -77,6 +83,12 @@ fn is_reset<A: Address>(flow: &Flow<A>) -> bool {
     matches!(flow.transport, Transport::Tcp(segment) if segment.flags & Segment::RST != 0)
 }
 
+/// Whether a rule decides about an answer, so that no state is asked. `way`: the answer's.
+#[inline(always)]
+pub fn is_decided<A: Address, T: Tables>(answer: &Flow<A>, generation: Generation, way: Way, tables: &T) -> bool {
+    !decide(answer, generation, way, tables).0.is_none()
+}
+
 /// Notes what this host opens by a packet, where no rule decides about the answer anyway.
 #[inline(always)]
 pub fn note_opened<F: Frame + ?Sized, A: Address, T: Tables>(
@@ -85,34 +97,25 @@ pub fn note_opened<F: Frame + ?Sized, A: Address, T: Tables>(
     generation: Generation,
     tables: &T,
 ) {
-    note(frame, flow, Way::In, generation, tables);
-}
-
-/// The same for what others open to this host.
-#[inline(always)]
-pub fn note_heard<F: Frame + ?Sized, A: Address, T: Tables>(
-    frame: &F,
-    flow: &Flow<A>,
-    generation: Generation,
-    tables: &T,
-) {
-    note(frame, flow, Way::Out, generation, tables);
-}
-
-/// At most one write a second for each state. `way`: the answer's.
-#[inline(always)]
-fn note<F: Frame + ?Sized, A: Address, T: Tables>(
-    frame: &F,
-    flow: &Flow<A>,
-    way: Way,
-    generation: Generation,
-    tables: &T,
-) {
     let Some(answer) = answer_to(flow) else { return };
-    if !decide(&answer, generation, way, tables).0.is_none() {
-        return;
+    if !is_decided(&answer, generation, Way::In, tables) {
+        note(frame, &answer, Way::In, tables);
     }
-    let Some(key) = key(frame, &answer) else { return };
+}
+
+/// Notes what others open to this host. The rules for the answer are not asked: they name ports of who asked, which are
+/// nobody's in particular.
+#[inline(always)]
+pub fn note_heard<F: Frame + ?Sized, A: Address, T: Tables>(frame: &F, flow: &Flow<A>, tables: &T) {
+    if let Some(answer) = answer_to(flow) {
+        note(frame, &answer, Way::Out, tables);
+    }
+}
+
+/// At most one write a second for each state.
+#[inline(always)]
+fn note<F: Frame + ?Sized, A: Address, T: Tables>(frame: &F, answer: &Flow<A>, way: Way, tables: &T) {
+    let Some(key) = key(frame, answer) else { return };
     let state = State::new(tables.now());
     if tables.state::<A>(way, &key) != Some(state) {
         tables.set_state::<A>(way, &key, state);
@@ -137,7 +140,7 @@ fn answer_to<A: Address>(flow: &Flow<A>) -> Option<Flow<A>> {
         }
         Transport::Udp { source, destination } => Transport::Udp { source: destination, destination: source },
         Transport::Icmp { kind, header, .. } if kind == echo(flow.protocol).request => {
-            Transport::Icmp { kind: echo(flow.protocol).reply, code: 0, header }
+            Transport::Icmp { kind: echo(flow.protocol).reply, header }
         }
         Transport::Other => Transport::Other,
         Transport::Icmp { .. } | Transport::LaterFragment => return None,

@@ -139,7 +139,7 @@ impl Frame for Sent {
 
     #[inline(always)]
     fn bytes_of(&self, said: usize, offset: usize) -> usize {
-        if said == 0 { self.len.wrapping_sub(offset) } else { said }
+        if said == 0 { hide(self.len - offset).min(usize::from(u16::MAX)) } else { said }
     }
 
     #[inline(always)]
@@ -153,13 +153,13 @@ impl Frame for Sent {
     }
 }
 
+// The packet may have moved behind these: the verifier sees to it that nothing is read of it any more.
 impl FrameMut for Sent {
     #[inline(always)]
     fn write<H: Header>(&mut self, offset: usize, header: H) -> Option<()> {
         let bytes = core::ptr::from_ref(&header).cast();
         // SAFETY: the helper copies as many bytes as the header has, into the packet of this very program.
         let done = unsafe { bpf_skb_store_bytes(self.context, offset as u32, bytes, size_of::<H>() as u32, 0) };
-        self.forget_packet();
         (done == 0).then_some(())
     }
 }
@@ -169,15 +169,7 @@ impl Resize for Sent {
     fn resize(&mut self, len: usize) -> Option<()> {
         // SAFETY: the context is this very program's.
         let done = unsafe { bpf_skb_change_tail(self.context, len as u32, 0) };
-        self.forget_packet();
         (done == 0).then_some(())
     }
 }
 
-impl Sent {
-    /// The packet may have moved: nothing is read of it any more.
-    #[inline(always)]
-    fn forget_packet(&mut self) {
-        self.linear = Linear { start: 0, end: 0 };
-    }
-}

@@ -67,7 +67,7 @@ fn a_flow_has_what_stands_in_the_headers() {
 #[test]
 fn icmp_is_read_in_its_own_family_only() {
     let message = [135, 2, 0, 0, 0, 0, 0, 0];
-    let read = |header| Transport::Icmp { kind: 135, code: 2, header };
+    let read = |header| Transport::Icmp { kind: 135, header };
     assert_eq!(parsed(&v4(ICMP, 0, &message)), Ok((ICMP, read(34))));
     assert_eq!(parsed(&v6(ICMPV6, &message)), Ok((ICMPV6, read(54))));
     assert_eq!(parsed(&v4(ICMPV6, 0, &message)), Ok((ICMPV6, Transport::Other)));

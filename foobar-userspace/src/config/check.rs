@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use foobar_common::plane::Way;
+use foobar_common::{extension::is_extension, plane::Way};
 
 use super::{Config, Interface};
 use crate::domain::{
-    Part,
+    Matcher, Part,
     mistake::{Fault, Word},
     name,
 };
@@ -68,6 +68,13 @@ impl Config {
             let at = |word| Place::Rule { way, index, word: Some(word) };
             if let Err(refused) = rule.enforceable() {
                 return Err(fault(at(refused.word), refused.problem, refused.hint));
+            }
+            if let Matcher::Protocol(number) = rule.matcher
+                && way == Way::Out
+                && is_extension(number)
+            {
+                let problem = format!("`{rule}`: {number} is an IPv6 extension header, of which egress rules do not speak");
+                return Err(fault(Place::Rule { way, index, word: None }, problem, "deny what stands behind the header"));
             }
             if let Some(name) = &rule.name
                 && let Some(first) = names.insert(name, rule)

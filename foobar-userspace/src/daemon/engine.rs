@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use foobar_common::next_hop::NextHop;
+use foobar_common::{next_hop::NextHop, plane::Way};
 
 use super::{
     interfaces::lost_on,
@@ -18,6 +18,7 @@ use crate::{
     api::types::Refusal,
     config::{Firewall, Policy},
     datapath::{Datapath, Publication, remove_pins},
+    domain::{Rule, Verdict},
     nexthop::NextHops,
 };
 
@@ -79,14 +80,19 @@ impl Engine {
     pub(super) fn put_in_force(&mut self, wanted: State, plan: Plan) -> Result<(), Refusal> {
         self.store.save(&wanted)?;
         if let Err(error) = self.publish(&wanted, &plan) {
-            self.store.save(&self.state)?;
+            self.save();
             return Err(error.into());
         }
         self.unsaved = None;
+        let closes = loses_an_allowance(&self.state.config.firewall, &wanted.config.firewall);
         self.state = wanted;
         self.rings = plan.rings;
         self.rule_ids = plan.rule_ids;
         self.egress_ids = plan.egress_ids;
+        if closes {
+            // What a rule allowed was not noted, and the other end may be the next to speak.
+            self.datapath.note_open_sockets();
+        }
         Ok(())
     }
 
@@ -122,14 +128,14 @@ impl Engine {
         let (notes, judges) = (*default == Policy::Drop, !egress.is_idle());
         // What leaves is seen before anything depends on it, and for as long as that may.
         if notes || judges {
-            self.datapath.attend_egress(true, notes)?;
+            self.datapath.attend_egress(true, notes, egress.default == Policy::Drop)?;
         }
         let ring = |name: &String| (plan.rings[name].region, plan.rings[name].slots.as_slice());
         let rings = plan.changed.iter().map(ring).collect();
         let generation = self.datapath.publish(&Publication { image: &plan.image, rings })?;
         tracing::debug!(generation = generation.number(), rings = plan.changed.len(), "published");
         if !(notes || judges)
-            && let Err(error) = self.datapath.attend_egress(false, false)
+            && let Err(error) = self.datapath.attend_egress(false, false, false)
         {
             tracing::error!("what leaves is looked at for nothing: {error:#}");
         }
@@ -215,6 +221,13 @@ impl Engine {
         let state = self.state.clone();
         Ok(self.write_next_hops(&state)?)
     }
+}
+
+/// Whether a rule that allowed is not there any more, under a default that drops.
+fn loses_an_allowance(old: &Firewall, new: &Firewall) -> bool {
+    let allows = |rule: &&Rule| rule.verdict == Verdict::Allow;
+    let loses = |way| old.rules(way).iter().filter(allows).any(|rule| !new.rules(way).contains(rule));
+    new.default == Policy::Drop && loses(Way::In) || new.egress.default == Policy::Drop && loses(Way::Out)
 }
 
 /// Every backend's id and address.

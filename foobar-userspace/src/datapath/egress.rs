@@ -31,13 +31,14 @@ const HANDLE: TcHandle = TcHandle::new(0, 1);
 
 impl Datapath {
     /// Has the program look at what leaves by every attached interface, and by those that are attached later; or by none.
-    /// `notes`: what this host opens is noted, and what is open already.
+    /// `notes`: what this host opens is noted, and what is open already. `drops`: what it sends is dropped by default.
     ///
     /// To be called before what depends on it is in force, and after nothing does any more.
-    pub fn attend_egress(&mut self, attends: bool, notes: bool) -> Result<()> {
-        let mut misses_nothing = !attends || self.notes_opened || !notes;
+    pub fn attend_egress(&mut self, attends: bool, notes: bool, drops: bool) -> Result<()> {
+        let (notes_more, drops_more) = (notes && !self.generation.notes(), drops && !self.generation.drops_sent());
+        let mut misses_some = notes_more || drops_more;
         (self.attends_egress, self.notes_opened) = (attends, notes);
-        if notes && !self.generation.notes() {
+        if notes_more {
             self.generation = self.generation.noting(true);
             self.tables.set_generation(self.generation);
         }
@@ -49,10 +50,10 @@ impl Datapath {
             {
                 let link = attach(load::egress_program(&mut self.ebpf)?, &name)?;
                 keep(link, &self.pins.egress(&pin))?;
-                misses_nothing = false;
+                misses_some = notes || drops;
             }
         }
-        if !misses_nothing {
+        if misses_some {
             self.note_open_sockets();
         }
         Ok(())
