@@ -19,6 +19,7 @@ pub mod forward;
 pub mod frame;
 pub mod generation;
 pub mod header;
+pub mod interface;
 pub mod layout;
 pub mod next_hop;
 pub mod note;

@@ -36,7 +36,7 @@ impl Engine {
         if self.unsaved.is_some() {
             self.save();
         }
-        if self.ticks.is_multiple_of(REMOVE_EVERY)
+        if (self.ticks.is_multiple_of(REMOVE_EVERY) || self.allowance_is_over())
             && let Err(refusal) = self.remove_over()
         {
             tracing::error!("removing rules whose time is over: {refusal}");

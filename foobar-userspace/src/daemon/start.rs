@@ -10,7 +10,7 @@ use foobar_common::{find::ServiceKey, slot::Slot};
 
 use super::{
     engine::{Engine, Options},
-    plan::{Forced, Ring, Rings, key, members, plan},
+    plan::{Forced, Ring, Rings, key, members},
     state::{State, Store, Unrest, boot_id, now},
 };
 use crate::{
@@ -70,7 +70,7 @@ impl Engine {
         if drops {
             engine.datapath.note_opened(true)?;
         }
-        let plan = plan(&mut state, &engine.rings, &Forced::new(), now())?;
+        let plan = engine.plan(&mut state, &Forced::new())?;
         engine.put_in_force(state, plan)?;
         engine.refuse_at_start();
         if !drops {
@@ -207,7 +207,7 @@ fn rings_in_force(
 mod tests {
     use foobar_common::layout::RING_SLOTS;
 
-    use super::*;
+    use super::{super::plan::plan, *};
 
     #[test]
     fn the_region_of_a_service_that_was_removed_amid_a_crash_is_taken() {

@@ -12,9 +12,10 @@ use foobar_common::{
     decision::Decision,
     find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
     generation::Generation,
+    interface::{self, Named},
     layout::{
-        MAX_LINKS, MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_SOURCES, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS,
-        PORT_ENTRIES, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS,
+        INTERFACE_WORDS, MAX_LINKS, MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_SOURCES, NODE_FIRST_ENTRY, NODE_OTHERWISE,
+        NODE_WORDS, PORT_ENTRIES, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS,
     },
     next_hop::NextHop,
     note::{Kind, Note},
@@ -102,6 +103,12 @@ impl Seen for Reading<'_> {
 
     fn source(&self, bank: usize, class: usize) -> Class {
         Class::from_word(self.tables().sources.words()[bank * MAX_SOURCES + class].load(Ordering::Relaxed))
+    }
+
+    fn interface(&self, bank: usize, ifindex: u32) -> u32 {
+        let words = &self.tables().interfaces.words()[bank * INTERFACE_WORDS..][..INTERFACE_WORDS];
+        let bucket = 1 + interface::bucket_index(ifindex, words[0].load(Ordering::Relaxed));
+        Named::from_word(words[bucket].load(Ordering::Relaxed)).offset_of(ifindex)
     }
 
     fn narrowed(&self, bank: usize, index: u32) -> Class {
