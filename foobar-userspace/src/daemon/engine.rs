@@ -16,7 +16,9 @@ use super::{
 };
 use crate::{
     api::types::Refusal,
+    config::{Firewall, Policy},
     datapath::{Datapath, Publication, remove_pins},
+    domain::{Rule, Verdict},
     nexthop::NextHops,
 };
 
@@ -82,14 +84,21 @@ impl Engine {
     pub(super) fn put_in_force(&mut self, wanted: State, plan: Plan) -> Result<(), Refusal> {
         self.store.save(&wanted)?;
         if let Err(error) = self.publish(&wanted, &plan) {
-            self.write_terms()?;
-            self.store.save(&self.state)?;
+            if let Err(error) = self.write_terms() {
+                tracing::error!("the rules' terms are not as they were: {error:#}");
+            }
+            self.save();
             return Err(error.into());
         }
         self.unsaved = None;
+        let closes = loses_an_allowance(&self.state.config.firewall, &wanted.config.firewall);
         self.state = wanted;
         self.rings = plan.rings;
         self.rule_ids = plan.rule_ids;
+        if closes {
+            // What a rule allowed was not noted, and the other end may be the next to speak.
+            self.datapath.note_open_sockets();
+        }
         Ok(())
     }
 
@@ -210,6 +219,12 @@ impl Engine {
         let state = self.state.clone();
         Ok(self.write_next_hops(&state)?)
     }
+}
+
+/// Whether a rule that allowed is not there any more, under a default that drops.
+fn loses_an_allowance(old: &Firewall, new: &Firewall) -> bool {
+    let allows = |rule: &&Rule| rule.verdict == Verdict::Allow;
+    new.default == Policy::Drop && old.rules.iter().filter(allows).any(|rule| !new.rules.contains(rule))
 }
 
 /// Every backend's id and address.
