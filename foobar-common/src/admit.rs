@@ -1,7 +1,7 @@
 //! The firewall's question: which rule is the first to match this packet?
 //!
-//! A packet's source is of one class, what it is for of another: its protocol and port, narrowed by its destination where
-//! rules name some. Each class knows the first rule that constrains its side alone, and where the rules that constrain
+//! A packet's source is of one class, what it is for of another: its protocol and port, narrowed by its interface and
+//! its destination where rules name some. Each class knows the first rule that constrains its side alone, and where the rules that constrain
 //! both sides stand; the first match is the smallest of three. A fixed number of reads, however many rules there are.
 
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
     outcome::{Outcome, Step},
     plane::{Plane, Way},
     tables::Tables,
+    terms::{Candidates, Settled},
 };
 
 /// What is known of a packet that no rule denied.
@@ -39,7 +40,7 @@ pub fn admit<A: Address, T: Tables>(
     tables: &T,
     frame_len: usize,
 ) -> Step<Admission> {
-    let (decision, listens) = decide(flow, generation, way, tables);
+    let (Settled { decision, demands: _ }, listens) = decide(flow, generation, way, tables);
     if decision.is_none() {
         return Ok(Admission { allowed: false, listens, open: false });
     }
@@ -50,40 +51,48 @@ pub fn admit<A: Address, T: Tables>(
     if decision.allows() { Ok(Admission { allowed: true, listens, open: false }) } else { Err(Outcome::Denied) }
 }
 
-/// The first rule that matches, and whether some service listens there.
+/// The first rule that matches and holds, and whether some service listens there.
 #[inline(always)]
 pub(crate) fn decide<A: Address, T: Tables>(
     flow: &Flow<A>,
     generation: Generation,
     way: Way,
     tables: &T,
-) -> (Decision, bool) {
+) -> (Settled, bool) {
     let plane = generation.plane(way);
     let (far, near) = plane.sides(flow);
     let port = tables.port(plane, port_entry(flow));
     let source = by_source(far, plane, tables);
-    let narrowed = if generation.narrows(way) { by_destination(near, plane, tables) } else { 0 };
-    let mut decision = first(source, at(narrowed, port, plane, tables), plane, tables);
+    let narrowed = if generation.narrows(way) {
+        by_destination(near, plane, tables) + by_interface(plane, tables)
+    } else {
+        0
+    };
+    let mut settled = first(source, at(narrowed, port, plane, tables), plane, tables);
     // No rule on the way out names such a header, which Linux sends seldom: the verifier would look long for nothing.
     if matches!(way, Way::In) && flow.extensions != 0 {
-        decision = decision.first(against_extensions(flow.extensions, source, narrowed, plane, tables));
+        settled = settled.first(against_extensions(flow.extensions, source, narrowed, plane, tables));
     }
-    (decision, port.listens)
+    (settled, port.listens)
 }
 
-/// The class of a port at the packet's destination.
+/// The class of a port at the packet's interface and destination.
 #[inline(always)]
 fn at<T: Tables>(narrowed: u32, port: Port, plane: Plane, tables: &T) -> Class {
     if narrowed == 0 { port.class } else { tables.narrowed(plane, narrowed + u32::from(port.kind)) }
 }
 
-/// The first rule that matches both sides.
+/// The first rule that matches both sides and holds.
 #[inline(always)]
-fn first<T: Tables>(source: Class, port: Class, plane: Plane, tables: &T) -> Decision {
-    let alone = port.decision.first(source.decision);
-    match source.pair_with(port) {
-        Some(index) => alone.first(tables.pair(plane, index)),
-        None => alone,
+fn first<T: Tables>(source: Class, port: Class, plane: Plane, tables: &T) -> Settled {
+    let pair = source.pair_with(port).map_or(Decision::NONE, |index| tables.pair(plane, index));
+    let candidates = Candidates { source: source.decision, target: port.decision, pair };
+    let first = candidates.first();
+    // No rule on the way out has terms.
+    if matches!(plane.way, Way::In) && first.is_conditional() {
+        tables.settle(plane.bank, candidates)
+    } else {
+        Settled::plain(first)
     }
 }
 
@@ -91,13 +100,13 @@ fn first<T: Tables>(source: Class, port: Class, plane: Plane, tables: &T) -> Dec
 ///
 /// An allowance of such a number does not count: what stands behind the header must not fare better for it.
 #[inline(always)]
-fn against_extensions<T: Tables>(extensions: u64, source: Class, narrowed: u32, plane: Plane, tables: &T) -> Decision {
-    let mut denial = Decision::NONE;
+fn against_extensions<T: Tables>(extensions: u64, source: Class, narrowed: u32, plane: Plane, tables: &T) -> Settled {
+    let mut denial = Settled::plain(Decision::NONE);
     for number in KINDS {
         if extensions & extension::bit(number) != 0 {
             let kind = tables.port(plane, PROTOCOLS + usize::from(number));
-            let decision = first(source, at(narrowed, kind, plane, tables), plane, tables);
-            denial = if decision.allows() { denial } else { denial.first(decision) };
+            let settled = first(source, at(narrowed, kind, plane, tables), plane, tables);
+            denial = if settled.decision.allows() { denial } else { denial.first(settled) };
         }
     }
     denial
@@ -115,6 +124,15 @@ pub(crate) fn by_source<A: Address, T: Tables>(source: A, plane: Plane, tables: 
 #[inline(always)]
 fn by_destination<A: Address, T: Tables>(destination: A, plane: Plane, tables: &T) -> u32 {
     walk(destination, plane.root(Side::Destination, A::V6), tables)
+}
+
+/// Where the classes of ports at this packet's interface begin there; no rule on the way out names one.
+#[inline(always)]
+fn by_interface<T: Tables>(plane: Plane, tables: &T) -> u32 {
+    match plane.way {
+        Way::In => tables.interface(plane.bank, tables.ingress()),
+        Way::Out => 0,
+    }
 }
 
 /// Walks a trie: two bytes at its root, then one byte a node.

@@ -9,7 +9,7 @@ use crate::plane::{Plane, Way};
 /// |---|---|
 /// | 0 | bank |
 /// | 1 | 1: drop by default |
-/// | 2 | 1: some rule names a destination |
+/// | 2 | 1: some rule names a destination or an interface |
 /// | 4 | 1: there are rules for what this host sends |
 /// | 5 | 1: drop that by default |
 /// | 6 | 1: what this host opens is noted |

@@ -21,6 +21,7 @@ pub mod fragment;
 pub mod frame;
 pub mod generation;
 pub mod header;
+pub mod interface;
 pub mod layout;
 pub mod next_hop;
 pub mod note;
@@ -34,6 +35,7 @@ pub mod serve;
 pub mod slot;
 pub mod state;
 pub mod tables;
+pub mod terms;
 
 #[cfg(any(test, feature = "std"))]
 pub mod image;

@@ -86,7 +86,7 @@ fn is_reset<A: Address>(flow: &Flow<A>) -> bool {
 /// Whether a rule decides about an answer, so that no state is asked. `way`: the answer's.
 #[inline(always)]
 pub fn is_decided<A: Address, T: Tables>(answer: &Flow<A>, generation: Generation, way: Way, tables: &T) -> bool {
-    !decide(answer, generation, way, tables).0.is_none()
+    !decide(answer, generation, way, tables).0.decision.is_none()
 }
 
 /// Notes what this host opens by a packet, where no rule decides about the answer anyway.

@@ -36,7 +36,7 @@ impl Explain {
 }
 
 fn text(explained: &Explained) -> String {
-    let Explained { outcome, action, why, assumed, judged, rule, service, backend, noted, interface, frame } =
+    let Explained { outcome, action, why, assumed, judged, rule, over, service, backend, noted, interface, frame } =
         explained;
     let mut lines = vec![format!("{outcome} ({action}): {why}")];
     let mut line = |name: &str, value: String| lines.push(format!("  {name:<9} {value}"));
@@ -55,6 +55,9 @@ fn text(explained: &Explained) -> String {
         }
         None if *judged => line("rule", "none matches".to_owned()),
         None => {}
+    }
+    for rule in over {
+        line("expired", format!("{rule}: it matches, and its time is over"));
     }
     if let Some(service) = service {
         line("service", service.clone());
@@ -88,6 +91,7 @@ mod tests {
                 rule: "deny tcp/25".into(),
                 before: (1..=7).map(|n| format!("allow tcp/{n}")).collect(),
             }),
+            over: vec!["deny tcp for 10m".into()],
             service: None,
             backend: None,
             noted: false,
@@ -104,6 +108,7 @@ mod tests {
             "            not allow tcp/6",
             "            not allow tcp/7",
             "            nor 2 before these",
+            "  expired   deny tcp for 10m: it matches, and its time is over",
         ];
         assert_eq!(text(&explained), wanted.join("\n"));
     }

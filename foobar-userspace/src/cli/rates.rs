@@ -133,7 +133,7 @@ mod tests {
                 per_cpu: vec![],
             }],
             sent: vec![],
-            rules: vec![RuleLine { id: 1, rule: "allow tcp/80".into(), egress: false, packets, bytes }],
+            rules: vec![RuleLine { id: 1, rule: "allow tcp/80".into(), egress: false, packets, bytes, left: None }],
             services: vec![ServiceCount {
                 name: "web".into(),
                 address,

@@ -1,5 +1,7 @@
 //! `foobar allow`, `deny`, `rules` and `rule rm`. A rule's words are joined: the shell's and the file's language is one.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 
 use super::{
@@ -7,9 +9,12 @@ use super::{
     tables::{lines, table},
     text::count,
 };
-use crate::api::{
-    client::path,
-    types::{AddRule, AddedRule, Refusal, RuleLine},
+use crate::{
+    api::{
+        client::path,
+        types::{AddRule, AddedRule, Refusal, RuleLine},
+    },
+    domain::duration,
 };
 
 const EXAMPLES: &str = "\
@@ -21,7 +26,9 @@ A rule matches by protocol and port, source and destination, and may have a name
   foobar deny from 2001:db8::/32
   foobar allow tcp/22 from 10.0.0.0/8
   foobar deny tcp/25 to 192.0.2.0/24
-  foobar deny --egress tcp/25";
+  foobar deny --egress tcp/25
+It may end by itself; the same command again begins its time anew:
+  foobar deny from 198.51.100.7 for 10m";
 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -83,7 +90,8 @@ impl Words {
         for warning in &added.warnings {
             output::say(&format!("warning: {warning}"));
         }
-        output::either(global.json, &added, || format!("rule {}: {}", added.line.id, added.line.rule))
+        let renewed = if added.renewed { " is renewed" } else { "" };
+        output::either(global.json, &added, || format!("rule {}{renewed}: {}", added.line.id, added.line.rule))
     }
 
     fn request(self, verdict: &str) -> AddRule {
@@ -122,10 +130,18 @@ pub fn show(rules: &[RuleLine]) -> String {
 
 fn list_of(rules: &[&RuleLine]) -> String {
     let mut table = table(["ID", "RULE", "PACKETS", "BYTES"], &[0, 2, 3]);
-    for RuleLine { id, rule, egress: _, packets, bytes } in rules {
-        table.add_row([id.to_string(), rule.clone(), count(*packets), count(*bytes)]);
+    for RuleLine { id, rule, egress: _, packets, bytes, left } in rules {
+        table.add_row([id.to_string(), format!("{rule}{}", said(*left)), count(*packets), count(*bytes)]);
     }
     lines(&table)
+}
+
+fn said(left: Option<u64>) -> String {
+    match left {
+        None => String::new(),
+        Some(0) => ", over".to_owned(),
+        Some(seconds) => format!(", {} left", duration::write(Duration::from_secs(seconds))),
+    }
 }
 
 #[cfg(test)]
@@ -174,10 +190,17 @@ mod tests {
 
     #[test]
     fn rules_are_listed_in_columns() {
-        let line = |rule: &str, egress| RuleLine { id: 3, rule: rule.into(), egress, packets: 1234, bytes: 99 };
+        let line = |rule: &str, egress| {
+            let (rule, left) = (rule.into(), None);
+            RuleLine { id: 3, rule, egress, packets: 1234, bytes: 99, left }
+        };
         let table = " ID  RULE          PACKETS  BYTES\n  3  allow tcp/80    1 234     99";
         assert_eq!(show(&[line("allow tcp/80", false)]), table);
         let both = [line("allow tcp/80", false), line("allow tcp/80", true)];
         assert_eq!(show(&both), format!("{table}\n\negress\n{table}"));
+        for (left, said) in [(432, "allow tcp/80, 7m12s left"), (0, "allow tcp/80, over")] {
+            let line = RuleLine { left: Some(left), ..line("allow tcp/80", false) };
+            assert!(show(&[line.clone()]).contains(&format!("  3  {said}  ")), "{}", show(&[line]));
+        }
     }
 }

@@ -69,6 +69,14 @@ impl Config {
             if let Err(refused) = rule.enforceable() {
                 return Err(fault(at(refused.word), refused.problem, refused.hint));
             }
+            if way == Way::Out
+                && let Some(word) = [(!rule.on.is_empty(), "on"), (rule.lifetime.is_some(), "for")]
+                    .into_iter()
+                    .find_map(|(asks, word)| asks.then_some(word))
+            {
+                let problem = format!("`{rule}`: this version does not enforce `{word}` on the way out");
+                return Err(fault(at(word.to_owned()), problem, format!("leave `{word}` out of egress rules")));
+            }
             if let Matcher::Protocol(number) = rule.matcher
                 && way == Way::Out
                 && is_extension(number)

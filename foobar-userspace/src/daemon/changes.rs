@@ -13,9 +13,17 @@ use crate::{
 };
 
 impl Engine {
-    /// A deny goes to the front, an allow to the end, unless `place` says otherwise.
+    /// A deny goes to the front, an allow to the end, unless `place` says otherwise. A rule with `for` that is there
+    /// already begins anew where it stands.
     pub fn add_rule(&mut self, rule: Rule, way: Way, place: &Place) -> Result<AddedRule, Refusal> {
         rule.enforceable()?;
+        if *place == Place::Default
+            && way == Way::In
+            && let Some(index) = self.renewable(&rule)
+        {
+            self.renew(index, rule)?;
+            return Ok(AddedRule { line: self.rule_line(way, index)?, renewed: true, warnings: Vec::new() });
+        }
         let rules = self.state.config.firewall.rules(way);
         let index = place::index(&rule, place, rules.len(), |id| self.find_rule_for(way, id))?;
         let text = rule.to_string();
@@ -33,7 +41,7 @@ impl Engine {
         let mut warnings = self.state.config.warnings();
         warnings.retain(|warning| !known.contains(warning));
         warnings.extend(self.opens_nothing(way, index));
-        Ok(AddedRule { line, warnings })
+        Ok(AddedRule { line, renewed: false, warnings })
     }
 
     /// An allowance that leaves everything as it is. In a file it may be meant for a default to come.

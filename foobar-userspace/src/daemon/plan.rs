@@ -14,14 +14,22 @@ use foobar_common::{
     plane::{Room, Way},
     ring::{self, Member},
     slot::Slot,
+    terms::Terms,
 };
 
-use super::state::{State, Unrest};
+use super::{
+    state::{State, Unrest},
+    terms,
+};
 use crate::{
     api::types::Refusal,
     config::{Config, Egress, Firewall, Policy},
     domain::{BackendState, Queries, Rule, Service, Transport},
-    plan::classify::{Numbered, classify},
+    plan::{
+        classify::{Numbered, classify},
+        fill::{Fill, fill},
+        interfaces::Ifindexes,
+    },
 };
 
 /// Plain-text HTTP's usual ports.
@@ -51,13 +59,15 @@ pub struct Plan {
     /// The same of those for what this host sends.
     pub egress_ids: Vec<u32>,
     pub new_rules: Vec<u32>,
+    /// By the id of each rule, what it asks beyond its match: to be written before the image is published.
+    pub terms: Vec<(u32, Terms)>,
     pub new_backends: Vec<u32>,
 }
 
 /// Slots that a ring is to have, by service, whatever its members say: how aging changes a ring.
 pub type Forced = BTreeMap<String, Vec<Slot>>;
 
-/// Plans `state`, whose ids and unrest are brought up to date, from the rings in force.
+/// Plans `state`, whose ids, ends and unrest are brought up to date, from the rings in force.
 pub fn plan(state: &mut State, live: &Rings, forced: &Forced, now: u64) -> Result<Plan, Refusal> {
     let services = state.config.services.clone();
     if services.len() > MAX_SERVICES as usize {
@@ -69,13 +79,14 @@ pub fn plan(state: &mut State, live: &Rings, forced: &Forced, now: u64) -> Resul
     let egress_ids = rule_ids.split_off(rules.len());
     let sent = plan_egress(egress, &egress_ids)?;
     let mut image = Image { drops: *default == Policy::Drop, sent, ..Image::default() };
-    classify(&numbered(rules, &rule_ids), &mut image)?;
+    let terms = terms::bring_up_to_date(state, &rule_ids, &new_rules, now);
     let new_backends = state.ids.number_backends(&services)?;
+    classify(&numbered(&state.config.firewall.rules, &rule_ids), &state.ifindexes, &mut image)?;
     let (rings, changed) = plan_rings(state, &services, live, forced, now)?;
     for service in &services {
         listen(service, rings[&service.name].region, &mut image);
     }
-    Ok(Plan { image, rings, changed, rule_ids, egress_ids, new_rules, new_backends })
+    Ok(Plan { image, rings, changed, rule_ids, egress_ids, new_rules, terms, new_backends })
 }
 
 fn numbered<'a>(rules: &'a [Rule], ids: &[u32]) -> Vec<Numbered<'a>> {
@@ -91,7 +102,7 @@ fn plan_egress(egress: &Egress, ids: &[u32]) -> Result<Option<Box<Image>>, Refus
     let turned = |rule: &Rule| Rule { from: rule.to.clone(), to: rule.from.clone(), ..rule.clone() };
     let rules: Vec<_> = egress.rules.iter().map(turned).collect();
     let mut image = Image { drops: egress.default == Policy::Drop, ..Image::default() };
-    classify(&numbered(&rules, ids), &mut image)?;
+    classify(&numbered(&rules, ids), &Ifindexes::default(), &mut image)?;
     let Room { nodes, sources, narrowed, pairs } = Way::Out.room();
     for (count, room, what) in [
         (image.nodes.0.len(), nodes, "trie nodes for their prefixes"),
@@ -107,10 +118,12 @@ fn plan_egress(egress: &Egress, ids: &[u32]) -> Result<Option<Box<Image>>, Refus
     Ok(Some(Box::new(image)))
 }
 
-/// Whether there is room for a configuration in tables that hold nothing else: what a first start would say to it.
-pub fn judge(config: &Config) -> Result<(), Refusal> {
+/// How full a configuration makes tables that hold nothing else, or what a first start would say to it.
+pub fn judge(config: &Config) -> Result<Vec<Fill>, Refusal> {
     let mut state = State { config: config.clone(), ..State::default() };
-    plan(&mut state, &Rings::new(), &Forced::new(), 0).map(drop)
+    let names: BTreeSet<_> = config.firewall.rules.iter().flat_map(|rule| &rule.on).cloned().collect();
+    state.ifindexes = names.into_iter().zip(1..).map(|(name, index)| (name, BTreeSet::from([index]))).collect();
+    plan(&mut state, &Rings::new(), &Forced::new(), 0).map(|plan| fill(&plan.image))
 }
 
 fn plan_rings(

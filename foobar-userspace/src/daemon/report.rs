@@ -35,7 +35,8 @@ impl Engine {
         let id = self.ids(way)[index];
         let tally = self.datapath.rule(id)?;
         let rule = self.state.config.firewall.rules(way)[index].to_string();
-        Ok(RuleLine { id, rule, egress: way == Way::Out, packets: tally.packets, bytes: tally.bytes })
+        let left = (way == Way::In).then(|| self.seconds_left(index)).flatten();
+        Ok(RuleLine { id, rule, egress: way == Way::Out, packets: tally.packets, bytes: tally.bytes, left })
     }
 
     pub fn services(&self) -> Vec<ServiceStatus> {

@@ -10,7 +10,7 @@ use foobar_common::{find::ServiceKey, slot::Slot};
 
 use super::{
     engine::{Engine, Options},
-    plan::{Forced, Ring, Rings, key, members, plan},
+    plan::{Forced, Ring, Rings, key, members},
     state::{State, Store, Unrest, boot_id, now},
 };
 use crate::{
@@ -72,7 +72,7 @@ impl Engine {
         if !known {
             engine.forget_all_notes()?;
         }
-        let plan = plan(&mut state, &engine.rings, &Forced::new(), now())?;
+        let plan = engine.plan(&mut state, &Forced::new())?;
         engine.revive_next_hops(&state)?;
         engine.put_in_force(state, plan)?;
         engine.refuse_at_start();
@@ -142,13 +142,15 @@ fn state_at_start(saved: Option<State>, wanted: &Wanted, adopted: bool) -> Resul
     if !unchanged {
         log_dropped(&state.config, &wanted.config);
         state.config = successor(&state.config, &wanted.config);
+        // The time of its rules runs from here on.
+        state.ends.clear();
         state.file.clone_from(&wanted.text);
     }
     if !adopted {
         // `detach` took everything off: only the file says where to attach again.
         tracing::info!("the tables are new; the running configuration goes on");
         state.config.interfaces.clone_from(&wanted.config.interfaces);
-        state = State { ids: State::default().ids, unrest: State::default().unrest, ..state };
+        state = State { ids: state.ids.of_rules(), unrest: State::default().unrest, ..state };
     }
     Ok(state)
 }
@@ -221,7 +223,7 @@ fn rings_in_force(
 mod tests {
     use foobar_common::layout::RING_SLOTS;
 
-    use super::*;
+    use super::{super::plan::plan, *};
 
     #[test]
     fn the_region_of_a_service_that_was_removed_amid_a_crash_is_taken() {

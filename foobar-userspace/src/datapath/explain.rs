@@ -1,7 +1,10 @@
 //! The tables in force as a packet would see them, for questions: the same code as in the kernel runs on the same memory,
 //! and nothing is counted, noted or sent.
 
-use std::{cell::Cell, sync::atomic::Ordering};
+use std::{
+    cell::{Cell, RefCell},
+    sync::atomic::Ordering,
+};
 
 use foobar_common::{
     Address, Outcome, Tables as Seen,
@@ -11,8 +14,10 @@ use foobar_common::{
     find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
     fragment::{First, Need},
     generation::Generation,
+    interface::{self, Named},
     layout::{
-        NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS,
+        INTERFACE_WORDS, MAX_LINKS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, RING_SLOTS, RING_WORDS,
+        ROOT_ENTRIES, SERVICE_WORDS,
     },
     next_hop::NextHop,
     note::{Kind, Note},
@@ -20,6 +25,7 @@ use foobar_common::{
     slot::Slot,
     state::State,
     tables::Node,
+    terms::{Link, Terms},
 };
 
 use super::{Datapath, tables::Tables};
@@ -32,6 +38,8 @@ pub struct Explanation {
     pub judged: bool,
     /// The id of the rule that was the first to match.
     pub rule: Option<u32>,
+    /// Ids of rules before it that match, and whose time is over.
+    pub over: Vec<u32>,
     pub service: Option<ServiceKey>,
     /// The backend's id, and whether a note said so. Also where the way to it is not known.
     pub backend: Option<u32>,
@@ -49,6 +57,7 @@ pub(super) struct Reading<'a> {
     ingress: u32,
     judged: Cell<bool>,
     rule: Cell<Option<u32>>,
+    over: RefCell<Vec<u32>>,
     service: Cell<Option<ServiceKey>>,
     backend: Cell<Option<u32>>,
     note: Cell<Option<Note>>,
@@ -70,6 +79,7 @@ impl Datapath {
             outcome,
             judged: reading.judged.get(),
             rule: reading.rule.get(),
+            over: reading.over.take(),
             service: reading.service.get().filter(|_| served),
             backend,
             noted: reading.note.get().is_some_and(|note| Some(note.backend) == backend),
@@ -88,6 +98,7 @@ impl<'a> Reading<'a> {
             ingress,
             judged: Cell::default(),
             rule: Cell::default(),
+            over: RefCell::default(),
             service: Cell::default(),
             backend: Cell::default(),
             note: Cell::default(),
@@ -114,6 +125,12 @@ impl Seen for Reading<'_> {
         Class::from_word(self.tables().sources.words()[plane.source(class)].load(Ordering::Relaxed))
     }
 
+    fn interface(&self, bank: usize, ifindex: u32) -> u32 {
+        let words = &self.tables().interfaces.words()[bank * INTERFACE_WORDS..][..INTERFACE_WORDS];
+        let bucket = 1 + interface::bucket_index(ifindex, words[0].load(Ordering::Relaxed));
+        Named::from_word(words[bucket].load(Ordering::Relaxed)).offset_of(ifindex)
+    }
+
     fn narrowed(&self, plane: Plane, index: u32) -> Class {
         Class::from_word(self.tables().narrowed.words()[plane.narrowed(index as usize)].load(Ordering::Relaxed))
     }
@@ -124,6 +141,19 @@ impl Seen for Reading<'_> {
 
     fn need(&self, plane: Plane, place: usize) -> Need {
         Need::from_word(self.tables().needs.words()[plane.need(place)].load(Ordering::Relaxed), place)
+    }
+
+    fn link(&self, bank: usize, index: u32) -> Link {
+        Link::from_word(self.tables().links.words()[bank * MAX_LINKS + index as usize].load(Ordering::Relaxed))
+    }
+
+    fn terms(&self, rule: u32) -> Terms {
+        let word = self.tables().terms(rule).map_or(0, |word| word.load(Ordering::Relaxed));
+        let terms = Terms::from_word(word);
+        if !terms.holds(self.now()) {
+            self.over.borrow_mut().push(rule);
+        }
+        terms
     }
 
     fn root(&self, root: usize, prefix16: u16) -> u32 {

@@ -18,12 +18,14 @@ use foobar_common::{
     generation::Generation,
     image::Image,
     layout::{
-        BACKEND_TALLY_WORDS, MAX_RINGS, MAX_RULES, NEXT_HOP_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS,
-        RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS, Side, TALLY_WORDS, map, refused_index,
+        BACKEND_TALLY_WORDS, INTERFACE_WORDS, MAX_LINKS, MAX_RINGS, MAX_RULES, NEXT_HOP_WORDS, NODE_FIRST_ENTRY,
+        NODE_OTHERWISE, NODE_WORDS, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS, Side, TALLY_WORDS, TERMS_OF_RULE,
+        map, refused_index,
     },
     next_hop::NextHop,
     plane::{Plane, Way},
     slot::Slot,
+    terms::Terms,
 };
 
 use super::{
@@ -39,8 +41,11 @@ pub struct Tables {
     pub(super) nodes: Mapped,
     pub(super) sources: Mapped,
     pub(super) narrowed: Mapped,
+    pub(super) interfaces: Mapped,
     pub(super) pairs: Mapped,
     pub(super) needs: Mapped,
+    pub(super) links: Mapped,
+    pub(super) terms: Mapped,
     pub(super) services: Mapped,
     pub(super) rings: Mapped,
     next_hops: Mapped,
@@ -119,8 +124,11 @@ impl Tables {
             nodes: open(map::NODES)?,
             sources: open(map::SOURCES)?,
             narrowed: open(map::NARROWED)?,
+            interfaces: open(map::INTERFACES)?,
             pairs: open(map::PAIRS)?,
             needs: open(map::NEEDS)?,
+            links: open(map::LINKS)?,
+            terms: open(map::TERMS)?,
             services: open(map::SERVICES)?,
             rings: open(map::RINGS)?,
             next_hops: open(map::NEXT_HOPS)?,
@@ -137,8 +145,11 @@ impl Tables {
             (map::NODES, &self.nodes),
             (map::SOURCES, &self.sources),
             (map::NARROWED, &self.narrowed),
+            (map::INTERFACES, &self.interfaces),
             (map::PAIRS, &self.pairs),
             (map::NEEDS, &self.needs),
+            (map::LINKS, &self.links),
+            (map::TERMS, &self.terms),
             (map::SERVICES, &self.services),
             (map::RINGS, &self.rings),
             (map::NEXT_HOPS, &self.next_hops),
@@ -159,6 +170,10 @@ impl Tables {
     /// Writes everything of a bank that no packet reads.
     pub fn write_bank(&self, bank: usize, image: &Image) -> Result<()> {
         let services = image.service_table().context("no table holds that many services")?;
+        let interfaces = image.interface_table().context("no table holds that many interfaces")?;
+        ensure!(image.links.len() <= MAX_LINKS, "a bank holds {MAX_LINKS} links of conditional decisions");
+        store_words(&self.interfaces.words()[bank * INTERFACE_WORDS..], interfaces.into_iter());
+        store_words(&self.links.words()[bank * MAX_LINKS..], image.links.iter().map(|link| link.word()));
         self.write_rules(Plane { bank, way: Way::In }, image)?;
         if let Some(sent) = &image.sent {
             self.write_rules(Plane { bank, way: Way::Out }, sent)?;
@@ -191,6 +206,18 @@ impl Tables {
             store(self.nodes.halves(), word * 2 + NODE_OTHERWISE, [node.otherwise].into_iter());
             store(self.nodes.halves(), word * 2 + NODE_FIRST_ENTRY, node.entries.iter().map(moved));
         }
+        Ok(())
+    }
+
+    /// The first word of a rule's terms.
+    pub fn terms(&self, rule: u32) -> Result<&AtomicU64> {
+        let words = self.terms.words().get(rule as usize * TERMS_OF_RULE);
+        words.with_context(|| format!("no rule has the id {rule}"))
+    }
+
+    /// What a rule asks from this moment on. Its bucket stays as it is.
+    pub fn set_terms(&self, rule: u32, terms: Terms) -> Result<()> {
+        self.terms(rule)?.store(terms.word(), Ordering::Release);
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use foobar_common::{
     layout::{FRAGMENTS, ICMP_TYPES, ICMPV6_TYPES, PORT_ENTRIES, PROTOCOLS, TCP_PORTS, UDP_PORTS},
 };
 
-use super::rule_sets::{Crowded, RuleSets};
+use super::{crowded::Crowded, rule_sets::RuleSets};
 use crate::domain::{Matcher, Rule, Verdict};
 
 /// What a rule has to know of a packet beside its addresses. The number of an extension header stands before what hides.
