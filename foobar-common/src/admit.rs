@@ -63,11 +63,8 @@ pub(crate) fn decide<A: Address, T: Tables>(
     let (far, near) = plane.sides(flow);
     let port = tables.port(plane, port_entry(flow));
     let source = by_source(far, plane, tables);
-    let narrowed = if generation.narrows(way) {
-        by_destination(near, plane, tables) + by_interface(plane, tables)
-    } else {
-        0
-    };
+    let narrowed =
+        if generation.narrows(way) { by_destination(near, plane, tables) + by_interface(plane, tables) } else { 0 };
     let mut settled = first(source, at(narrowed, port, plane, tables), plane, tables);
     // No rule on the way out names such a header, which Linux sends seldom: the verifier would look long for nothing.
     if matches!(way, Way::In) && flow.extensions != 0 {

@@ -95,9 +95,9 @@ impl Need {
     /// The words of needs by place.
     #[cfg(any(test, feature = "std"))]
     pub fn words(needs: &[Self]) -> impl ExactSizeIterator<Item = u64> {
-        needs.chunks(Self::IN_A_WORD).map(|part| {
-            part.iter().enumerate().fold(0, |word, (place, need)| word | (*need as u64) << (place * 2))
-        })
+        needs
+            .chunks(Self::IN_A_WORD)
+            .map(|part| part.iter().enumerate().fold(0, |word, (place, need)| word | (*need as u64) << (place * 2)))
     }
 }
 

@@ -27,7 +27,11 @@ pub fn refuse<F: Resize + ?Sized, A: Address>(frame: &mut F, offset: usize, flow
         return None;
     }
     let addresses = swapped(frame.read::<MacAddresses>(0)?);
-    if A::V6 { refuse_v6(frame, offset, flow)? } else { refuse_v4(frame, offset, flow)? }
+    if A::V6 {
+        refuse_v6(frame, offset, flow)?
+    } else {
+        refuse_v4(frame, offset, flow)?
+    }
     frame.write(0, addresses)
 }
 

@@ -172,4 +172,3 @@ impl Resize for Sent {
         (done == 0).then_some(())
     }
 }
-

@@ -63,7 +63,7 @@ fn the_first_rule_that_matches_decides_and_to_is_the_other_side() {
 fn kernel_and_host_make_the_same_answers() {
     let mut lab = Lab::new().drops().egress("deny");
     let host = lab.host();
-    let packets = both(4000, 25, tcp).into_iter().flat_map(|packet| [packet.clone().syn(), packet.fin(), ]);
+    let packets = both(4000, 25, tcp).into_iter().flat_map(|packet| [packet.clone().syn(), packet.fin()]);
     let datagrams = both(4000, 53, udp).into_iter().chain([icmp("10.0.0.1", "192.0.2.7", 8, 0)]);
     let others = [icmpv6("2001:db8:1::1", "2001:db8::7", 128, 0), icmp("10.0.0.1", "192.0.2.7", 3, 1)];
     for packet in packets.chain(datagrams).chain(others) {
@@ -78,6 +78,7 @@ fn a_reset_for_a_refused_segment_passes_the_ingress_default() {
     let mut lab = Lab::new().drops().egress("deny tcp/25");
     for packet in both(4000, 25, tcp) {
         let (_, reset) = lab.send(&packet.clone().syn());
+        lab.refresh();
         assert_eq!(lab.run_bytes(&reset).counted, ["reply"]);
         assert_eq!(lab.run(&packet.answered().flags(0x12)).counted, ["default_drop"], "nothing else does");
     }

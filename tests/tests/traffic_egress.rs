@@ -107,7 +107,8 @@ fn checksums_and_segments_that_a_card_would_finish_are_answered_too() {
 fn rules_come_and_go_live_and_cut_off_what_is_open() {
     let site = site("", "native");
     assert_reached(&site, "nothing is judged");
-    let mut held = site.network.within("lb", || peers().map(|peer| Target::new(peer, 80).connect().expect("a connection")));
+    let mut held =
+        site.network.within("lb", || peers().map(|peer| Target::new(peer, 80).connect().expect("a connection")));
     held.iter_mut().for_each(|connection| drop(connection.ask().expect("an answer")));
 
     site.tell(&["deny", "--egress", "tcp/80", "as", "web"]);

@@ -139,10 +139,8 @@ fn nobody_is_answered_who_would_answer_again() {
         let echo = if v6 { [ICMPV6, 128] } else { [ICMP, 8] };
         assert_eq!(tables.send(&frame(echo[0], &[echo[1], 0, 0, 0, 0, 0, 0, 0])).0, Departure::Answered);
         let group = [if v6 { 0xff } else { 0 }, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 224, 0, 0, 5];
-        for sent in [
-            frame(TCP, &tcp(4000, 25, 0x04, b"")),
-            super::tests::frame(v6, [HOST, group], UDP, &udp(5353, 53)),
-        ] {
+        for sent in [frame(TCP, &tcp(4000, 25, 0x04, b"")), super::tests::frame(v6, [HOST, group], UDP, &udp(5353, 53))]
+        {
             assert_eq!(tables.send(&sent), (Departure::Dropped, sent));
         }
         let redirect = if v6 { [ICMPV6, 100] } else { [ICMP, 5] };

@@ -81,8 +81,13 @@ impl Config {
                 && way == Way::Out
                 && is_extension(number)
             {
-                let problem = format!("`{rule}`: {number} is an IPv6 extension header, of which egress rules do not speak");
-                return Err(fault(Place::Rule { way, index, word: None }, problem, "deny what stands behind the header"));
+                let problem =
+                    format!("`{rule}`: {number} is an IPv6 extension header, of which egress rules do not speak");
+                return Err(fault(
+                    Place::Rule { way, index, word: None },
+                    problem,
+                    "deny what stands behind the header",
+                ));
             }
             if let Some(name) = &rule.name
                 && let Some(first) = names.insert(name, rule)

@@ -16,9 +16,7 @@ const SENT: &str = "rules = [\"deny tcp/25\", \"deny udp/53 to 192.0.2.0/24\"]";
 
 const POLICIES: [(&str, Policy); 2] = [("drop", Policy::Drop), ("pass", Policy::Pass)];
 
-const LATER: [(&str, &str); 1] = [
-    ("sets", "this version has no sets; write the prefixes into the rules"),
-];
+const LATER: [(&str, &str); 1] = [("sets", "this version has no sets; write the prefixes into the rules")];
 
 /// Reads the section; without one everything passes, with one that does not say what is left is dropped.
 pub fn read(file: &Section<'_>) -> Parsed<(Firewall, Vec<RulePlace>, Vec<RulePlace>)> {

@@ -101,7 +101,8 @@ impl Engine {
     /// A rule's list and its place there, by id or name.
     fn find_rule(&self, id: &str) -> Result<(Way, usize), Refusal> {
         let by_id = |way| self.ids(way).iter().position(|other| id.parse() == Ok(*other));
-        let by_name = |way| self.state.config.firewall.rules(way).iter().position(|rule| rule.name.as_deref() == Some(id));
+        let by_name =
+            |way| self.state.config.firewall.rules(way).iter().position(|rule| rule.name.as_deref() == Some(id));
         let ways = [Way::In, Way::Out];
         let found = ways.into_iter().find_map(|way| Some((way, by_id(way)?)));
         found.or_else(|| ways.into_iter().find_map(|way| Some((way, by_name(way)?)))).ok_or_else(|| {

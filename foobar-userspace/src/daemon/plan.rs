@@ -112,7 +112,9 @@ fn plan_egress(egress: &Egress, ids: &[u32]) -> Result<Option<Box<Image>>, Refus
     ] {
         if count > room {
             let error = format!("the egress rules need {count} {what}, and there is room for {room}");
-            return Err(Refusal::refused(error).hint("join egress rules that have the same addresses or the same ports"));
+            return Err(
+                Refusal::refused(error).hint("join egress rules that have the same addresses or the same ports")
+            );
         }
     }
     Ok(Some(Box::new(image)))

@@ -91,7 +91,8 @@ impl Engine {
             return Ok(());
         }
         let stays = |index: &usize| over.binary_search(index).is_err();
-        let ids: Vec<_> = (0..self.rule_ids.len()).filter(stays).map(|index| Some(self.rule_ids[index])).collect();
+        let ids = (0..self.rule_ids.len()).filter(stays).map(|index| self.rule_ids[index]);
+        let ids: Vec<_> = ids.chain(self.egress_ids.iter().copied()).map(Some).collect();
         let lines: Vec<_> = over
             .iter()
             .map(|index| (self.rule_ids[*index], self.state.config.firewall.rules[*index].to_string()))

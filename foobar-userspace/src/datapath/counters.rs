@@ -2,7 +2,10 @@
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, PerCpuArray, PerCpuValues};
-use foobar_common::{Outcome, layout::{BACKEND_TALLY_WORDS, TALLY_WORDS}};
+use foobar_common::{
+    Outcome,
+    layout::{BACKEND_TALLY_WORDS, TALLY_WORDS},
+};
 
 use super::Datapath;
 use crate::api::types::{BackendTally, Tally};

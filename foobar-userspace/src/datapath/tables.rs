@@ -19,8 +19,8 @@ use foobar_common::{
     image::Image,
     layout::{
         BACKEND_TALLY_WORDS, INTERFACE_WORDS, MAX_LINKS, MAX_RINGS, MAX_RULES, NEXT_HOP_WORDS, NODE_FIRST_ENTRY,
-        NODE_OTHERWISE, NODE_WORDS, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS, Side, TALLY_WORDS, TERMS_OF_RULE,
-        map, refused_index,
+        NODE_OTHERWISE, NODE_WORDS, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS, Side, TALLY_WORDS,
+        TERMS_OF_RULE, map, refused_index,
     },
     next_hop::NextHop,
     plane::{Plane, Way},
@@ -198,7 +198,11 @@ impl Tables {
         let first = plane.node();
         let moved = |entry: &u32| Child::from_entry(*entry).map_or(*entry, |child| child.moved(first).entry());
         for (index, root) in image.roots.iter().enumerate() {
-            store(self.roots.halves(), (plane.root(Side::Source, false) + index) * ROOT_ENTRIES, root.0.iter().map(moved));
+            store(
+                self.roots.halves(),
+                (plane.root(Side::Source, false) + index) * ROOT_ENTRIES,
+                root.0.iter().map(moved),
+            );
         }
         for (index, node) in nodes.iter().enumerate() {
             let word = (first + index) * NODE_WORDS;

@@ -79,7 +79,8 @@ impl Lab {
     fn rule_name(&self, id: u32) -> String {
         let Some(loaded) = &self.loaded else { return format!("id {id}") };
         let firewall = &self.state.config.firewall;
-        let mut rules = loaded.rule_ids.iter().zip(&firewall.rules).chain(loaded.egress_ids.iter().zip(&firewall.egress.rules));
+        let mut rules =
+            loaded.rule_ids.iter().zip(&firewall.rules).chain(loaded.egress_ids.iter().zip(&firewall.egress.rules));
         rules.find(|(other, _)| **other == id).map_or_else(|| format!("id {id}"), |(_, rule)| rule.identity())
     }
 

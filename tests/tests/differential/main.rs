@@ -44,7 +44,8 @@ fn lab(drops: bool) -> Lab {
         "deny ah",
         "allow proto/60",
     ]);
-    let lab = lab.egress("allow tcp/443 to 192.0.2.0/28").egress("deny udp/53").egress("deny tcp/4000-4003 from 10.0.0.9");
+    let lab =
+        lab.egress("allow tcp/443 to 192.0.2.0/28").egress("deny udp/53").egress("deny tcp/4000-4003 from 10.0.0.9");
     let lab = lab.egress("deny tcp/4000-4007 to 2001:db8:7::/64").egress("deny to 198.51.100.0/24").egress("deny icmp");
     let lab = if drops { lab.drops().drops_sent() } else { lab };
     lab.service("10.0.0.1", "tcp/80", &["10.1.0.2", "10.1.0.3", "10.1.0.4"])

@@ -262,7 +262,14 @@ fn as_read<A: Address + std::fmt::Debug>(
             }
             Some(_) => Err(Outcome::Denied),
         };
-        prop_assert_eq!(admit(&flow, tables.generation(), Way::In, &tables, 64), expected, "{:?} {:?} {:?}", flow, moment, rules);
+        prop_assert_eq!(
+            admit(&flow, tables.generation(), Way::In, &tables, 64),
+            expected,
+            "{:?} {:?} {:?}",
+            flow,
+            moment,
+            rules
+        );
     }
     Ok(())
 }
