@@ -39,7 +39,7 @@ pub trait Tables {
     /// The class of a port at an interface or destination that rules name.
     fn narrowed(&self, bank: usize, index: u32) -> Class;
 
-    /// What the rules that constrain both source and port say of a pair of classes.
+    /// What the rules that constrain both source and port say of a pair of classes, by the sum of their parts.
     fn pair(&self, bank: usize, index: u32) -> Decision;
 
     /// What a conditional decision stands for.

@@ -19,11 +19,13 @@ use foobar_common::{
         MAX_NARROWED, MAX_NOTES, MAX_PAIRS, MAX_RULES, MAX_SOURCES, MAX_STATES, MAX_UNPROVEN, NARROWED_WORDS,
         NEXT_HOP_WORDS, NEXT_HOPS_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, PAIRS_WORDS,
         PORT_ENTRIES, PORTS_WORDS, RING_WORDS, RINGS_WORDS, ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS,
-        SERVICES_WORDS, SOURCES_WORDS, TALLY_WORDS, TERMS_OF_RULE, TERMS_WORDS, refused_index, unproven_index,
+        SERVICES_WORDS, SOURCES_WORDS, SPARSE_SEED, SPARSE_WORDS, TALLY_WORDS, TERMS_OF_RULE, TERMS_WORDS,
+        refused_index, unproven_index,
     },
     next_hop::NextHop,
     note::{Kind, Note},
     slot::Slot,
+    sparse,
     state::State,
     tables::Node,
     terms::{Candidates, Link, Settled, Terms, settle},
@@ -170,6 +172,22 @@ extern "C" fn settle_apart(bank: u64, source: u32, target: u32, pair: u32) -> u6
     settle(bank as usize, Candidates { source, target, pair }, &Maps::new(&())).word()
 }
 
+/// What stands in the hash of pairs under this key: a function of its own, as above.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn sparse_pair(bank: u64, key: u32) -> u32 {
+    let first = bank as usize * (MAX_PAIRS / 2);
+    let seed = PAIRS.word(first + SPARSE_SEED).unwrap_or_default();
+    let bucket = first + sparse::bucket(key, seed);
+    for index in 0..SPARSE_WORDS {
+        let word = PAIRS.word(bucket + index).unwrap_or_default();
+        if (word >> 32) as u32 == key {
+            return word as u32;
+        }
+    }
+    Decision::NONE.word()
+}
+
 /// The kernel's tables, for one packet.
 pub struct Maps<'a, C> {
     context: &'a C,
@@ -212,6 +230,9 @@ impl<C: Context> Tables for Maps<'_, C> {
 
     #[inline(always)]
     fn pair(&self, bank: usize, index: u32) -> Decision {
+        if sparse::is_key(index) {
+            return Decision::from_word(sparse_pair(bank as u64, index));
+        }
         PAIRS.half(bank * MAX_PAIRS + index as usize).map_or(Decision::NONE, Decision::from_word)
     }
 

@@ -149,6 +149,10 @@ impl Tables {
         store_words(&self.narrowed.words()[bank * MAX_NARROWED..], image.narrowed.iter().map(|class| class.word()));
         store_words(&self.interfaces.words()[bank * INTERFACE_WORDS..], interfaces.into_iter());
         store(self.pairs.halves(), bank * MAX_PAIRS, image.pairs.iter().copied());
+        if !image.sparse.is_empty() {
+            let pairs = image.sparse_table().context("no table holds that many pairs")?;
+            store_words(&self.pairs.words()[bank * (MAX_PAIRS / 2)..], pairs.into_iter());
+        }
         store_words(&self.links.words()[bank * MAX_LINKS..], image.links.iter().map(|link| link.word()));
         let first = bank * MAX_NODES;
         let moved = |entry: &u32| Child::from_entry(*entry).map_or(*entry, |child| child.moved(first).entry());
