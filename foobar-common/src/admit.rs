@@ -56,7 +56,7 @@ pub(crate) fn decide<A: Address, T: Tables>(flow: &Flow<A>, generation: Generati
     };
     let mut settled = first(source, at(narrowed, port, bank, tables), bank, tables);
     if flow.extensions != 0 {
-        settled = settled.first(against_extensions(flow.extensions, source, narrowed, bank, tables));
+        settled = settled.first(tables.against_extensions(bank, flow.extensions, source, narrowed));
     }
     (settled, port.listens)
 }
@@ -80,7 +80,13 @@ fn first<T: Tables>(source: Class, port: Class, bank: usize, tables: &T) -> Sett
 ///
 /// An allowance of such a number does not count: what stands behind the header must not fare better for it.
 #[inline(always)]
-fn against_extensions<T: Tables>(extensions: u64, source: Class, narrowed: u32, bank: usize, tables: &T) -> Settled {
+pub fn against_extensions<T: Tables>(
+    bank: usize,
+    extensions: u64,
+    source: Class,
+    narrowed: u32,
+    tables: &T,
+) -> Settled {
     let mut denial = Settled::plain(Decision::NONE);
     for number in KINDS {
         if extensions & extension::bit(number) != 0 {

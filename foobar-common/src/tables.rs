@@ -4,6 +4,7 @@
 
 use crate::{
     address::Address,
+    admit::against_extensions,
     class::{Class, Port},
     decision::Decision,
     find::{Bucket, ServiceKey},
@@ -54,6 +55,15 @@ pub trait Tables {
         Self: Sized,
     {
         settle(bank, candidates, self)
+    }
+
+    /// The first denial of a kind of extension header in the mask. In a function of its own too, since few packets have
+    /// any.
+    fn against_extensions(&self, bank: usize, extensions: u64, source: Class, narrowed: u32) -> Settled
+    where
+        Self: Sized,
+    {
+        against_extensions(bank, extensions, source, narrowed, self)
     }
 
     /// A word of a trie's root.

@@ -28,10 +28,13 @@ use foobar_common::{
     sparse,
     state::State,
     tables::Node,
-    terms::{Candidates, Link, Settled, Terms, settle},
+    terms::{Candidates, Link, Settled, Terms},
 };
 
-use crate::table::{Record, Table};
+use crate::{
+    apart::{extensions_apart, settle_apart},
+    table::{Record, Table},
+};
 
 type FlowV4 = <foobar_common::address::V4 as Address>::FlowKey;
 type FlowV6 = <foobar_common::address::V6 as Address>::FlowKey;
@@ -156,23 +159,7 @@ impl Context for TcContext {
     }
 }
 
-impl Context for () {
-    #[inline(always)]
-    fn ingress(&self) -> u32 {
-        0
-    }
-}
-
-/// [`settle`] as a function of its own: the verifier looks at it once, whoever calls it, and only packets that a
-/// conditional rule matches do.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn settle_apart(bank: u64, source: u32, target: u32, pair: u32) -> u64 {
-    let [source, target, pair] = [source, target, pair].map(Decision::from_word);
-    settle(bank as usize, Candidates { source, target, pair }, &Maps::new(&())).word()
-}
-
-/// What stands in the hash of pairs under this key: a function of its own, as above.
+/// What stands in the hash of pairs under this key: a function of its own, as in [`crate::apart`].
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn sparse_pair(bank: u64, key: u32) -> u32 {
@@ -208,12 +195,12 @@ impl<C: Context> Tables for Maps<'_, C> {
 
     #[inline(always)]
     fn port(&self, bank: usize, entry: usize) -> Port {
-        PORTS.word(bank * PORT_ENTRIES + entry).map_or(Port::NONE, Port::from_word)
+        Port::from_word(PORTS.word(bank * PORT_ENTRIES + entry).unwrap_or(Port::NONE.word()))
     }
 
     #[inline(always)]
     fn source(&self, bank: usize, class: usize) -> Class {
-        SOURCES.word(bank * MAX_SOURCES + class).map_or(Class::NONE, Class::from_word)
+        Class::from_word(SOURCES.word(bank * MAX_SOURCES + class).unwrap_or(Class::NONE.word()))
     }
 
     #[inline(always)]
@@ -225,7 +212,7 @@ impl<C: Context> Tables for Maps<'_, C> {
 
     #[inline(always)]
     fn narrowed(&self, bank: usize, index: u32) -> Class {
-        NARROWED.word(bank * MAX_NARROWED + index as usize).map_or(Class::NONE, Class::from_word)
+        Class::from_word(NARROWED.word(bank * MAX_NARROWED + index as usize).unwrap_or(Class::NONE.word()))
     }
 
     #[inline(always)]
@@ -233,7 +220,7 @@ impl<C: Context> Tables for Maps<'_, C> {
         if sparse::is_key(index) {
             return Decision::from_word(sparse_pair(bank as u64, index));
         }
-        PAIRS.half(bank * MAX_PAIRS + index as usize).map_or(Decision::NONE, Decision::from_word)
+        Decision::from_word(PAIRS.half(bank * MAX_PAIRS + index as usize).unwrap_or(Decision::NONE.word()))
     }
 
     #[inline(always)]
@@ -250,6 +237,11 @@ impl<C: Context> Tables for Maps<'_, C> {
     fn settle(&self, bank: usize, candidates: Candidates) -> Settled {
         let Candidates { source, target, pair } = candidates;
         Settled::from_word(settle_apart(bank as u64, source.word(), target.word(), pair.word()))
+    }
+
+    #[inline(always)]
+    fn against_extensions(&self, bank: usize, extensions: u64, source: Class, narrowed: u32) -> Settled {
+        Settled::from_word(extensions_apart(bank as u64, extensions, source.word(), narrowed))
     }
 
     #[inline(always)]
