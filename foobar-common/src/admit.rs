@@ -1,8 +1,9 @@
 //! The firewall's question: which rule is the first to match this packet?
 //!
-//! A packet's source is of one class, what it is for of another: its protocol and port, narrowed by its interface and
-//! its destination where rules name some. Each class knows the first rule that constrains its side alone, and where the rules that constrain
-//! both sides stand; the first match is the smallest of three. A fixed number of reads, however many rules there are.
+//! A packet's source is of one class, what it is for of another: its protocol and port, narrowed by its interface and its
+//! destination where rules name some. Each class knows the first rule that constrains its side alone, and where the rules
+//! that constrain both sides stand; the first match is the smallest of three. A fixed number of reads, however many rules
+//! there are; where the first match is conditional, [`crate::terms`] says which holds.
 
 use crate::{
     address::Address,

@@ -248,4 +248,19 @@ mod tests {
         let plan = plan(&mut state, &rings, &Forced::new(), 1).expect("a plan");
         assert!(plan.rings.values().all(|ring| ring.region > 1), "{:?}", plan.rings["stays"].region);
     }
+
+    #[test]
+    fn a_changed_file_begins_the_time_of_its_rules_anew_and_a_restart_does_not() {
+        let saved = State {
+            boot: boot_id().expect("a boot"),
+            file: Some("as it was".to_owned()),
+            ends: [(3, 900)].into(),
+            ..State::default()
+        };
+        for (text, adopted, ends) in [("as it was", true, 1), ("as it was", false, 1), ("changed", true, 0)] {
+            let wanted = Wanted { config: Config::default(), text: Some(text.to_owned()) };
+            let state = state_at_start(Some(saved.clone()), &wanted, adopted).expect("a state");
+            assert_eq!(state.ends.len(), ends, "{text}, adopted: {adopted}");
+        }
+    }
 }
