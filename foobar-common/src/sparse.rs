@@ -23,7 +23,7 @@ pub const fn is_key(index: u32) -> bool {
 /// The first word of a key's bucket in the bank that was built with `seed`.
 #[inline(always)]
 pub const fn bucket(key: u32, seed: u64) -> usize {
-    let hash = (key as u64 ^ seed).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let hash = (key as u64 | seed << 32).wrapping_mul(0xff51_afd7_ed55_8ccd);
     let hash = (hash ^ (hash >> 32)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     (((hash >> 32) * SPARSE_BUCKETS as u64) >> 32) as usize * SPARSE_WORDS
 }
