@@ -16,7 +16,7 @@ use super::{build::Tests, find::Kernel, image, verdict::Verdict};
 use crate::shell;
 
 /// What one kernel may take.
-const PATIENCE: Duration = Duration::from_mins(15);
+const PATIENCE: Duration = Duration::from_mins(30);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 const MEMORY_MB: u64 = 2048;
 

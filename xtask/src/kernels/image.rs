@@ -17,7 +17,7 @@ const PROGRAMS: [&str; 8] = ["ip", "ethtool", "nsenter", "setpriv", "timeout", "
 /// Modules of the cloud kernels that the tests' networks need.
 const MODULES: [&str; 7] = ["veth", "bridge", "sch_ingress", "cls_bpf", "inet_diag", "tcp_diag", "udp_diag"];
 /// Random frames that one kernel is asked about.
-pub const FRAMES: &str = "20000";
+pub const FRAMES: &str = "10000";
 const INIT: &str = include_str!("init.sh");
 
 /// Writes the archive, and returns its file.

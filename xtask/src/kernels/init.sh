@@ -18,7 +18,7 @@ echo "kernel: release $(uname -r)"
 socket=/tmp/foobar.sock
 /tests/foobar-under-test run --state /tmp/state --socket $socket --pin-dir /sys/fs/bpf/start >/tmp/start.log 2>&1 &
 daemon=$!
-patience=300
+patience=600
 while kill -0 $daemon 2>/dev/null && [ ! -S $socket ] && [ $patience -gt 0 ]; do sleep 0.2; patience=$((patience - 1)); done
 if kill -0 $daemon 2>/dev/null; then
     echo "kernel: starts"

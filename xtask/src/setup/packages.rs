@@ -16,7 +16,7 @@ struct Package {
     jobs: &'static [Job],
 }
 
-const PACKAGES: [Package; 15] = [
+const PACKAGES: [Package; 17] = [
     Package { name: "iproute2", program: "ip", jobs: &[Job::Test, Job::Bench, Job::Demo, Job::Kernels] },
     Package { name: "ethtool", program: "ethtool", jobs: &[Job::Test, Job::Bench, Job::Demo, Job::Kernels] },
     Package { name: "util-linux", program: "nsenter", jobs: &[Job::Test, Job::Bench, Job::Demo, Job::Kernels] },
@@ -28,8 +28,10 @@ const PACKAGES: [Package; 15] = [
     Package { name: "bpftool", program: "bpftool", jobs: &[Job::Test, Job::Bench, Job::Kernels] },
     Package { name: "tshark", program: "tshark", jobs: &[Job::Test] },
     Package { name: "xdp-tools", program: "xdp-filter", jobs: &[Job::Test, Job::Bench] },
+    Package { name: "dnsmasq-base", program: "dnsmasq", jobs: &[Job::Test] },
+    Package { name: "nftables", program: "nft", jobs: &[Job::Bench] },
     Package { name: "qemu-system-x86", program: "qemu-system-x86_64", jobs: &[Job::Kernels] },
-    Package { name: "busybox-static", program: "busybox", jobs: &[Job::Kernels] },
+    Package { name: "busybox-static", program: "busybox", jobs: &[Job::Test, Job::Kernels] },
     Package { name: "cpio", program: "cpio", jobs: &[Job::Kernels] },
     Package { name: "kmod", program: "depmod", jobs: &[Job::Kernels] },
 ];
