@@ -3,7 +3,12 @@
 //!
 //! The dead daemon's program is asked through its pin, frame by frame.
 
-use std::{env, fs, process::Stdio, thread, time::Duration};
+use std::{
+    env, fs,
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
 
 use aya::programs::Xdp;
 use aya_obj::programs::XdpAttachType;
@@ -16,7 +21,7 @@ use foobar_tests::{
 };
 
 /// How many, where `FOOBAR_KILLS` says nothing else: each takes a start.
-const KILLS: u32 = 20;
+const KILLS: u32 = 15;
 /// Rules about these ports come and go.
 const PORTS: std::ops::Range<u16> = 7000..7016;
 const SEED: u64 = 0xf00b_a202;
@@ -32,13 +37,14 @@ fn kill_9_at_any_moment_leaves_one_of_two_lists_in_force() {
     let mut site = Site::quiet(0);
     site.foobar.start();
     let mut old = Denied::new();
+    let whole = length_of_a_change(&site);
     let mut seen = [0_u32; 4];
     for round in 0..kills {
         let port = rng.u16(PORTS);
         let (words, new) = change(&old, port);
         let mut command = site.foobar.command(&words.split(' ').collect::<Vec<_>>());
         let asked = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a command");
-        thread::sleep(Duration::from_micros(rng.u64(0..40_000)));
+        thread::sleep(whole.mul_f64(rng.f64()));
         site.foobar.kill();
         let acknowledged = asked.wait_with_output().expect("its end").status.success();
 
@@ -54,6 +60,7 @@ fn kill_9_at_any_moment_leaves_one_of_two_lists_in_force() {
         assert!(!acknowledged || (met == new && found == new), "what was acknowledged is in force: {told}");
         assert!(met == old || found == new, "what packets met is on disk: {told}");
         assert_eq!(self::met(&site.foobar), found, "the list is what packets meet: {told}");
+        println!("{told}");
         seen[0] += u32::from(acknowledged);
         seen[1] += u32::from(met == new);
         seen[2] += u32::from(found == new);
@@ -66,6 +73,14 @@ fn kill_9_at_any_moment_leaves_one_of_two_lists_in_force() {
     );
     println!("{mended} were on disk and not yet in force");
     assert!(0 < found && found < kills, "some were before the change and some behind it");
+}
+
+/// How long a change takes, from the command's start to its end, and a little longer.
+fn length_of_a_change(site: &Site) -> Duration {
+    let start = Instant::now();
+    site.tell(&["deny", "udp/9", "as", "first"]);
+    site.tell(&["rule", "rm", "first"]);
+    start.elapsed().mul_f64(0.6)
 }
 
 /// A change about a port, and what it makes of the list.
