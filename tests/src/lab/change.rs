@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use foobar_common::terms::Terms;
 use foobar_userspace::{
     config::{Firewall, Policy},
     daemon::state::State,
@@ -49,6 +50,13 @@ impl Lab {
             let Firewall { default: wanted, rules: list, .. } = &mut state.config.firewall;
             (*wanted, *list) = (default, rules);
         });
+    }
+
+    /// Lets the time of a rule end, by its place in the list, as it does by itself.
+    pub fn end(&mut self, index: usize) {
+        let (id, over) = (self.loaded().rule_ids[index], Terms::NONE.until(1));
+        self.datapath().set_terms(id, over).unwrap_or_else(|error| panic!("ending a rule: {error:#}"));
+        self.loaded().terms.insert(id, over);
     }
 
     fn change(&mut self, edit: impl FnOnce(&mut State)) {
