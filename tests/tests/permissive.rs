@@ -1,6 +1,8 @@
 //! An odd packet never fares better than its plain twin: what is dropped plain is dropped with tags, options, extension
 //! headers, padding and in fragments too, under any rules.
 
+use std::collections::BTreeMap;
+
 use fastrand::Rng;
 use foobar_common::{Action, Outcome};
 use foobar_tests::{
@@ -68,7 +70,7 @@ fn under_any_rules_on_the_host() {
         let parsed: Vec<_> = texts.iter().map(|text| text.parse().expect("a rule")).collect();
         let numbered: Vec<_> = parsed.iter().enumerate().map(|(id, rule)| Numbered { rule, id: id as u32 }).collect();
         tables.image = foobar_common::image::Image { drops, ..Default::default() };
-        classify(&numbered, &mut tables.image).expect("enforceable rules");
+        classify(&numbered, &BTreeMap::new(), &mut tables.image).expect("enforceable rules");
         for _ in 0..500 {
             let packet = plain(&mut rng);
             let twin = odd(packet.clone(), &mut rng);

@@ -16,7 +16,7 @@ struct Package {
     jobs: &'static [Job],
 }
 
-const PACKAGES: [Package; 17] = [
+const PACKAGES: [Package; 19] = [
     Package { name: "iproute2", program: "ip", jobs: &[Job::Test, Job::Bench, Job::Demo, Job::Kernels] },
     Package { name: "ethtool", program: "ethtool", jobs: &[Job::Test, Job::Bench, Job::Demo, Job::Kernels] },
     Package { name: "util-linux", program: "nsenter", jobs: &[Job::Test, Job::Bench, Job::Demo, Job::Kernels] },
@@ -32,6 +32,8 @@ const PACKAGES: [Package; 17] = [
     Package { name: "nftables", program: "nft", jobs: &[Job::Bench] },
     Package { name: "qemu-system-x86", program: "qemu-system-x86_64", jobs: &[Job::Kernels] },
     Package { name: "busybox-static", program: "busybox", jobs: &[Job::Test, Job::Kernels] },
+    Package { name: "binutils", program: "strip", jobs: &[Job::Kernels] },
+    Package { name: "xz-utils", program: "xz", jobs: &[Job::Kernels] },
     Package { name: "cpio", program: "cpio", jobs: &[Job::Kernels] },
     Package { name: "kmod", program: "depmod", jobs: &[Job::Kernels] },
 ];
