@@ -77,7 +77,7 @@ const WRONG: &[Wrong] = &[
     ("interfaces = [{ name = \"v\", peer = \"a:b:c\" }]", (1, 39), "b:c", "cannot be the name", ""),
     ("interfaces = [{ name = \"v\", peer = \"v\" }]", (1, 37), "v", "its own peer", "other end"),
     ("firewall = 1", (1, 12), "1", "must be a table", "[firewall]"),
-    ("[firewall]\ndefault = \"deny\"", (2, 12), "deny", "not a value of `default`", "`drop` or `pass`"),
+    ("[firewall]\ndefault = \"deny\"", (2, 12), "deny", "not a value of `default`", "did you mean `drop`?"),
     ("[firewall]\ndefault = true", (2, 11), "true", "must be a string, and is true or false", "drop"),
     ("[firewall.egress]\ndefault = \"pass\"", (1, 11), "egress", "not in this version", "leave"),
     ("[firewall.sets]\nx = { file = \"a\" }", (1, 11), "sets", "no sets", "leave"),
