@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Changes whenever a map's meaning or size does; pins of another layout are not adopted.
-pub const LAYOUT: u32 = 4;
+pub const LAYOUT: u32 = 5;
 
 /// Names of the maps: of their pins and, but for the tables, as the kernel program declares them.
 pub mod map {
@@ -118,7 +118,9 @@ pub const BACKEND_TALLY_WORDS: usize = 4;
 pub const NEXT_HOP_WORDS: usize = 2;
 
 /// The tables' words, everything in them included: what exists in both banks twice.
-pub const GENERATION_WORDS: usize = 1;
+///
+/// Here: the word that packets read, and the number of publications, which only the daemon reads.
+pub const GENERATION_WORDS: usize = 2;
 pub const PORTS_WORDS: usize = 2 * PORT_WORDS;
 pub const ROOTS_WORDS: usize = 8 * ROOT_WORDS;
 pub const NODES_WORDS: usize = 2 * MAX_NODES * NODE_WORDS;

@@ -26,7 +26,15 @@ pub struct Node {
 }
 
 pub trait Tables {
-    fn generation(&self) -> Generation;
+    /// The word as it was published.
+    fn published(&self) -> Generation;
+
+    /// What is in force for this packet, which asks once. The clock is read only while a change waits for confirmation.
+    #[inline(always)]
+    fn generation(&self) -> Generation {
+        let word = self.published();
+        if word.deadline() == 0 { word } else { word.at(self.now()) }
+    }
 
     fn port(&self, bank: usize, entry: usize) -> Port;
 

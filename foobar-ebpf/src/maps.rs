@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
-    helpers::generated::{bpf_ktime_get_ns, bpf_redirect},
+    helpers::generated::{bpf_ktime_get_coarse_ns, bpf_redirect},
     macros::map,
     maps::{HashMap, LruHashMap, PerCpuArray},
     programs::{TcContext, XdpContext},
@@ -157,7 +157,7 @@ impl<'a, C> Maps<'a, C> {
 
 impl<C: Context> Tables for Maps<'_, C> {
     #[inline(always)]
-    fn generation(&self) -> Generation {
+    fn published(&self) -> Generation {
         Generation::from_word(GENERATION.first())
     }
 
@@ -292,7 +292,7 @@ impl<C: Context> Tables for Maps<'_, C> {
     #[inline(always)]
     fn now(&self) -> u32 {
         // SAFETY: a helper without arguments.
-        (unsafe { bpf_ktime_get_ns() } / 1_000_000_000) as u32
+        (unsafe { bpf_ktime_get_coarse_ns() } / 1_000_000_000) as u32
     }
 
     #[inline(always)]

@@ -10,12 +10,12 @@ use super::{
     convert,
     daemon::Daemon,
     types::{
-        AddRule, AddedRule, Attached, BackendChange, BackendSpec, Detached, Explain, Explained, InterfaceSpec, Refusal,
-        RuleLine, ServiceSpec, ServiceStatus, Stats, Status,
+        AddRule, AddedRule, Applied, ApplyFile, Attached, BackendChange, BackendSpec, Confirmed, Detached, Explain,
+        Explained, InterfaceSpec, Refusal, RemovedRule, RuleLine, Safety, ServiceSpec, ServiceStatus, Stats, Status,
     },
     wire::{Answer, Done, Reply, read},
 };
-use crate::daemon::engine::Engine;
+use crate::daemon::{apply::ReadFile, engine::Engine};
 
 pub async fn status(State(daemon): State<Daemon>) -> Answer<Status> {
     daemon.with(Engine::status).await.map(Reply)
@@ -33,11 +33,32 @@ pub async fn add_rule(State(daemon): State<Daemon>, body: Bytes) -> Answer<Added
     let request: AddRule = read(&body)?;
     let place = convert::place(request.before, request.after)?;
     let rule = convert::rule(&request.rule)?;
-    daemon.with(move |engine| engine.add_rule(rule, &place)).await.map(Reply)
+    let caution = convert::caution(request.safety).await?;
+    daemon.with(move |engine| engine.add_rule(rule, &place, &caution)).await.map(Reply)
 }
 
-pub async fn remove_rule(State(daemon): State<Daemon>, Path(id): Path<String>) -> Answer<RuleLine> {
-    daemon.with(move |engine| engine.remove_rule(&id)).await.map(Reply)
+pub async fn remove_rule(State(daemon): State<Daemon>, Path(id): Path<String>, body: Bytes) -> Answer<RemovedRule> {
+    let safety = if body.is_empty() { Safety::default() } else { read(&body)? };
+    let caution = convert::caution(safety).await?;
+    daemon.with(move |engine| engine.remove_rule(&id, &caution)).await.map(Reply)
+}
+
+pub async fn apply(State(daemon): State<Daemon>, body: Bytes) -> Answer<Applied> {
+    let ApplyFile { text, path, safety } = read(&body)?;
+    let file = ReadFile { path, text };
+    let caution = convert::caution(safety).await?;
+    let services = file.config()?.services;
+    let backends = services.iter().flat_map(|service| &service.backends);
+    daemon.look_up(backends.map(|backend| backend.address).collect()).await?;
+    daemon.with_backends(move |engine| engine.apply(&file, &caution)).await.map(Reply)
+}
+
+pub async fn confirm(State(daemon): State<Daemon>) -> Answer<Confirmed> {
+    daemon.with_backends(Engine::confirm).await.map(Reply)
+}
+
+pub async fn roll_back(State(daemon): State<Daemon>) -> Answer<Confirmed> {
+    daemon.with_backends(Engine::roll_back).await.map(Reply)
 }
 
 pub async fn explain(State(daemon): State<Daemon>, body: Bytes) -> Answer<Explained> {

@@ -8,10 +8,13 @@ use serde::{Deserialize, Serialize};
 
 pub use super::{
     refusal::{Refusal, RefusalKind},
-    requests::{AddRule, BackendChange, BackendSpec, Explain, InterfaceSpec, Place, ServiceSpec},
+    requests::{
+        AddRule, ApplyFile, BackendChange, BackendSpec, Explain, InterfaceSpec, Place, SafeConnection, Safety,
+        ServiceSpec,
+    },
 };
 use crate::{
-    config::Policy,
+    config::{Config, Difference, Policy},
     domain::{BackendState, Forward, Queries},
 };
 
@@ -42,6 +45,55 @@ pub struct AddedRule {
     pub line: RuleLine,
     /// What is probably not meant, and was not there before it.
     pub warnings: Vec<String>,
+    /// Present where the change waits for confirmation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<PendingStatus>,
+}
+
+/// A rule that was removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedRule {
+    #[serde(flatten)]
+    pub line: RuleLine,
+    /// Present where the change waits for confirmation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<PendingStatus>,
+}
+
+/// A change that is undone unless it is confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingStatus {
+    pub seconds_left: u64,
+    /// What it changed, a line for each difference.
+    pub changes: Vec<String>,
+}
+
+/// A configuration that was applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// A line for each difference.
+    pub changes: Vec<String>,
+    pub difference: Difference,
+    /// What is probably not meant.
+    pub warnings: Vec<String>,
+    pub pending: Option<PendingStatus>,
+}
+
+/// A change that was confirmed, or undone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmed {
+    /// What is other than before, a line for each difference.
+    pub changes: Vec<String>,
+}
+
+/// What runs, and the file that it came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    pub config: Config,
+    /// Absent where nothing was ever applied from a file.
+    pub source: Option<PathBuf>,
+    /// The file's text as it was applied.
+    pub file: Option<String>,
 }
 
 /// What would become of a packet.
@@ -89,6 +141,9 @@ pub struct Status {
     pub rules: u32,
     pub services: Vec<ServiceStatus>,
     pub notes: NotesStatus,
+    /// The change that waits for confirmation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<PendingStatus>,
     /// Sentences an operator should read.
     pub warnings: Vec<String>,
 }

@@ -31,10 +31,13 @@ impl Engine {
         self.ticks += 1;
         self.expected.clear();
         self.attach_returned();
+        self.undo_when_due();
         if self.unsaved.is_some() {
             self.save();
         }
+        // What a change that waits left out may come back: nothing is forgotten meanwhile.
         if self.ticks.is_multiple_of(SWEEP_EVERY)
+            && self.state.pending.is_none()
             && let Err(refusal) = self.age()
         {
             tracing::error!("aging: {refusal}");

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::{engine::Engine, state::State};
+use super::{caution::Caution, engine::Engine, state::State};
 use crate::{
-    api::types::{AddedRule, Place, Refusal, RuleLine},
+    api::types::{AddedRule, Place, Refusal, RemovedRule},
     config::{Firewall, Policy},
     domain::{Backend, BackendState, Rule, Service, Verdict},
     plan::place,
@@ -12,15 +12,16 @@ use crate::{
 
 impl Engine {
     /// A deny goes to the front, an allow to the end, unless `place` says otherwise.
-    pub fn add_rule(&mut self, rule: Rule, place: &Place) -> Result<AddedRule, Refusal> {
+    pub fn add_rule(&mut self, rule: Rule, place: &Place, caution: &Caution) -> Result<AddedRule, Refusal> {
         rule.enforceable()?;
+        self.refuse_while_waiting()?;
         let rules = &self.state.config.firewall.rules;
         let index = place::index(&rule, place, rules.len(), |id| self.find_rule(id))?;
         let text = rule.to_string();
         let known = self.state.config.warnings();
         let mut ids = self.known_ids();
         ids.insert(index, None);
-        self.change(|state| {
+        self.change_with(caution, |state| {
             state.config.firewall.rules.insert(index, rule);
             state.ids.keep_rules(&state.config.firewall.rules, &ids);
             Ok(())
@@ -30,7 +31,7 @@ impl Engine {
         let mut warnings = self.state.config.warnings();
         warnings.retain(|warning| !known.contains(warning));
         warnings.extend(self.opens_nothing(index));
-        Ok(AddedRule { line, warnings })
+        Ok(AddedRule { line, warnings, pending: self.pending_status() })
     }
 
     /// An allowance that leaves everything as it is. In a file it may be meant for a default to come.
@@ -46,18 +47,19 @@ impl Engine {
         })
     }
 
-    pub fn remove_rule(&mut self, id: &str) -> Result<RuleLine, Refusal> {
+    pub fn remove_rule(&mut self, id: &str, caution: &Caution) -> Result<RemovedRule, Refusal> {
+        self.refuse_while_waiting()?;
         let index = self.find_rule(id)?;
         let line = self.rule_line(index)?;
         let mut ids = self.known_ids();
         ids.remove(index);
-        self.change(|state| {
+        self.change_with(caution, |state| {
             state.config.firewall.rules.remove(index);
             state.ids.keep_rules(&state.config.firewall.rules, &ids);
             Ok(())
         })?;
         tracing::info!("rule {} removed: {}", line.id, line.rule);
-        Ok(line)
+        Ok(RemovedRule { line, pending: self.pending_status() })
     }
 
     fn known_ids(&self) -> Vec<Option<u32>> {

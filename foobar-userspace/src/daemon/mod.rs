@@ -3,7 +3,10 @@
 //! `engine` plans, persists, publishes and acknowledges, in this order; `serve` runs it.
 
 mod aging;
+pub mod apply;
+pub mod caution;
 mod changes;
+mod cut;
 pub mod engine;
 mod explain;
 mod interfaces;
@@ -15,3 +18,4 @@ pub mod serve;
 mod start;
 pub mod state;
 mod sweep;
+mod waiting;

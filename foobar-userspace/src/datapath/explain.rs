@@ -58,7 +58,7 @@ impl Datapath {
     pub fn explain(&self, mut frame: Vec<u8>, ingress: u32) -> Explanation {
         let reading = Reading {
             datapath: self,
-            generation: self.tables.generation(),
+            generation: self.tables.published(),
             ingress,
             rule: Cell::default(),
             service: Cell::default(),
@@ -86,7 +86,7 @@ impl Reading<'_> {
 }
 
 impl Seen for Reading<'_> {
-    fn generation(&self) -> Generation {
+    fn published(&self) -> Generation {
         self.generation
     }
 

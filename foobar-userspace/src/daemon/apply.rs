@@ -1,0 +1,98 @@
+//! A whole configuration in place of the one that runs, while packets flow.
+//!
+//! What a start with a changed file does, without the start: valid and applied whole, or refused whole.
+
+use std::path::{Path, PathBuf};
+
+use super::{caution::Caution, engine::Engine, plan, state::State};
+use crate::{
+    api::types::{Applied, Refusal},
+    config::{Config, Difference, Interface},
+};
+
+/// A configuration file as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadFile {
+    pub path: PathBuf,
+    pub text: String,
+}
+
+impl ReadFile {
+    /// Mistakes are placed in the file.
+    pub fn config(&self) -> Result<Config, Refusal> {
+        Ok(Config::parse(&self.text, &self.path.display().to_string())?)
+    }
+}
+
+impl Engine {
+    /// Replaces the running configuration. Backends that it leaves out drain.
+    pub fn apply(&mut self, file: &ReadFile, caution: &Caution) -> Result<Applied, Refusal> {
+        let wanted = file.config()?;
+        self.refuse_while_waiting()?;
+        let before = self.state.config.clone();
+        let interfaces_differ = !Difference::between(&before, &wanted).interfaces.is_empty();
+        if interfaces_differ && caution.confirm_within.is_some() {
+            return Err(Refusal::refused(
+                "the file names other interfaces, and packets cannot undo that by themselves",
+            )
+            .hint("apply it without --confirm-within, or attach and detach first"));
+        }
+        // Before anything is attached.
+        plan::judge(&wanted)?;
+        let next = wanted.draining(&before);
+        let attached = self.attach_new(&next.interfaces)?;
+        let is_own = self.is_own(&file.path);
+        let done = self.change_with(caution, |state| {
+            state.config = next;
+            state.remember_file(file, is_own);
+            Ok(())
+        });
+        if let Err(refusal) = done {
+            for name in attached {
+                self.take_off(&name)?;
+            }
+            return Err(refusal);
+        }
+        let mut warnings = self.state.config.warnings();
+        warnings.extend(self.let_interfaces_follow());
+        let difference = Difference::between(&before, &self.state.config);
+        tracing::info!("{} is applied: {} differences", file.path.display(), difference.lines().len());
+        Ok(Applied { changes: difference.lines(), difference, warnings, pending: self.pending_status() })
+    }
+
+    /// Attaches those that are not attached yet, all or none; their names.
+    fn attach_new(&mut self, wanted: &[Interface]) -> Result<Vec<String>, Refusal> {
+        let known: Vec<_> = self.state.config.interfaces.iter().map(|interface| interface.name.clone()).collect();
+        let mut attached = Vec::new();
+        for interface in wanted.iter().filter(|interface| !known.contains(&interface.name)) {
+            let done = self.attach_as_wished(interface);
+            attached.push(interface.name.clone());
+            if let Err(refusal) = done {
+                for name in attached {
+                    self.take_off(&name)?;
+                }
+                return Err(refusal);
+            }
+        }
+        Ok(attached)
+    }
+
+    /// Whether a start is given this very file.
+    fn is_own(&self, path: &Path) -> bool {
+        let same = |own: &PathBuf| {
+            own == path || matches!((own.canonicalize(), path.canonicalize()), (Ok(a), Ok(b)) if a == b)
+        };
+        self.own_file.as_ref().is_some_and(same)
+    }
+}
+
+impl State {
+    /// The file that it was made from. `is_own`: a start is given this file.
+    pub(super) fn remember_file(&mut self, file: &ReadFile, is_own: bool) {
+        self.file = Some(file.text.clone());
+        self.source = Some(file.path.clone());
+        if is_own {
+            self.seen = Some(file.text.clone());
+        }
+    }
+}
