@@ -33,7 +33,7 @@ pub trait Tables {
     #[inline(always)]
     fn generation(&self) -> Generation {
         let word = self.published();
-        if word.deadline() == 0 { word } else { word.at(self.now()) }
+        word.at(if word.deadline() == 0 { 0 } else { self.now() })
     }
 
     fn port(&self, bank: usize, entry: usize) -> Port;

@@ -27,7 +27,10 @@ use foobar_common::{
     tables::Node,
 };
 
-use crate::table::{Record, Table};
+use crate::{
+    hide::hide,
+    table::{Record, Table},
+};
 
 type FlowV4 = <foobar_common::address::V4 as Address>::FlowKey;
 type FlowV6 = <foobar_common::address::V6 as Address>::FlowKey;
@@ -109,6 +112,13 @@ unsafe fn same<K, F>(key: &K) -> &F {
     unsafe { &*core::ptr::from_ref(key).cast() }
 }
 
+/// Seconds of the monotonic clock.
+#[inline(always)]
+fn now() -> u32 {
+    // SAFETY: a helper without arguments.
+    (unsafe { bpf_ktime_get_coarse_ns() } / 1_000_000_000) as u32
+}
+
 /// Where the word of a state is.
 #[inline(always)]
 fn state_of<A: Address>(key: &A::FlowKey) -> Option<*mut u64> {
@@ -146,34 +156,47 @@ impl Context for TcContext {
 /// The kernel's tables, for one packet.
 pub struct Maps<'a, C> {
     context: &'a C,
+    /// Found out before the packet is looked at: behind that, the verifier would look at all that follows once for each
+    /// thing that the clock can say, and each kind of packet.
+    generation: Generation,
 }
 
 impl<'a, C> Maps<'a, C> {
     #[inline(always)]
     pub fn new(context: &'a C) -> Self {
-        Self { context }
+        let word = Generation::from_word(GENERATION.first());
+        let now = if word.deadline() == 0 { 0 } else { now() };
+        // A number mixed twice with one that the verifier does not know is the same again.
+        let unknown = GENERATION.first();
+        let word = hide((word.at(now).word() ^ unknown) as usize) as u64 ^ unknown;
+        Self { context, generation: Generation::from_word(word) }
     }
 }
 
 impl<C: Context> Tables for Maps<'_, C> {
     #[inline(always)]
     fn published(&self) -> Generation {
-        Generation::from_word(GENERATION.first())
+        self.generation
+    }
+
+    #[inline(always)]
+    fn generation(&self) -> Generation {
+        self.generation
     }
 
     #[inline(always)]
     fn port(&self, bank: usize, entry: usize) -> Port {
-        PORTS.word(bank * PORT_ENTRIES + entry).map_or(Port::NONE, Port::from_word)
+        Port::from_word(PORTS.word(bank * PORT_ENTRIES + entry).unwrap_or(Port::NONE.word()))
     }
 
     #[inline(always)]
     fn source(&self, bank: usize, class: usize) -> Class {
-        SOURCES.word(bank * MAX_SOURCES + class).map_or(Class::NONE, Class::from_word)
+        Class::from_word(SOURCES.word(bank * MAX_SOURCES + class).unwrap_or(Class::NONE.word()))
     }
 
     #[inline(always)]
     fn narrowed(&self, bank: usize, index: u32) -> Class {
-        NARROWED.word(bank * MAX_NARROWED + index as usize).map_or(Class::NONE, Class::from_word)
+        Class::from_word(NARROWED.word(bank * MAX_NARROWED + index as usize).unwrap_or(Class::NONE.word()))
     }
 
     #[inline(always)]
@@ -291,8 +314,7 @@ impl<C: Context> Tables for Maps<'_, C> {
 
     #[inline(always)]
     fn now(&self) -> u32 {
-        // SAFETY: a helper without arguments.
-        (unsafe { bpf_ktime_get_coarse_ns() } / 1_000_000_000) as u32
+        now()
     }
 
     #[inline(always)]
