@@ -152,7 +152,8 @@ fn connections_outlive_a_change_of_backends_that_is_undone() {
     foobar_tests::site::wait_until("the change to be undone", PATIENCE, || site.status().pending.is_none());
     let states: Vec<_> =
         site.status().services[0].backends.iter().map(|backend| (backend.address, backend.state.to_string())).collect();
-    let wanted = [(1, "ready"), (2, "ready"), (3, "removing")].map(|(number, state)| (backend(number), state.to_owned()));
+    let wanted =
+        [(1, "ready"), (2, "ready"), (3, "removing")].map(|(number, state)| (backend(number), state.to_owned()));
     assert_eq!(states, wanted, "who may have connections of the change drains");
     for held in [old, amid] {
         let fates = held.wait_for(4);

@@ -2,9 +2,11 @@
 //!
 //! What a later version will understand is refused by a sentence, never accepted and ignored.
 
+mod as_file;
 mod check;
 mod difference;
 mod draining;
+pub mod edit;
 mod error;
 mod firewall;
 mod interfaces;

@@ -27,7 +27,7 @@ impl Engine {
     pub fn confirm(&mut self) -> Result<Confirmed, Refusal> {
         self.undo_when_due();
         if self.state.pending.is_none() {
-            return Err(nothing_waits().hint("a change that was not confirmed in time is undone: see the daemon's log"));
+            return Err(nothing_waits());
         }
         let noted = self.state.notes_opened();
         let state = self.state.clone().confirmed();
@@ -127,6 +127,7 @@ fn watched(slot: Slot) -> Slot {
 
 fn nothing_waits() -> Refusal {
     Refusal::missing("no change waits for confirmation")
+        .hint("one that was not confirmed in time is undone already: the daemon's log says so")
 }
 
 #[cfg(test)]
