@@ -10,4 +10,4 @@ mod routes;
 pub mod server;
 pub mod socket;
 pub mod types;
-mod wire;
+pub mod wire;

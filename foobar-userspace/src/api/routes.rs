@@ -10,8 +10,9 @@ use super::{
     convert,
     daemon::Daemon,
     types::{
-        AddRule, AddedRule, Applied, ApplyFile, Attached, BackendChange, BackendSpec, Confirmed, Detached, Explain,
-        Explained, InterfaceSpec, Refusal, RemovedRule, RuleLine, Safety, ServiceSpec, ServiceStatus, Stats, Status,
+        AddRule, AddedRule, Applied, ApplyFile, Attached, BackendChange, BackendSpec, Confirmed, Detached, DryRun,
+        Explain, Explained, InterfaceSpec, Refusal, RemovedRule, RuleLine, Running, Safety, ServiceSpec, ServiceStatus,
+        Stats, Status,
     },
     wire::{Answer, Done, Reply, read},
 };
@@ -51,6 +52,22 @@ pub async fn apply(State(daemon): State<Daemon>, body: Bytes) -> Answer<Applied>
     let backends = services.iter().flat_map(|service| &service.backends);
     daemon.look_up(backends.map(|backend| backend.address).collect()).await?;
     daemon.with_backends(move |engine| engine.apply(&file, &caution)).await.map(Reply)
+}
+
+/// Changes nothing.
+pub async fn dry_run(State(daemon): State<Daemon>, body: Bytes) -> Answer<DryRun> {
+    let ApplyFile { text, path, safety: _ } = read(&body)?;
+    daemon.with(move |engine| engine.dry_run(&ReadFile { path, text }, &[])).await.map(Reply)
+}
+
+pub async fn running(State(daemon): State<Daemon>) -> Answer<Running> {
+    daemon.with(|engine| Ok(engine.running())).await.map(Reply)
+}
+
+/// Hears that a file says what runs.
+pub async fn saved(State(daemon): State<Daemon>, body: Bytes) -> Answer<Done> {
+    let ApplyFile { text, path, safety: _ } = read(&body)?;
+    done(daemon.with(move |engine| engine.saved(&ReadFile { path, text })).await)
 }
 
 pub async fn confirm(State(daemon): State<Daemon>) -> Answer<Confirmed> {

@@ -79,6 +79,42 @@ pub struct Applied {
     pub pending: Option<PendingStatus>,
 }
 
+/// What a file would change; nothing is changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DryRun {
+    /// A line for each difference.
+    pub changes: Vec<String>,
+    pub difference: Difference,
+    /// Services whose new flows would go elsewhere.
+    pub slots: Vec<MovedSlots>,
+    /// Connections that this host has open and that would be cut.
+    pub connections: Vec<WouldBeDropped>,
+    /// What was seen lately and would be dropped.
+    pub flows: Vec<WouldBeDropped>,
+    /// How many frames that were seen lately this was asked of.
+    pub frames: u64,
+}
+
+/// How many of a service's slots would get another backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedSlots {
+    pub service: String,
+    pub moved: u32,
+    pub of: u32,
+}
+
+/// Packets that pass and would not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WouldBeDropped {
+    /// `tcp 192.0.2.7 > 10.0.0.1:22`
+    pub flow: String,
+    /// What they would be counted as.
+    pub outcome: String,
+    /// The rule that would deny them.
+    pub rule: Option<String>,
+    pub packets: u64,
+}
+
 /// A change that was confirmed, or undone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confirmed {

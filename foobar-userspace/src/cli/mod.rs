@@ -7,6 +7,7 @@ mod attach;
 mod backend;
 mod caller;
 mod check;
+mod diff;
 mod exit;
 mod explain;
 mod output;
@@ -76,6 +77,10 @@ enum Command {
     Confirm,
     /// Undo the change that waits for confirmation
     Rollback,
+    /// Show what runs and is not in the file that it came from
+    Diff(diff::Diff),
+    /// Write what runs into the file that it came from; comments are kept
+    Save(diff::Save),
     /// Allow what a rule matches, behind the other rules
     Allow(rules::Allow),
     /// Deny what a rule matches, before the other rules
@@ -116,6 +121,8 @@ fn dispatch(cli: Cli) -> Result<(), Refusal> {
         Command::Attach(attach) => talk(attach.run(global)),
         Command::Detach(detach) => talk(detach.run(global)),
         Command::Apply(apply) => talk(apply.run(global)),
+        Command::Diff(diff) => talk(diff.run(global)),
+        Command::Save(save) => talk(save.run(global)),
         Command::Confirm => talk(apply::confirm(global)),
         Command::Rollback => talk(apply::roll_back(global)),
         Command::Allow(allow) => talk(allow.run(global)),

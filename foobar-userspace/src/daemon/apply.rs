@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{caution::Caution, engine::Engine, plan, state::State};
 use crate::{
-    api::types::{Applied, Refusal},
+    api::types::{Applied, Refusal, Running},
     config::{Config, Difference, Interface},
 };
 
@@ -75,6 +75,26 @@ impl Engine {
             }
         }
         Ok(attached)
+    }
+
+    /// What runs, and the file that it came from.
+    pub fn running(&self) -> Running {
+        let State { config, source, file, .. } = self.state.clone();
+        Running { config, source, file }
+    }
+
+    /// A file was written that says what runs: the next start finds it unchanged.
+    pub fn saved(&mut self, file: &ReadFile) -> Result<(), Refusal> {
+        let (said, runs) = (file.config()?.as_file().0, self.state.config.as_file().0);
+        if !Difference::between(&said, &runs).is_empty() {
+            return Err(Refusal::refused(format!("what runs changed while {} was written", file.path.display()))
+                .hint("`foobar diff` shows how; `foobar save` again"));
+        }
+        let is_own = self.is_own(&file.path);
+        self.state.remember_file(file, is_own);
+        self.save();
+        tracing::info!("{} says what runs", file.path.display());
+        Ok(())
     }
 
     /// Whether a start is given this very file.

@@ -7,6 +7,7 @@ pub mod apply;
 pub mod caution;
 mod changes;
 mod cut;
+pub mod dry_run;
 pub mod engine;
 mod explain;
 mod interfaces;

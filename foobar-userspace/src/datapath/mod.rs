@@ -32,6 +32,7 @@ use foobar_common::{find::ServiceKey, generation::Generation, image::Image, next
 pub use load::{HARNESS, object};
 pub use notes::NotedFlow;
 pub use pins::{is_pinned, remove_pins};
+pub use sockets::Open;
 
 pub use self::attach::{AttachError, Attachment, Patience};
 use self::{

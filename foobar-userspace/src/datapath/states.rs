@@ -25,6 +25,11 @@ impl Datapath {
         v4.chain(v6).map(state).collect::<Result<_, _>>().context("reading the states")
     }
 
+    /// What this network namespace has open.
+    pub fn open_sockets(&self) -> Result<Vec<Open>> {
+        sockets::open()
+    }
+
     /// Notes what this network namespace has open, as if it had just spoken. What cannot be is said, and stops nothing.
     pub(super) fn note_open_sockets(&mut self) {
         let noted = sockets::open().and_then(|sockets| {
