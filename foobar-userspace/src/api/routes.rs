@@ -1,5 +1,7 @@
 //! What each path does: read the request, ask the engine, answer.
 
+use std::collections::{HashMap, HashSet};
+
 use axum::{
     body::Bytes,
     extract::{Path, RawQuery, State},
@@ -16,7 +18,10 @@ use super::{
     },
     wire::{Answer, Done, Reply, read},
 };
-use crate::daemon::{apply::ReadFile, engine::Engine};
+use crate::{
+    daemon::{apply::ReadFile, engine::Engine},
+    nexthop::interface_towards,
+};
 
 pub async fn status(State(daemon): State<Daemon>) -> Answer<Status> {
     daemon.with(Engine::status).await.map(Reply)
@@ -57,7 +62,13 @@ pub async fn apply(State(daemon): State<Daemon>, body: Bytes) -> Answer<Applied>
 /// Changes nothing.
 pub async fn dry_run(State(daemon): State<Daemon>, body: Bytes) -> Answer<DryRun> {
     let ApplyFile { text, path, safety: _ } = read(&body)?;
-    daemon.with(move |engine| engine.dry_run(&ReadFile { path, text }, &[])).await.map(Reply)
+    let open = daemon.with(|engine| engine.open_sockets()).await?;
+    let mut ways = HashMap::new();
+    for peer in open.iter().map(|socket| socket.peer.ip()).collect::<HashSet<_>>() {
+        ways.insert(peer, interface_towards(peer).await);
+    }
+    let sockets: Vec<_> = open.into_iter().map(|socket| (socket, ways[&socket.peer.ip()])).collect();
+    daemon.with(move |engine| engine.dry_run(&ReadFile { path, text }, &sockets, &[])).await.map(Reply)
 }
 
 pub async fn running(State(daemon): State<Daemon>) -> Answer<Running> {

@@ -5,8 +5,7 @@ use std::net::IpAddr;
 use super::{caution::Caution, engine::Engine, state::State};
 use crate::{
     api::types::{AddedRule, Place, Refusal, RemovedRule},
-    config::{Firewall, Policy},
-    domain::{Backend, BackendState, Rule, Service, Verdict},
+    domain::{Backend, BackendState, Rule, Service},
     plan::place,
 };
 
@@ -30,21 +29,7 @@ impl Engine {
         tracing::info!("rule {}: {text}", line.id);
         let mut warnings = self.state.config.warnings();
         warnings.retain(|warning| !known.contains(warning));
-        warnings.extend(self.opens_nothing(index));
         Ok(AddedRule { line, warnings, pending: self.pending_status() })
-    }
-
-    /// An allowance that leaves everything as it is. In a file it may be meant for a default to come.
-    fn opens_nothing(&self, index: usize) -> Option<String> {
-        let Firewall { default, rules } = &self.state.config.firewall;
-        let denied_later = rules[index + 1..].iter().any(|rule| rule.verdict == Verdict::Deny);
-        (rules[index].verdict == Verdict::Allow && *default == Policy::Pass && !denied_later).then(|| {
-            format!(
-                "`{}` counts and changes nothing: the default is `pass`, and no rule behind it denies (a file sets \
-                 `default = \"drop\"`)",
-                rules[index]
-            )
-        })
     }
 
     pub fn remove_rule(&mut self, id: &str, caution: &Caution) -> Result<RemovedRule, Refusal> {

@@ -20,11 +20,15 @@ impl Engine {
         };
         let Some(frame) = connection.segment() else { return Ok(()) };
         let ingress = connection.interface.unwrap_or(0);
+        if !self.sees(ingress)? {
+            return Ok(());
+        }
         let tables = self.planned_tables(wanted, plan);
         let tables = HostTables { ingress, ..tables };
         let Some(why) = why_cut(&mut frame.clone(), &tables, wanted, plan) else { return Ok(()) };
-        let is_attached = self.interfaces()?.iter().any(|interface| interface.ifindex == ingress || ingress == 0);
-        if is_attached && !self.lets_in(frame, ingress, why.denies) {
+        // One that a file attaches only now lets everything in.
+        let was_attached = self.interfaces()?.iter().any(|interface| interface.ifindex == ingress || ingress == 0);
+        if was_attached && !self.lets_in(frame, ingress, why.denies) {
             return Ok(());
         }
         let Connection { peer, local, .. } = connection;
@@ -33,6 +37,11 @@ impl Engine {
             why.reason
         ))
         .hint("`--confirm-within 60s` tries it and undoes it by itself; `--force` insists"))
+    }
+
+    /// Whether packets that come in by an interface's index meet the program; 0: nobody knows which one it is.
+    pub(super) fn sees(&self, ingress: u32) -> Result<bool, Refusal> {
+        Ok(ingress == 0 || self.datapath.attachments()?.iter().any(|attachment| attachment.ifindex == ingress))
     }
 
     /// Whether the tables in force let it in; as an answer to this host counts against a denial alone.

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     api::types::{DryRun, MovedSlots, Refusal, WouldBeDropped},
     config::Difference,
+    datapath::Open,
     domain::{Matcher, packet::SaidPacket},
 };
 
@@ -35,18 +36,30 @@ pub struct SeenFrame {
 }
 
 impl Engine {
-    /// What applying the file would do.
-    pub fn dry_run(&mut self, file: &ReadFile, recent: &[SeenFrame]) -> Result<DryRun, Refusal> {
+    /// What this host has open.
+    pub fn open_sockets(&self) -> Result<Vec<Open>, Refusal> {
+        Ok(self.datapath.open_sockets()?)
+    }
+
+    /// What applying the file would do. Of each socket the interface is given that its packets come in by, if known.
+    pub fn dry_run(
+        &mut self,
+        file: &ReadFile,
+        sockets: &[(Open, Option<u32>)],
+        recent: &[SeenFrame],
+    ) -> Result<DryRun, Refusal> {
         let next = file.config()?.draining(&self.state.config);
         let mut wanted = State { config: next, ..self.state.clone() };
         let plan = plan(&mut wanted, &self.rings, &Forced::new(), now())?;
         let difference = Difference::between(&self.state.config, &wanted.config);
         let tables = self.planned_tables(&wanted, &plan);
         let judge = Judge { tables, wanted: &wanted, plan: &plan };
-        let ingress = self.ingress(None)?;
-        let sockets = self.datapath.open_sockets()?;
         let mut connections = Vec::new();
-        for socket in &sockets {
+        for (socket, interface) in sockets {
+            let interface = interface.unwrap_or(0);
+            if !self.sees(interface)? {
+                continue;
+            }
             let protocol = if socket.protocol == UDP { "udp" } else { "tcp" };
             let segment = |from: SocketAddr, to: SocketAddr| {
                 let said: Result<SaidPacket, _> = format!("{protocol} {from} > {to}").parse();
@@ -58,7 +71,7 @@ impl Engine {
             };
             // What this host has open is noted when it next speaks.
             judge.tables.send(&sent);
-            connections.push(SeenFrame { interface: ingress, frame: received, weight: 1 });
+            connections.push(SeenFrame { interface, frame: received, weight: 1 });
         }
         let mut present = |frame: &SeenFrame| self.datapath.explain(frame.frame.clone(), frame.interface).outcome;
         Ok(DryRun {

@@ -47,7 +47,7 @@ impl Engine {
     }
 
     /// The index of an attached interface; of the first one where none is named.
-    pub(super) fn ingress(&mut self, name: Option<&str>) -> Result<u32, Refusal> {
+    fn ingress(&mut self, name: Option<&str>) -> Result<u32, Refusal> {
         let interfaces = self.interfaces()?;
         match name {
             None => Ok(interfaces.first().map_or(0, |interface| interface.ifindex)),
