@@ -167,7 +167,7 @@ fn a_dry_run_says_who_would_be_cut_and_changes_nothing() {
     let found = ask(&site, "apply", &path, &["--dry-run"]).done();
     for line in [
         "+ rule 1: deny tcp/8080 as closed",
-        "of 65537 slots of service web",
+        "of the 65537 slots of service web",
         "tcp 10.77.0.1 > 10.77.0.2:8080: `deny tcp/8080 as closed`",
     ] {
         assert!(found.contains(line), "{line} is missing in\n{found}");

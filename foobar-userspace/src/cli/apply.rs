@@ -67,7 +67,7 @@ fn would(DryRun { changes, difference: _, slots, connections, flows, frames }: &
     let mut lines = vec![summary("nothing is changed; it would be", changes)];
     for slots in slots {
         lines.push(format!(
-            "new flows of {} slots of {} of service {} would go elsewhere",
+            "{} of the {} slots of service {} would get another backend",
             slots.moved, slots.of, slots.service
         ));
     }
