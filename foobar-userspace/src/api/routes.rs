@@ -62,7 +62,7 @@ pub async fn apply(State(daemon): State<Daemon>, body: Bytes) -> Answer<Applied>
 /// Changes nothing.
 pub async fn dry_run(State(daemon): State<Daemon>, body: Bytes) -> Answer<DryRun> {
     let ApplyFile { text, path, safety: _ } = read(&body)?;
-    let open = daemon.with(|engine| engine.open_sockets()).await?;
+    let open = daemon.with(|engine| Ok(engine.open_sockets())).await?;
     let mut ways = HashMap::new();
     for peer in open.iter().map(|socket| socket.peer.ip()).collect::<HashSet<_>>() {
         ways.insert(peer, interface_towards(peer).await);

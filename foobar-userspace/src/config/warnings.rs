@@ -38,9 +38,6 @@ impl Config {
     fn never_matches(&self, index: usize, by: &BTreeSet<usize>) -> String {
         let rules = &self.firewall.rules;
         let rule = &rules[index];
-        if by.is_empty() {
-            return format!("`{rule}` can never match: its sources and destinations are of different families");
-        }
         if let Some(twin) = by.iter().find(|twin| by.len() == 1 && is_twin(&rules[**twin], rule)) {
             return format!("`{rule}` can never match: it stands in the list already, in place {}", twin + 1);
         }
@@ -235,7 +232,6 @@ mod tests {
         ];
         assert_eq!(never(&crossed), [4]);
         assert_eq!(never(&[crossed[0], crossed[1], "allow udp/50-150 from 10.0.0.0/8"]), [0_usize; 0]);
-        assert_eq!(never(&["allow from 10.0.0.1 to 2001:db8::1"]), [1], "no packet has two families");
         assert_eq!(never(&["deny tcp on eth0", "allow tcp/80", "deny tcp/80 from @bad"]), [0_usize; 0]);
         assert_eq!(never(&["deny tcp", "allow tcp/80 from @good on eth1"]), [2]);
     }

@@ -151,6 +151,10 @@ impl Engine {
         let mut state = self.state.clone();
         state.ids.release(|id| held.contains(&id));
         if state.ids != self.state.ids {
+            // Who gets the id next begins at zero, also where a crash comes between.
+            for id in self.state.ids.retired().filter(|id| !held.contains(id)) {
+                self.datapath.reset_backend(id)?;
+            }
             self.store.save(&state)?;
             self.state = state;
         }

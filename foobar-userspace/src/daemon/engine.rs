@@ -18,7 +18,9 @@ use super::{
 };
 use crate::{
     api::types::Refusal,
+    config::{Firewall, Policy},
     datapath::{Datapath, Publication, remove_pins},
+    domain::{Rule, Verdict},
     nexthop::NextHops,
 };
 
@@ -104,10 +106,11 @@ impl Engine {
         }
         self.store.save(&wanted)?;
         if let Err(error) = self.publish(&wanted, &plan) {
-            self.store.save(&self.state)?;
+            self.save();
             return Err(error.into());
         }
         self.unsaved = None;
+        let closes = loses_an_allowance(&self.state.config.firewall, &wanted.config.firewall);
         let before = std::mem::replace(&mut self.rings, plan.rings);
         self.held = if wanted.pending.is_some() { before } else { Rings::new() };
         self.state = wanted;
@@ -115,6 +118,10 @@ impl Engine {
         self.mark_held();
         if noted && !notes {
             self.datapath.note_opened(false)?;
+        }
+        if closes {
+            // What a rule allowed was not noted, and the other end may be the next to speak.
+            self.datapath.note_open_sockets();
         }
         Ok(())
     }
@@ -244,6 +251,12 @@ impl Engine {
         let state = self.state.clone();
         Ok(self.write_next_hops(&state)?)
     }
+}
+
+/// Whether a rule that allowed is not there any more, under a default that drops.
+fn loses_an_allowance(old: &Firewall, new: &Firewall) -> bool {
+    let allows = |rule: &&Rule| rule.verdict == Verdict::Allow;
+    new.default == Policy::Drop && old.rules.iter().filter(allows).any(|rule| !new.rules.contains(rule))
 }
 
 /// Every backend's id and address, those that may come back included.

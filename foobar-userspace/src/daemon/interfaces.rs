@@ -134,7 +134,9 @@ impl Engine {
                 Ok(()) => {}
                 Err(refusal) if first => {
                     for interface in &self.state.config.interfaces {
-                        self.datapath.detach(&interface.name)?;
+                        if let Err(error) = self.datapath.detach(&interface.name) {
+                            tracing::error!("{} is not taken off: {error:#}", interface.name);
+                        }
                     }
                     return Err(refusal);
                 }

@@ -5,7 +5,7 @@ use std::{
     fs,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use foobar_common::{find::ServiceKey, slot::Slot};
 
 use super::{
@@ -29,9 +29,15 @@ impl Engine {
         let wanted = Wanted::read(options)?;
         let store = Store::new(&options.state_dir)?;
         let pinned = datapath::is_pinned(&options.pin_dir);
+        if pinned && wanted.file.is_none() {
+            refuse_strange_pins(options, &store)?;
+        }
         let started = Self::open(options, &wanted, store);
-        if started.is_err() && !pinned {
-            datapath::remove_pins(&options.pin_dir).context("taking off what was loaded")?;
+        if started.is_err()
+            && !pinned
+            && let Err(error) = datapath::remove_pins(&options.pin_dir)
+        {
+            tracing::error!("what was loaded is not taken off: {error:#}");
         }
         started
     }
@@ -113,12 +119,12 @@ impl Engine {
         if !known {
             self.forget_all_notes()?;
         }
+        let plan = plan(&mut state, &self.rings, &Forced::new(), now())?;
         self.revive_next_hops(&state)?;
         let notes = state.notes_opened();
         if notes {
             self.datapath.note_opened(true)?;
         }
-        let plan = plan(&mut state, &self.rings, &Forced::new(), now())?;
         self.put_in_force(state, plan)?;
         self.refuse_at_start();
         if !notes {
@@ -142,6 +148,18 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// With neither a file nor a state of this boot, an empty configuration would take off what is in force.
+fn refuse_strange_pins(options: &Options, store: &Store) -> Result<()> {
+    let boot = boot_id()?;
+    if store.load()?.is_some_and(|saved| saved.boot == boot) {
+        return Ok(());
+    }
+    let (pins, state) = (options.pin_dir.display(), options.state_dir.display());
+    let problem = format!("a firewall is in force from {pins}, and {state} does not know its configuration");
+    let hint = "give the --state that it was started with, or a file (-c FILE), or take it off (`foobar detach`)";
+    Err(Refusal::refused(problem).hint(hint).into())
 }
 
 /// What the operator asks for at start.

@@ -50,7 +50,7 @@ pub struct Cover {
 }
 
 impl Cover {
-    /// The earlier rules that decide about every packet of this one, if they do; none at all where it has no packet.
+    /// The earlier rules that decide about every packet of this one, if they do.
     pub fn covers(&mut self, rule: &Rule) -> Option<BTreeSet<usize>> {
         let (mut by, mut unnamed) = (BTreeSet::new(), BTreeSet::new());
         for (span, is_fragments) in spans(rule) {
