@@ -8,7 +8,7 @@
 /// |---|---|
 /// | 0 | bank |
 /// | 1 | 1: drop by default |
-/// | 2 | 1: some rule names a destination |
+/// | 2 | 1: some rule names a destination or an interface |
 /// | 8–15 | the lowest byte as it is from the deadline on |
 /// | 32–63 | the deadline: the second of the monotonic clock from which on the change is undone; 0: nothing waits |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl Generation {
         self.0 & Self::DROPS != 0
     }
 
-    /// Whether packets are asked for their destination.
+    /// Whether packets are asked for their destination and their interface.
     #[inline(always)]
     pub const fn narrows(self) -> bool {
         self.0 & Self::NARROWS != 0

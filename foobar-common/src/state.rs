@@ -83,7 +83,7 @@ fn opened<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Step<()> {
 /// Whether a rule decides about an answer, so that no state is asked.
 #[inline(always)]
 pub fn is_decided<A: Address, T: Tables>(answer: &Flow<A>, tables: &T) -> bool {
-    !decide(answer, tables.generation(), tables).0.is_none()
+    !decide(answer, tables.generation(), tables).0.decision.is_none()
 }
 
 /// At most one write a second for each state.

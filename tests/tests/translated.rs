@@ -1,4 +1,4 @@
-//! What the kernel made of the programs: nothing on the hot path calls a function of their own, since the compiler's
+//! What the kernel made of the programs: nothing on the common path calls a function of their own, since the compiler's
 //! copying functions go byte by byte.
 
 use std::process::Command;
@@ -10,8 +10,11 @@ const INSTRUCTIONS: usize = 4096;
 /// Half of the verifier's million: another kernel's may look at more.
 const VERIFIED: u32 = 500_000;
 
+/// Functions of their own that rare packets call: those that a rule with terms matches.
+const RARE: &[&str] = &["_settle_apart"];
+
 #[test]
-fn the_programs_call_no_function_of_their_own() {
+fn the_programs_call_no_function_of_their_own_but_for_rare_packets() {
     let mut lab = Lab::new();
     let main = lab.datapath().program_id().expect("the program is loaded");
     let egress = lab.egress_program().info().expect("the program is loaded").id();
@@ -20,7 +23,8 @@ fn the_programs_call_no_function_of_their_own() {
         let instructions: Vec<_> = text.lines().filter(|line| is_instruction(line)).collect();
         println!("{name}: {} instructions", instructions.len());
         assert!((200..INSTRUCTIONS).contains(&instructions.len()), "{name}: {} instructions", instructions.len());
-        let calls: Vec<_> = instructions.iter().filter(|line| line.contains("call pc+")).collect();
+        let is_rare = |line: &str| RARE.iter().any(|name| line.trim_end().ends_with(name));
+        let calls: Vec<_> = instructions.iter().filter(|line| line.contains("call pc+") && !is_rare(line)).collect();
         assert!(calls.is_empty(), "{name}: calls to memcpy, memmove or memset cost 20 ns each: {calls:#?}");
     }
 }

@@ -37,6 +37,9 @@ pub struct RuleLine {
     pub packets: u64,
     /// Bytes of whole frames.
     pub bytes: u64,
+    /// Seconds for which a rule with `for` still holds; 0: its time is over, and it goes in some moments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<u64>,
 }
 
 /// A rule that was added.
@@ -44,6 +47,9 @@ pub struct RuleLine {
 pub struct AddedRule {
     #[serde(flatten)]
     pub line: RuleLine,
+    /// It was there, and its time begins anew.
+    #[serde(default)]
+    pub renewed: bool,
     /// What is probably not meant, and was not there before it.
     pub warnings: Vec<String>,
     /// Present where the change waits for confirmation.
@@ -66,6 +72,8 @@ pub struct Explained {
     pub judged: bool,
     /// The first rule that matches; absent where none does, or the packet leaves before rules are asked.
     pub rule: Option<ExplainedRule>,
+    /// Rules that match and would have decided, but for their time, which is over.
+    pub over: Vec<String>,
     pub service: Option<String>,
     pub backend: Option<IpAddr>,
     /// A note of this very flow was found.

@@ -13,6 +13,7 @@ mod interfaces;
 mod places;
 mod section;
 mod services;
+mod unattached;
 mod warnings;
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ impl Config {
             cover.add(index, rule);
         }
         warnings.extend(self.open_nothing());
+        warnings.extend(self.unattached());
         if self.firewall.default == Policy::Drop {
             warnings.splice(0..0, self.default_drop(&earlier));
         }

@@ -42,8 +42,13 @@ impl Engine {
         let next = wanted.draining(&before);
         let attached = self.attach_new(&next.interfaces)?;
         let is_own = self.is_own(&file.path);
+        let waits = caution.confirm_within.is_some();
         let done = self.change_with(caution, |state| {
             state.config = next;
+            if !waits {
+                // The time of its rules runs from here on.
+                state.ends.clear();
+            }
             state.remember_file(file, is_own);
             Ok(())
         });

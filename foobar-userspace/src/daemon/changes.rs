@@ -10,10 +10,17 @@ use crate::{
 };
 
 impl Engine {
-    /// A deny goes to the front, an allow to the end, unless `place` says otherwise.
+    /// A deny goes to the front, an allow to the end, unless `place` says otherwise. A rule with `for` that is there
+    /// already begins anew where it stands.
     pub fn add_rule(&mut self, rule: Rule, place: &Place, caution: &Caution) -> Result<AddedRule, Refusal> {
         rule.enforceable()?;
         self.refuse_while_waiting()?;
+        if *place == Place::Default
+            && let Some(index) = self.renewable(&rule)
+        {
+            self.renew(index, rule)?;
+            return Ok(AddedRule { line: self.rule_line(index)?, renewed: true, warnings: Vec::new(), pending: None });
+        }
         let rules = &self.state.config.firewall.rules;
         let index = place::index(&rule, place, rules.len(), |id| self.find_rule(id))?;
         let text = rule.to_string();
@@ -29,7 +36,7 @@ impl Engine {
         tracing::info!("rule {}: {text}", line.id);
         let mut warnings = self.state.config.warnings();
         warnings.retain(|warning| !known.contains(warning));
-        Ok(AddedRule { line, warnings, pending: self.pending_status() })
+        Ok(AddedRule { line, renewed: false, warnings, pending: self.pending_status() })
     }
 
     pub fn remove_rule(&mut self, id: &str, caution: &Caution) -> Result<RemovedRule, Refusal> {

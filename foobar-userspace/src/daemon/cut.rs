@@ -61,6 +61,7 @@ impl Engine {
             |id| self.datapath.next_hop(id).ok().flatten().unwrap_or(foobar_common::next_hop::NextHop::UNRESOLVED);
         HostTables {
             image: plan.image.clone(),
+            terms: plan.terms.iter().copied().collect(),
             rings,
             next_hops: ids(wanted).into_iter().map(|(id, _)| (id, hop(id))).collect(),
             room: MAX_NOTES as usize,

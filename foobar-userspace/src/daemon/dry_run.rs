@@ -15,8 +15,8 @@ use foobar_common::{
 use super::{
     apply::ReadFile,
     engine::Engine,
-    plan::{Forced, Plan, plan},
-    state::{State, now},
+    plan::{Forced, Plan},
+    state::State,
 };
 use crate::{
     api::types::{DryRun, MovedSlots, Refusal, WouldBeDropped},
@@ -50,7 +50,7 @@ impl Engine {
     ) -> Result<DryRun, Refusal> {
         let next = file.config()?.draining(&self.state.config);
         let mut wanted = State { config: next, ..self.state.clone() };
-        let plan = plan(&mut wanted, &self.rings, &Forced::new(), now())?;
+        let plan = self.plan(&mut wanted, &Forced::new())?;
         let difference = Difference::between(&self.state.config, &wanted.config);
         let tables = self.planned_tables(&wanted, &plan);
         let judge = Judge { tables, wanted: &wanted, plan: &plan };
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
     use crate::{
         config::{Config, Firewall, Policy},
-        daemon::plan::Rings,
+        daemon::plan::{Rings, plan},
     };
 
     fn planned(default: Policy, rules: &[&str]) -> (State, Plan) {

@@ -80,10 +80,10 @@ impl Engine {
         let answer = edit(&mut wanted)?;
         wanted.config.check().map_err(|fault| Refusal { hint: fault.hint, ..Refusal::refused(fault.problem) })?;
         if caution.confirm_within.is_some() {
-            wanted.ids.hold_rules(&self.state.ids);
+            wanted.hold_rules(&self.state);
             wanted.pending = Some(Box::new(Pending { until: 0, before: self.state.clone() }));
         }
-        let plan = plan(&mut wanted, &self.rings, &Forced::new(), now())?;
+        let plan = self.plan(&mut wanted, &Forced::new())?;
         self.refuse_cut(caution, &wanted, &plan)?;
         if let (Some(pending), Some(within)) = (&mut wanted.pending, caution.confirm_within) {
             pending.until = deadline(within);
@@ -94,8 +94,14 @@ impl Engine {
 
     /// Puts rings in force that time has changed.
     pub(super) fn replace_rings(&mut self, mut state: State, slots: &Forced) -> Result<(), Refusal> {
-        let plan = plan(&mut state, &self.rings, slots, now())?;
+        let plan = self.plan(&mut state, slots)?;
         self.put_in_force(state, plan)
+    }
+
+    /// Plans a state from the rings in force, for the interfaces as they are.
+    pub(super) fn plan(&self, state: &mut State, slots: &Forced) -> Result<Plan, Refusal> {
+        state.ifindexes = self.ifindexes(&state.config)?;
+        plan(state, &self.rings, slots, now())
     }
 
     /// Persists, then publishes. If publishing fails, what was in force stays, on disk too.
@@ -106,6 +112,9 @@ impl Engine {
         }
         self.store.save(&wanted)?;
         if let Err(error) = self.publish(&wanted, &plan) {
+            if let Err(error) = self.write_terms() {
+                tracing::error!("the rules' terms are not as they were: {error:#}");
+            }
             self.save();
             return Err(error.into());
         }
@@ -146,6 +155,9 @@ impl Engine {
         self.datapath.wait_for_readers()?;
         for id in &plan.new_rules {
             self.datapath.reset_rule(*id)?;
+        }
+        for (id, terms) in &plan.terms {
+            self.datapath.set_terms(*id, *terms)?;
         }
         for id in &plan.new_backends {
             self.datapath.reset_backend(*id)?;

@@ -16,7 +16,7 @@ impl Engine {
         let ingress = self.ingress(packet.interface.as_deref())?;
         let came_in = ingress.as_ref().map(|interface| interface.name.clone());
         let ingress = ingress.map_or(0, |interface| interface.ifindex);
-        let Explanation { outcome, judged, rule, service, backend, noted, redirected, frame } =
+        let Explanation { outcome, judged, rule, over, service, backend, noted, redirected, frame } =
             self.datapath.explain(packet.frame, ingress);
         let reaches = matches!(outcome.action(), Action::Tx | Action::Redirect);
         let service = self.state.config.services.iter().find(|candidate| Some(key(candidate)) == service);
@@ -34,7 +34,8 @@ impl Engine {
             why: outcome.explanation().trim().to_owned(),
             assumed: came_in.filter(|_| packet.interface.is_none()),
             judged,
-            rule: rule.and_then(|id| self.explained_rule(id)),
+            rule: rule.and_then(|id| self.explained_rule(id, &over)),
+            over: over.iter().filter_map(|id| self.text_of(*id)).collect(),
             service: service.map(|service| service.name.clone()),
             backend: backend.and_then(address),
             noted,
@@ -43,11 +44,20 @@ impl Engine {
         })
     }
 
-    fn explained_rule(&self, id: u32) -> Option<ExplainedRule> {
+    fn explained_rule(&self, id: u32, over: &[u32]) -> Option<ExplainedRule> {
         let place = self.rule_ids.iter().position(|other| *other == id)?;
-        let texts: Vec<_> = self.state.config.firewall.rules[..=place].iter().map(ToString::to_string).collect();
-        let (rule, before) = texts.split_last()?;
-        Some(ExplainedRule { id, rule: rule.clone(), before: before.to_vec() })
+        let rules = &self.state.config.firewall.rules;
+        let before = rules[..place].iter().zip(&self.rule_ids).filter(|(_, id)| !over.contains(id));
+        Some(ExplainedRule {
+            id,
+            rule: rules[place].to_string(),
+            before: before.map(|(rule, _)| rule.to_string()).collect(),
+        })
+    }
+
+    fn text_of(&self, id: u32) -> Option<String> {
+        let place = self.rule_ids.iter().position(|other| *other == id)?;
+        Some(self.state.config.firewall.rules[place].to_string())
     }
 
     /// An attached interface; the first one where none is named.

@@ -11,7 +11,7 @@ use foobar_common::{find::ServiceKey, slot::Slot};
 use super::{
     apply::ReadFile,
     engine::{Engine, Options},
-    plan::{Forced, Ring, Rings, key, members, plan},
+    plan::{Forced, Ring, Rings, key, members},
     state::{State, Store, Unrest, boot_id, now},
 };
 use crate::{
@@ -119,7 +119,7 @@ impl Engine {
         if !known {
             self.forget_all_notes()?;
         }
-        let plan = plan(&mut state, &self.rings, &Forced::new(), now())?;
+        let plan = self.plan(&mut state, &Forced::new())?;
         self.revive_next_hops(&state)?;
         let notes = state.notes_opened();
         if notes {
@@ -205,6 +205,8 @@ fn state_at_start(saved: State, wanted: &Wanted, adopted: bool) -> Result<State>
     if !wanted.is_known_to(&state) {
         log_dropped(&state.config, &wanted.config);
         state.config = wanted.config.draining(&state.config);
+        // The time of its rules runs from here on.
+        state.ends.clear();
         (state.file, state.source) = (fresh.file, fresh.source);
     }
     if fresh.seen.is_some() {
@@ -214,7 +216,7 @@ fn state_at_start(saved: State, wanted: &Wanted, adopted: bool) -> Result<State>
         // `detach` took everything off: only the file says where to attach again.
         tracing::info!("the tables are new; the running configuration goes on");
         state.config.interfaces.clone_from(&wanted.config.interfaces);
-        state = State { ids: State::default().ids, unrest: State::default().unrest, ..state };
+        state = State { ids: state.ids.of_rules(), unrest: State::default().unrest, ..state };
     }
     Ok(state)
 }
@@ -266,7 +268,7 @@ fn rings_in_force(
 mod tests {
     use foobar_common::layout::RING_SLOTS;
 
-    use super::*;
+    use super::{super::plan::plan, *};
 
     #[test]
     fn the_region_of_a_service_that_was_removed_amid_a_crash_is_taken() {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{Config, Policy},
-    plan::ids::Ids,
+    plan::{ids::Ids, interfaces::Ifindexes},
 };
 
 /// What runs, and what it was made from.
@@ -31,6 +31,12 @@ pub struct State {
     pub source: Option<PathBuf>,
     pub config: Config,
     pub ids: Ids,
+    /// By the id of a rule with `for`: the second of the monotonic clock at which its time is over.
+    #[serde(default)]
+    pub ends: BTreeMap<u32, u32>,
+    /// By the name of an interface that rules name: the indexes that the tables know it by.
+    #[serde(default)]
+    pub ifindexes: Ifindexes,
     /// By service: how far its ring has come since it last changed. A service without an entry is calm.
     pub unrest: BTreeMap<String, Unrest>,
     /// The state before a change that waits for confirmation.
@@ -56,6 +62,12 @@ impl State {
         config.interfaces.clone_from(&self.config.interfaces);
         let ids = before.ids.clone().back_from(&self.ids);
         Some(Self { config, ids, seen: self.seen.clone(), ..before.clone() })
+    }
+
+    /// Keeps what the state before has and may have again: ids of its rules, and what packets are told by them.
+    pub fn hold_rules(&mut self, before: &Self) {
+        let rules = (before.config.firewall.rules.as_slice(), self.config.firewall.rules.as_slice());
+        self.ids.hold_rules(&before.ids, rules.0, rules.1);
     }
 
     /// The change is there to stay.

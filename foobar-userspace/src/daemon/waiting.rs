@@ -79,6 +79,7 @@ impl Engine {
 
     fn undo(&mut self) -> Result<(), Refusal> {
         let Some(mut wanted) = self.state.rolled_back() else { return Ok(()) };
+        wanted.ifindexes = self.ifindexes(&wanted.config)?;
         let plan = plan(&mut wanted, &self.held, &Forced::new(), now())?;
         self.store.save(&wanted)?;
         self.datapath.fall_back();

@@ -1,7 +1,10 @@
 //! The tables in force as a packet would see them, for questions: the same code as in the kernel runs on the same memory,
 //! and nothing is counted, noted or sent.
 
-use std::{cell::Cell, sync::atomic::Ordering};
+use std::{
+    cell::{Cell, RefCell},
+    sync::atomic::Ordering,
+};
 
 use foobar_common::{
     Address, Outcome, Tables as Seen,
@@ -9,15 +12,17 @@ use foobar_common::{
     decision::Decision,
     find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
     generation::Generation,
+    interface::{self, Named},
     layout::{
-        MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_SOURCES, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, PORT_ENTRIES,
-        RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS,
+        INTERFACE_WORDS, MAX_LINKS, MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_SOURCES, NODE_FIRST_ENTRY, NODE_OTHERWISE,
+        NODE_WORDS, PORT_ENTRIES, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS,
     },
     next_hop::NextHop,
     note::{Kind, Note},
     slot::Slot,
     state::State,
     tables::Node,
+    terms::{Link, Terms},
 };
 
 use super::{Datapath, tables::Tables};
@@ -30,6 +35,8 @@ pub struct Explanation {
     pub judged: bool,
     /// The id of the rule that was the first to match.
     pub rule: Option<u32>,
+    /// Ids of rules before it that match, and whose time is over.
+    pub over: Vec<u32>,
     pub service: Option<ServiceKey>,
     /// The backend's id, and whether a note said so. Also where the way to it is not known.
     pub backend: Option<u32>,
@@ -47,6 +54,7 @@ pub(super) struct Reading<'a> {
     ingress: u32,
     judged: Cell<bool>,
     rule: Cell<Option<u32>>,
+    over: RefCell<Vec<u32>>,
     service: Cell<Option<ServiceKey>>,
     backend: Cell<Option<u32>>,
     note: Cell<Option<Note>>,
@@ -65,6 +73,7 @@ impl Datapath {
             outcome,
             judged: reading.judged.get(),
             rule: reading.rule.get(),
+            over: reading.over.take(),
             service: reading.service.get().filter(|_| served),
             backend,
             noted: reading.note.get().is_some_and(|note| Some(note.backend) == backend),
@@ -83,6 +92,7 @@ impl<'a> Reading<'a> {
             ingress,
             judged: Cell::default(),
             rule: Cell::default(),
+            over: RefCell::default(),
             service: Cell::default(),
             backend: Cell::default(),
             note: Cell::default(),
@@ -109,12 +119,31 @@ impl Seen for Reading<'_> {
         Class::from_word(self.tables().sources.words()[bank * MAX_SOURCES + class].load(Ordering::Relaxed))
     }
 
+    fn interface(&self, bank: usize, ifindex: u32) -> u32 {
+        let words = &self.tables().interfaces.words()[bank * INTERFACE_WORDS..][..INTERFACE_WORDS];
+        let bucket = 1 + interface::bucket_index(ifindex, words[0].load(Ordering::Relaxed));
+        Named::from_word(words[bucket].load(Ordering::Relaxed)).offset_of(ifindex)
+    }
+
     fn narrowed(&self, bank: usize, index: u32) -> Class {
         Class::from_word(self.tables().narrowed.words()[bank * MAX_NARROWED + index as usize].load(Ordering::Relaxed))
     }
 
     fn pair(&self, bank: usize, index: u32) -> Decision {
         Decision::from_word(self.tables().pairs.halves()[bank * MAX_PAIRS + index as usize].load(Ordering::Relaxed))
+    }
+
+    fn link(&self, bank: usize, index: u32) -> Link {
+        Link::from_word(self.tables().links.words()[bank * MAX_LINKS + index as usize].load(Ordering::Relaxed))
+    }
+
+    fn terms(&self, rule: u32) -> Terms {
+        let word = self.tables().terms(rule).map_or(0, |word| word.load(Ordering::Relaxed));
+        let terms = Terms::from_word(word);
+        if !terms.holds(self.now()) {
+            self.over.borrow_mut().push(rule);
+        }
+        terms
     }
 
     fn root(&self, root: usize, prefix16: u16) -> u32 {

@@ -59,6 +59,12 @@ impl Ids {
         self.rules = kept.filter_map(|(key, id)| Some((key, (*id)?))).collect();
     }
 
+    /// The rules' alone: no table holds a backend's any more.
+    #[must_use]
+    pub fn of_rules(self) -> Self {
+        Self { rules: self.rules, last_rule: self.last_rule, ..Self::default() }
+    }
+
     /// Gives every backend its id, and retires those of backends that are gone. Returns those that are new.
     pub fn number_backends(&mut self, services: &[Service]) -> Result<Vec<u32>, Refusal> {
         let keys: BTreeSet<_> = services
@@ -102,9 +108,18 @@ impl Ids {
         self.retired.retain(|id| is_held(*id));
     }
 
-    /// Gives no id of these rules to another one, until they are let go.
-    pub fn hold_rules(&mut self, before: &Self) {
-        self.held_rules = before.rules.values().copied().collect();
+    /// Gives no id of these rules to another one, until they are let go. A rule of `after` whose terms differ is another
+    /// one: what an id demands holds for both lists.
+    pub fn hold_rules(&mut self, ids: &Self, before: &[Rule], after: &[Rule]) {
+        self.held_rules = ids.rules.values().copied().collect();
+        let known: BTreeMap<_, _> =
+            rule_keys(before).iter().zip(before).filter_map(|(key, rule)| Some((*ids.rules.get(key)?, rule))).collect();
+        for (key, rule) in rule_keys(after).into_iter().zip(after) {
+            let old = self.rules.get(&key).and_then(|id| known.get(id));
+            if old.is_some_and(|old| !has_same_terms(old, rule)) {
+                self.rules.remove(&key);
+            }
+        }
     }
 
     pub fn let_rules_go(&mut self) {
@@ -132,6 +147,11 @@ impl Ids {
         }
         living
     }
+}
+
+/// Whether two rules ask the same beyond their match.
+fn has_same_terms(first: &Rule, second: &Rule) -> bool {
+    first.lifetime == second.lifetime && first.limit == second.limit && first.log == second.log
 }
 
 fn too_many_rules() -> Refusal {
@@ -208,7 +228,7 @@ mod tests {
         let (old, _) = before.number_rules(&rules(&["allow tcp/22"])).expect("ids");
         before.number_backends(&[service(&["10.0.0.1"])]).expect("ids");
         let mut later = before.clone();
-        later.hold_rules(&before);
+        later.hold_rules(&before, &rules(&["allow tcp/22"]), &[]);
         let many: Vec<Rule> = (1..MAX_RULES - 1)
             .map(|n| format!("deny from 10.0.{}.{}", n / 256, n % 256))
             .map(|text| text.parse().expect("a rule"))
@@ -225,6 +245,17 @@ mod tests {
         let both = service(&["10.0.0.1", "10.0.0.2"]);
         assert_eq!(back.number_backends(std::slice::from_ref(&both)).expect("ids"), [0; 0], "both are known");
         assert_eq!(back.backend(&both, both.backends[1].address), Some(2));
+    }
+
+    #[test]
+    fn a_rule_with_other_terms_is_another_one_while_both_may_hold() {
+        let (plain, timed) = (rules(&["deny udp", "deny tcp"]), rules(&["deny udp for 10m", "deny tcp"]));
+        let mut before = Ids::default();
+        let (old, _) = before.number_rules(&plain).expect("ids");
+        let mut later = before.clone();
+        later.hold_rules(&before, &plain, &timed);
+        let (new, _) = later.number_rules(&timed).expect("ids");
+        assert!(new[0] != old[0] && new[1] == old[1], "{old:?} {new:?}");
     }
 
     #[test]

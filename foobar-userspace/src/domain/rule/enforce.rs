@@ -1,4 +1,4 @@
-//! What of the language this version enforces: rules by source, destination, protocol and port.
+//! What of the language this version enforces: rules by source, interface, destination, protocol and port, and their time.
 
 use super::{Rule, Source};
 
@@ -36,10 +36,6 @@ impl Rule {
     }
 
     fn clauses_enforceable(&self) -> Result<(), NotYet> {
-        if !self.on.is_empty() {
-            let hint = "leave `on` out: the rule then holds on every attached interface";
-            return Err(NotYet::new("on", "this version does not enforce rules by interface", hint));
-        }
         if self.limit.is_some() {
             let hint = "leave `limit` out to allow without a limit";
             return Err(NotYet::new("limit", "this version does not enforce limits", hint));
@@ -47,10 +43,6 @@ impl Rule {
         if self.log {
             let hint = "leave `log` out; `foobar rules` counts what every rule matched";
             return Err(NotYet::new("log", "this version does not log packets", hint));
-        }
-        if self.lifetime.is_some() {
-            let hint = "leave `for` out, and remove the rule by `foobar rule rm`";
-            return Err(NotYet::new("for", "this version does not end rules by time", hint));
         }
         Ok(())
     }
@@ -79,6 +71,8 @@ mod tests {
             "deny icmp from 10.0.0.1",
             "deny tcp/25 to 0.0.0.0/0",
             "allow udp from 10.0.0.0/8 to 192.0.2.1",
+            "deny from 10.0.0.1 for 10m",
+            "allow vrrp on eth1",
         ] {
             assert_eq!(text.parse::<Rule>().unwrap().enforceable(), Ok(()), "{text}");
         }
@@ -89,10 +83,8 @@ mod tests {
         for (text, word) in [
             ("deny from 10.0.0.1,@bad", "@bad"),
             ("deny to @bad", "@bad"),
-            ("allow vrrp on eth1", "on"),
             ("allow icmp limit 10/s", "limit"),
             ("deny from 10.0.0.1 log", "log"),
-            ("deny from 10.0.0.1 for 10m", "for"),
         ] {
             let refused = refusal(text);
             assert_eq!(refused.word, word, "{text}");
