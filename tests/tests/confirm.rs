@@ -12,7 +12,7 @@ const CUTTING: &str = "[firewall]\ndefault = \"pass\"\nrules = [\"deny icmp as c
 /// Seconds that a change waits in these tests, and after how many it may be undone: whole seconds are counted.
 const WITHIN: Duration = Duration::from_secs(3);
 /// What starting and ending processes may take on a busy machine.
-const SLACK: Duration = Duration::from_millis(1500);
+const SLACK: Duration = Duration::from_secs(6);
 /// Long enough for what was in flight to arrive.
 const FLIGHT: Duration = Duration::from_millis(250);
 
@@ -70,12 +70,12 @@ fn the_daemon_follows_what_packets_see() {
 fn a_start_before_the_deadline_goes_on_waiting() {
     let (mut site, file) = site(CUTTING);
     let pings = site.pings(BALANCER);
-    site.tell(&["apply", &file, "--confirm-within", "30s"]);
+    site.tell(&["apply", &file, "--confirm-within", "90s"]);
     site.foobar.kill();
     site.foobar.start();
     let cut = Instant::now();
     let pending = site.status().pending.expect("it waits still");
-    assert!(pending.seconds_left <= 31, "{pending:?}");
+    assert!(pending.seconds_left <= 91, "{pending:?}");
     assert_eq!(site.rule_texts(), ["deny icmp as cut"]);
     thread::sleep(FLIGHT);
     assert!(!pings.answered_between(cut + FLIGHT, Instant::now()), "a start undoes nothing");
@@ -90,7 +90,7 @@ fn what_is_confirmed_stays_and_meanwhile_nothing_else_changes() {
     let (mut site, _) = site(CUTTING);
     site.tell(&["allow", "tcp/22", "as", "ssh"]);
     let pings = site.pings(BALANCER);
-    site.tell(&["deny", "icmp", "as", "cut", "--confirm-within", "20s"]);
+    site.tell(&["deny", "icmp", "as", "cut", "--confirm-within", "60s"]);
     for words in [
         &["deny", "udp/9"][..],
         &["rule", "rm", "ssh"],
@@ -110,7 +110,7 @@ fn what_is_confirmed_stays_and_meanwhile_nothing_else_changes() {
     assert_eq!(site.rule_texts(), ["deny icmp as cut", "allow tcp/22 as ssh"]);
     assert!(!pings.answered_between(cut + FLIGHT, Instant::now()), "it is denied for good");
 
-    site.tell(&["rule", "rm", "cut", "--confirm-within", "20s"]);
+    site.tell(&["rule", "rm", "cut", "--confirm-within", "60s"]);
     pings.answer_after(Instant::now(), SLACK);
     site.tell(&["rollback"]);
     assert_eq!(site.rule_texts(), ["deny icmp as cut", "allow tcp/22 as ssh"]);
@@ -123,7 +123,7 @@ fn counters_of_rules_that_come_back_go_on() {
     let pings = site.pings(BALANCER);
     pings.answer_after(Instant::now(), PATIENCE);
     let before = site.rules()[0].clone();
-    site.tell(&["apply", &file, "--confirm-within", "20s"]);
+    site.tell(&["apply", &file, "--confirm-within", "60s"]);
     assert_eq!(site.rule_texts(), ["deny udp/9"]);
     site.tell(&["rollback"]);
     let after = site.rules()[0].clone();
