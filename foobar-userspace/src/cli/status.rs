@@ -69,8 +69,8 @@ fn show(status: &Status) -> String {
 }
 
 fn unconfirmed(PendingStatus { seconds_left, changes }: &PendingStatus) -> String {
-    let changes: String = changes.iter().map(|line| format!("  {line}\n")).collect();
-    format!("unconfirmed, undone in {seconds_left} s unless `foobar confirm` follows:\n{changes}")
+    let changes = changes.join("\n  ");
+    format!("unconfirmed, undone in {seconds_left} s unless `foobar confirm` follows:\n  {changes}\n")
 }
 
 fn interfaces(interfaces: &[InterfaceStatus]) -> comfy_table::Table {

@@ -106,8 +106,8 @@ impl Engine {
 
     /// Persists, then publishes. If publishing fails, what was in force stays, on disk too.
     pub(super) fn put_in_force(&mut self, wanted: State, plan: Plan) -> Result<(), Refusal> {
-        let (noted, notes) = (self.state.notes_opened(), wanted.notes_opened());
-        if notes && !noted {
+        let (did_note, will_note) = (self.state.notes_opened(), wanted.notes_opened());
+        if will_note && !did_note {
             self.datapath.note_opened(true)?;
         }
         self.store.save(&wanted)?;
@@ -125,7 +125,7 @@ impl Engine {
         self.state = wanted;
         self.rule_ids = plan.rule_ids;
         self.mark_held();
-        if noted && !notes {
+        if did_note && !will_note {
             self.datapath.note_opened(false)?;
         }
         if closes {

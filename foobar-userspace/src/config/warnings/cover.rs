@@ -78,9 +78,10 @@ impl Cover {
     /// Boxes that may meet this one.
     fn near(&mut self, span: &Span) -> Vec<usize> {
         let may_meet = |bucket: &Bucket| match (bucket, span.bucket()) {
-            (Bucket::Source(..), own @ Bucket::Source(..)) => *bucket == own,
+            (Bucket::Source(..), own @ Bucket::Source(..)) | (Bucket::Port(..), own @ Bucket::Port(..)) => {
+                *bucket == own
+            }
             (Bucket::Source(v6, _), _) => *v6 == span.v6,
-            (Bucket::Port(..), own @ Bucket::Port(..)) => *bucket == own,
             (Bucket::Port(protocol, _), _) => (span.low[PROTOCOL]..=span.high[PROTOCOL]).contains(protocol),
             (Bucket::Wide, _) => true,
         };
