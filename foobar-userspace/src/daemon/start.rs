@@ -301,8 +301,9 @@ mod tests {
             ..State::default()
         };
         for (text, adopted, ends) in [("as it was", true, 1), ("as it was", false, 1), ("changed", true, 0)] {
-            let wanted = Wanted { config: Config::default(), text: Some(text.to_owned()) };
-            let state = state_at_start(Some(saved.clone()), &wanted, adopted).expect("a state");
+            let file = ReadFile { path: "/etc/foobar.toml".into(), text: text.to_owned() };
+            let wanted = Wanted { config: Config::default(), file: Some(file) };
+            let state = state_at_start(saved.clone(), &wanted, adopted).expect("a state");
             assert_eq!(state.ends.len(), ends, "{text}, adopted: {adopted}");
         }
     }
