@@ -208,8 +208,8 @@ fn add<const N: usize>(total: &mut [u64; N], amounts: [u64; N]) {
 }
 
 impl Tables for HostTables {
-    fn generation(&self) -> Generation {
-        Generation::new(1, 0, self.image.drops, !self.image.narrowed.is_empty())
+    fn published(&self) -> Generation {
+        Generation::new(0, self.image.drops, !self.image.narrowed.is_empty())
     }
 
     fn port(&self, _: usize, entry: usize) -> Port {

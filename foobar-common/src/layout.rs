@@ -143,7 +143,9 @@ pub const TERMS_OF_RULE: usize = 4;
 pub const NEXT_HOP_WORDS: usize = 2;
 
 /// The tables' words, everything in them included: what exists in both banks twice.
-pub const GENERATION_WORDS: usize = 1;
+///
+/// Here: the word that packets read, and the number of publications, which only the daemon reads.
+pub const GENERATION_WORDS: usize = 2;
 pub const PORTS_WORDS: usize = 2 * PORT_WORDS;
 pub const ROOTS_WORDS: usize = 8 * ROOT_WORDS;
 pub const NODES_WORDS: usize = 2 * MAX_NODES * NODE_WORDS;

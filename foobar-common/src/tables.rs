@@ -28,7 +28,15 @@ pub struct Node {
 }
 
 pub trait Tables {
-    fn generation(&self) -> Generation;
+    /// The word as it was published.
+    fn published(&self) -> Generation;
+
+    /// What is in force for this packet, which asks once. The clock is read only while a change waits for confirmation.
+    #[inline(always)]
+    fn generation(&self) -> Generation {
+        let word = self.published();
+        word.at(if word.deadline() == 0 { 0 } else { self.now() })
+    }
 
     fn port(&self, bank: usize, entry: usize) -> Port;
 

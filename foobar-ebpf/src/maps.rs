@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
-    helpers::generated::{bpf_ktime_get_ns, bpf_redirect},
+    helpers::generated::{bpf_ktime_get_coarse_ns, bpf_redirect},
     macros::map,
     maps::{HashMap, LruHashMap, PerCpuArray},
     programs::{TcContext, XdpContext},
@@ -33,6 +33,7 @@ use foobar_common::{
 
 use crate::{
     apart::{extensions_apart, settle_apart},
+    hide::hide,
     table::{Record, Table},
 };
 
@@ -125,6 +126,13 @@ unsafe fn same<K, F>(key: &K) -> &F {
     unsafe { &*core::ptr::from_ref(key).cast() }
 }
 
+/// Seconds of the monotonic clock.
+#[inline(always)]
+fn now() -> u32 {
+    // SAFETY: a helper without arguments.
+    (unsafe { bpf_ktime_get_coarse_ns() } / 1_000_000_000) as u32
+}
+
 /// Where the word of a state is.
 #[inline(always)]
 fn state_of<A: Address>(key: &A::FlowKey) -> Option<*mut u64> {
@@ -178,19 +186,40 @@ extern "C" fn sparse_pair(bank: u64, key: u32) -> u32 {
 /// The kernel's tables, for one packet.
 pub struct Maps<'a, C> {
     context: &'a C,
+    /// Found out before the packet is looked at: behind that, the verifier would look at all that follows once for each
+    /// thing that the clock can say, and each kind of packet.
+    generation: Generation,
+}
+
+impl Maps<'_, ()> {
+    /// For functions that are handed the bank: a packet reads its generation once.
+    #[inline(always)]
+    pub fn apart() -> Self {
+        Self { context: &(), generation: Generation::default() }
+    }
 }
 
 impl<'a, C> Maps<'a, C> {
     #[inline(always)]
     pub fn new(context: &'a C) -> Self {
-        Self { context }
+        let word = Generation::from_word(GENERATION.first());
+        let now = if word.deadline() == 0 { 0 } else { now() };
+        // A number mixed twice with one that the verifier does not know is the same again.
+        let unknown = GENERATION.first();
+        let word = hide((word.at(now).word() ^ unknown) as usize) as u64 ^ unknown;
+        Self { context, generation: Generation::from_word(word) }
     }
 }
 
 impl<C: Context> Tables for Maps<'_, C> {
     #[inline(always)]
+    fn published(&self) -> Generation {
+        self.generation
+    }
+
+    #[inline(always)]
     fn generation(&self) -> Generation {
-        Generation::from_word(GENERATION.first())
+        self.generation
     }
 
     #[inline(always)]
@@ -354,8 +383,7 @@ impl<C: Context> Tables for Maps<'_, C> {
 
     #[inline(always)]
     fn now(&self) -> u32 {
-        // SAFETY: a helper without arguments.
-        (unsafe { bpf_ktime_get_ns() } / 1_000_000_000) as u32
+        now()
     }
 
     #[inline(always)]

@@ -89,7 +89,7 @@ impl<'a> Reading<'a> {
     pub(super) fn new(datapath: &'a Datapath, ingress: u32) -> Self {
         Self {
             datapath,
-            generation: datapath.tables.generation(),
+            generation: datapath.tables.published(),
             ingress,
             judged: Cell::default(),
             rule: Cell::default(),
@@ -107,7 +107,7 @@ impl<'a> Reading<'a> {
 }
 
 impl Seen for Reading<'_> {
-    fn generation(&self) -> Generation {
+    fn published(&self) -> Generation {
         self.generation
     }
 
