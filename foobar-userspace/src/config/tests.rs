@@ -258,7 +258,7 @@ fn a_whole_is_checked_wherever_it_came_from() {
     assert_eq!(config.check().unwrap_err().place, Place::Rule { index: 0, word: Some("log".to_owned()) });
 }
 
-fn any_config() -> impl Strategy<Value = Config> {
+pub(super) fn any_config() -> impl Strategy<Value = Config> {
     let mode = prop_oneof![Just(Mode::Auto), Just(Mode::Native), Just(Mode::Generic)];
     let interface = ("[a-z]{1,15}", mode, proptest::option::of("[a-z]{1,9}:[a-z]{1,15}"))
         .prop_map(|(name, mode, peer)| Interface { name, mode, peer });
