@@ -9,11 +9,12 @@ use crate::{
     address::Address,
     admit::Admission,
     decision::Decision,
-    extension::is_extension,
-    flow::{Flow, port_word},
+    extension::{KINDS, is_extension},
+    flow::Flow,
     forward::forward,
     frame::FrameMut,
     generation::Generation,
+    layout::MAX_BACKENDS,
     outcome::{Outcome, Step},
     pick::Picked,
     plane::{Plane, Way},
@@ -40,6 +41,16 @@ impl Fragment {
 
     const FIRST: u64 = 1 << 32;
     const LATER: u64 = 1 << 33;
+
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        self.0
+    }
+
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self(word)
+    }
 
     #[inline(always)]
     pub const fn first(id: u32) -> Self {
@@ -109,7 +120,7 @@ pub struct First {
     pub passed: Passed,
     /// Second in which it came, by the monotonic clock.
     pub seen: u32,
-    /// Kinds of extension headers that it had: it was judged by them, and a later fragment with others was not.
+    /// Which of [`KINDS`] of extension headers it had: it was judged by them, and a later fragment with others was not.
     pub extensions: u64,
 }
 
@@ -132,6 +143,16 @@ impl Passed {
             Outcome::Essential => Some(Self::Essential),
             Outcome::DefaultPass => Some(Self::Default),
             _ => None,
+        }
+    }
+
+    #[inline(always)]
+    const fn from_bits(bits: u64) -> Self {
+        match bits & 3 {
+            0 => Self::Rule,
+            1 => Self::Reply,
+            2 => Self::Essential,
+            _ => Self::Default,
         }
     }
 
@@ -159,23 +180,76 @@ impl First {
 
     #[inline(always)]
     pub const fn from_words(words: [u64; 2]) -> Self {
-        let passed = match (words[0] >> 32) as u8 {
-            0 => Passed::Rule,
-            1 => Passed::Reply,
-            2 => Passed::Essential,
-            _ => Passed::Default,
-        };
+        let passed = Passed::from_bits(words[0] >> 32);
         Self { backend: (words[0] >> 40) as u32, passed, seen: words[0] as u32, extensions: words[1] }
     }
 }
 
-/// The key under which the fragments of one packet meet. In IPv6 each may name another protocol.
-#[inline(always)]
-fn key<A: Address>(flow: &Flow<A>, way: Way) -> A::FlowKey {
-    let protocol = if A::V6 { 0 } else { flow.protocol };
-    let id = flow.fragment.id();
-    let place = port_word(protocol, id as u16, (id >> 16) as u16) | (way as u64) << 40;
-    A::flow_key(flow.source, flow.destination, place)
+/// What is said of a part of a packet, but for its addresses: for functions of their own, which take few numbers.
+///
+/// | bits | |
+/// |---|---|
+/// | 0–31 | identification |
+/// | 32–39 | protocol; 0 in IPv6, where each part may name another one |
+/// | 40 | way |
+/// | 41–42 | of a first one, by what it passed |
+/// | 43–50 | which of [`KINDS`] of extension headers it has |
+/// | 51–63 | of a first one, the backend that it went to; 0: none |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part(u64);
+
+const _: () = assert!(MAX_BACKENDS <= 1 << 13);
+
+impl Part {
+    const PLACE: u64 = (1 << 41) - 1;
+
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        self.0
+    }
+
+    #[inline(always)]
+    fn of<A: Address>(flow: &Flow<A>, way: Way) -> Self {
+        let protocol = if A::V6 { 0 } else { flow.protocol };
+        let mut kinds = 0;
+        if A::V6 {
+            for (place, kind) in KINDS.into_iter().enumerate() {
+                kinds |= (flow.extensions >> (kind & 63) & 1) << place;
+            }
+        }
+        Self(u64::from(flow.fragment.id()) | u64::from(protocol) << 32 | (way as u64) << 40 | kinds << 43)
+    }
+
+    #[inline(always)]
+    const fn went(self, passed: Passed, backend: u32) -> Self {
+        Self(self.0 | (passed as u64) << 41 | (backend as u64) << 51)
+    }
+
+    /// The key under which the parts of one packet meet.
+    #[inline(always)]
+    pub fn key<A: Address>(self, source: A, destination: A) -> A::FlowKey {
+        A::flow_key(source, destination, self.0 & Self::PLACE)
+    }
+
+    /// Of a first one, what is remembered.
+    #[inline(always)]
+    pub const fn first(self, seen: u32) -> First {
+        let passed = Passed::from_bits(self.0 >> 41);
+        First { backend: (self.0 >> 51) as u32, passed, seen, extensions: self.0 >> 43 & 0xff }
+    }
+
+    /// Of a later one, what its first decides, as a word; 0 where that says nothing any more.
+    #[inline(always)]
+    pub const fn heeds(self, first: First, now: u32) -> u64 {
+        let is_fresh = now.saturating_sub(first.seen) <= SECONDS;
+        let is_known = (self.0 >> 43 & 0xff) & !first.extensions == 0;
+        if is_fresh && is_known { First { seen: 1, ..first }.to_words()[0] } else { 0 }
+    }
 }
 
 /// Remembers what became of a packet's first fragment, where that went anywhere. `backend`: 0 where it passed.
@@ -189,8 +263,7 @@ pub fn remember<A: Address, T: Tables>(flow: &Flow<A>, way: Way, outcome: Outcom
         None if backend != 0 => Passed::Default,
         None => return,
     };
-    let first = First { backend, passed, seen: tables.now(), extensions: flow.extensions };
-    tables.set_first::<A>(&key(flow, way), first);
+    tables.remember(flow.source, flow.destination, Part::of(flow, way).went(passed, backend));
 }
 
 /// Whether a later fragment may be of a packet that the rule does not match: its first fragment knows.
@@ -206,9 +279,10 @@ pub fn is_open<A: Address, T: Tables>(decision: Decision, flow: &Flow<A>, plane:
 /// What became of the first fragment of the packet that this later one is of.
 #[inline(always)]
 fn first_of<A: Address, T: Tables>(flow: &Flow<A>, way: Way, tables: &T) -> Option<First> {
-    let first = tables.first::<A>(&key(flow, way))?;
-    let is_fresh = tables.now().saturating_sub(first.seen) <= SECONDS;
-    (is_fresh && flow.extensions & !first.extensions == 0).then_some(first)
+    match tables.recall(flow.source, flow.destination, Part::of(flow, way)) {
+        0 => None,
+        word => Some(First::from_words([word, 0])),
+    }
 }
 
 /// What becomes of a later fragment that no rule denied.

@@ -33,6 +33,7 @@ pub mod query;
 pub mod refuse;
 pub mod serve;
 pub mod slot;
+pub mod sparse;
 pub mod state;
 pub mod tables;
 pub mod terms;

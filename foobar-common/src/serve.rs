@@ -76,7 +76,7 @@ fn serve_whole<F: FrameMut + ?Sized, A: Address, T: Tables>(
         return Ok((outcome, picked.backend));
     }
     let outcome = unserved(frame, flow, admission, generation, tables);
-    if generation.drops_sent() && matches!(outcome, Outcome::Allowed | Outcome::DefaultPass) {
+    if generation.hears() && matches!(outcome, Outcome::Allowed | Outcome::DefaultPass) {
         note_heard(frame, flow, tables);
     }
     Ok((outcome, 0))

@@ -4,10 +4,11 @@
 
 use crate::{
     address::Address,
+    admit::against_extensions,
     class::{Class, Port},
     decision::Decision,
     find::{Bucket, ServiceKey},
-    fragment::{First, Need},
+    fragment::{First, Need, Part},
     generation::Generation,
     next_hop::NextHop,
     note::{Kind, Note},
@@ -30,7 +31,15 @@ pub struct Node {
 }
 
 pub trait Tables {
-    fn generation(&self) -> Generation;
+    /// The word as it was published.
+    fn published(&self) -> Generation;
+
+    /// What is in force for this packet, which asks once. The clock is read only while a change waits for confirmation.
+    #[inline(always)]
+    fn generation(&self) -> Generation {
+        let word = self.published();
+        word.at(if word.deadline() == 0 { 0 } else { self.now() })
+    }
 
     fn port(&self, plane: Plane, entry: usize) -> Port;
 
@@ -42,7 +51,7 @@ pub trait Tables {
     /// The class of a port at an interface or destination that rules name.
     fn narrowed(&self, plane: Plane, index: u32) -> Class;
 
-    /// What the rules that constrain both source and port say of a pair of classes.
+    /// What the rules that constrain both source and port say of a pair of classes, by the sum of their parts.
     fn pair(&self, plane: Plane, index: u32) -> Decision;
 
     /// What the rule at a place has to know of a packet.
@@ -60,6 +69,15 @@ pub trait Tables {
         Self: Sized,
     {
         settle(bank, candidates, self)
+    }
+
+    /// The first denial of a kind of extension header in the mask. In a function of its own too, since few packets have
+    /// any.
+    fn against_extensions(&self, bank: usize, extensions: u64, source: Class, narrowed: u32) -> Settled
+    where
+        Self: Sized,
+    {
+        against_extensions(bank, extensions, source, narrowed, self)
     }
 
     /// A word of a trie's root.
@@ -104,6 +122,22 @@ pub trait Tables {
 
     /// Where there is no room, one that was not used for long gives way.
     fn set_first<A: Address>(&self, key: &A::FlowKey, first: First);
+
+    /// Remembers what became of a first fragment. The kernel does this and the next in functions of their own.
+    fn remember<A: Address>(&self, source: A, destination: A, part: Part)
+    where
+        Self: Sized,
+    {
+        self.set_first::<A>(&part.key(source, destination), part.first(self.now()));
+    }
+
+    /// What the first fragment of a later one decides, as [`First`]'s first word; 0: nothing.
+    fn recall<A: Address>(&self, source: A, destination: A, part: Part) -> u64
+    where
+        Self: Sized,
+    {
+        self.first::<A>(&part.key(source, destination)).map_or(0, |first| part.heeds(first, self.now()))
+    }
 
     /// Seconds of the monotonic clock.
     fn now(&self) -> u32;

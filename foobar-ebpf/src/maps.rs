@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
-    helpers::generated::{bpf_ktime_get_ns, bpf_redirect},
+    helpers::generated::{bpf_ktime_get_coarse_ns, bpf_redirect},
     macros::map,
     maps::{HashMap, LruHashMap, PerCpuArray},
     programs::{TcContext, XdpContext},
@@ -12,26 +12,32 @@ use foobar_common::{
     class::{Class, Port},
     decision::Decision,
     find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
-    fragment::{First, Need},
+    fragment::{First, Need, Part},
     generation::Generation,
     interface::{self, Named},
     layout::{
         BACKEND_TALLY_WORDS, GENERATION_WORDS, INTERFACE_WORDS, INTERFACES_WORDS, LINKS_WORDS, MAX_BACKENDS,
-        MAX_FIRSTS, MAX_HEARD, MAX_LINKS, MAX_NOTES, MAX_RULES, MAX_STATES, MAX_UNPROVEN, NARROWED_WORDS, NEEDS_WORDS,
-        NEXT_HOP_WORDS, NEXT_HOPS_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, PAIRS_WORDS,
-        PORTS_WORDS, RING_WORDS, RINGS_WORDS, ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS, SERVICES_WORDS,
-        SOURCES_WORDS, TALLY_WORDS, TERMS_OF_RULE, TERMS_WORDS, refused_index, unproven_index,
+        MAX_FIRSTS, MAX_HEARD, MAX_LINKS, MAX_NOTES, MAX_PAIRS, MAX_RULES, MAX_STATES, MAX_UNPROVEN, NARROWED_WORDS,
+        NEEDS_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS,
+        PAIRS_WORDS, PORTS_WORDS, RING_WORDS, RINGS_WORDS, ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS,
+        SERVICES_WORDS, SOURCES_WORDS, SPARSE_SEED, SPARSE_WORDS, TALLY_WORDS, TERMS_OF_RULE, TERMS_WORDS,
+        refused_index, unproven_index,
     },
     next_hop::NextHop,
     note::{Kind, Note},
     plane::{Plane, Way},
     slot::Slot,
+    sparse,
     state::State,
     tables::Node,
-    terms::{Candidates, Link, Settled, Terms, settle},
+    terms::{Candidates, Link, Settled, Terms},
 };
 
-use crate::table::{Record, Table};
+use crate::{
+    apart::{extensions_apart, recall_v4, recall_v6, remember_v4, remember_v6, settle_apart},
+    hide::hide,
+    table::{Record, Table},
+};
 
 type FlowV4 = <foobar_common::address::V4 as Address>::FlowKey;
 type FlowV6 = <foobar_common::address::V6 as Address>::FlowKey;
@@ -135,6 +141,13 @@ unsafe fn same<K, F>(key: &K) -> &F {
     unsafe { &*core::ptr::from_ref(key).cast() }
 }
 
+/// Seconds of the monotonic clock.
+#[inline(always)]
+fn now() -> u32 {
+    // SAFETY: a helper without arguments.
+    (unsafe { bpf_ktime_get_coarse_ns() } / 1_000_000_000) as u32
+}
+
 /// Where the word of a state is.
 #[inline(always)]
 fn state_of<A: Address>(way: Way, key: &A::FlowKey) -> Option<*mut u64> {
@@ -173,48 +186,69 @@ impl Context for TcContext {
     }
 }
 
-impl Context for () {
-    #[inline(always)]
-    fn ingress(&self) -> u32 {
-        0
-    }
-}
-
-/// [`settle`] as a function of its own: the verifier looks at it once, whoever calls it, and only packets that a
-/// conditional rule matches do.
+/// What stands in the hash of pairs under this key: a function of its own, as in [`crate::apart`].
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn settle_apart(bank: u64, source: u32, target: u32, pair: u32) -> u64 {
-    let [source, target, pair] = [source, target, pair].map(Decision::from_word);
-    settle(bank as usize, Candidates { source, target, pair }, &Maps::new(&())).word()
+extern "C" fn sparse_pair(bank: u64, key: u32) -> u32 {
+    let first = bank as usize * (MAX_PAIRS / 2);
+    let seed = PAIRS.word(first + SPARSE_SEED).unwrap_or_default();
+    let bucket = first + sparse::bucket(key, seed);
+    for index in 0..SPARSE_WORDS {
+        let word = PAIRS.word(bucket + index).unwrap_or_default();
+        if (word >> 32) as u32 == key {
+            return word as u32;
+        }
+    }
+    Decision::NONE.word()
 }
 
 /// The kernel's tables, for one packet.
 pub struct Maps<'a, C> {
     context: &'a C,
+    /// Found out before the packet is looked at: behind that, the verifier would look at all that follows once for each
+    /// thing that the clock can say, and each kind of packet.
+    generation: Generation,
+}
+
+impl Maps<'_, ()> {
+    /// For functions that are handed the bank: a packet reads its generation once.
+    #[inline(always)]
+    pub fn apart() -> Self {
+        Self { context: &(), generation: Generation::default() }
+    }
 }
 
 impl<'a, C> Maps<'a, C> {
     #[inline(always)]
     pub fn new(context: &'a C) -> Self {
-        Self { context }
+        let word = Generation::from_word(GENERATION.first());
+        let now = if word.deadline() == 0 { 0 } else { now() };
+        // A number mixed twice with one that the verifier does not know is the same again.
+        let unknown = GENERATION.first();
+        let word = hide((word.at(now).word() ^ unknown) as usize) as u64 ^ unknown;
+        Self { context, generation: Generation::from_word(word) }
     }
 }
 
 impl<C: Context> Tables for Maps<'_, C> {
     #[inline(always)]
+    fn published(&self) -> Generation {
+        self.generation
+    }
+
+    #[inline(always)]
     fn generation(&self) -> Generation {
-        Generation::from_word(GENERATION.first())
+        self.generation
     }
 
     #[inline(always)]
     fn port(&self, plane: Plane, entry: usize) -> Port {
-        PORTS.word(plane.port(entry)).map_or(Port::NONE, Port::from_word)
+        Port::from_word(PORTS.word(plane.port(entry)).unwrap_or(Port::NONE.word()))
     }
 
     #[inline(always)]
     fn source(&self, plane: Plane, class: usize) -> Class {
-        SOURCES.word(plane.source(class)).map_or(Class::NONE, Class::from_word)
+        Class::from_word(SOURCES.word(plane.source(class)).unwrap_or(Class::NONE.word()))
     }
 
     #[inline(always)]
@@ -226,12 +260,15 @@ impl<C: Context> Tables for Maps<'_, C> {
 
     #[inline(always)]
     fn narrowed(&self, plane: Plane, index: u32) -> Class {
-        NARROWED.word(plane.narrowed(index as usize)).map_or(Class::NONE, Class::from_word)
+        Class::from_word(NARROWED.word(plane.narrowed(index as usize)).unwrap_or(Class::NONE.word()))
     }
 
     #[inline(always)]
     fn pair(&self, plane: Plane, index: u32) -> Decision {
-        PAIRS.half(plane.pair(index as usize)).map_or(Decision::NONE, Decision::from_word)
+        if matches!(plane.way, Way::In) && sparse::is_key(index) {
+            return Decision::from_word(sparse_pair(plane.bank as u64, index));
+        }
+        Decision::from_word(PAIRS.half(plane.pair(index as usize)).unwrap_or(Decision::NONE.word()))
     }
 
     #[inline(always)]
@@ -253,6 +290,11 @@ impl<C: Context> Tables for Maps<'_, C> {
     fn settle(&self, bank: usize, candidates: Candidates) -> Settled {
         let Candidates { source, target, pair } = candidates;
         Settled::from_word(settle_apart(bank as u64, source.word(), target.word(), pair.word()))
+    }
+
+    #[inline(always)]
+    fn against_extensions(&self, bank: usize, extensions: u64, source: Class, narrowed: u32) -> Settled {
+        Settled::from_word(extensions_apart(bank as u64, extensions, source.word(), narrowed))
     }
 
     #[inline(always)]
@@ -388,9 +430,28 @@ impl<C: Context> Tables for Maps<'_, C> {
     }
 
     #[inline(always)]
+    fn remember<A: Address>(&self, source: A, destination: A, part: Part) {
+        let ([high, low], [far_high, far_low]) = (source.words(), destination.words());
+        if A::V6 {
+            remember_v6(high, low, far_high, far_low, part.word());
+        } else {
+            remember_v4(low as u32, far_low as u32, part.word());
+        }
+    }
+
+    #[inline(always)]
+    fn recall<A: Address>(&self, source: A, destination: A, part: Part) -> u64 {
+        let ([high, low], [far_high, far_low]) = (source.words(), destination.words());
+        if A::V6 {
+            recall_v6(high, low, far_high, far_low, part.word())
+        } else {
+            recall_v4(low as u32, far_low as u32, part.word())
+        }
+    }
+
+    #[inline(always)]
     fn now(&self) -> u32 {
-        // SAFETY: a helper without arguments.
-        (unsafe { bpf_ktime_get_ns() } / 1_000_000_000) as u32
+        now()
     }
 
     #[inline(always)]

@@ -53,17 +53,17 @@ fn what_leaves_early_names_neither_rule_nor_service_and_what_is_unresolved_names
     let mut lab = lab();
     lab.publish();
     let mut frame = tcp("198.51.100.7:4000", "10.0.0.1:80").syn().bytes();
-    let said = lab.datapath().explain(frame.clone(), INGRESS);
+    let said = lab.datapath().explain(frame.clone(), plane::Way::In, INGRESS);
     assert!(said.judged && said.service.is_some() && said.backend.is_some(), "{said:?}");
     frame[0] |= 1;
-    let said = lab.datapath().explain(frame.clone(), INGRESS);
+    let said = lab.datapath().explain(frame.clone(), plane::Way::In, INGRESS);
     assert!(said.judged && said.service.is_none() && said.backend.is_none(), "for a group: {said:?}");
     frame.truncate(20);
-    let said = lab.datapath().explain(frame, INGRESS);
+    let said = lab.datapath().explain(frame, plane::Way::In, INGRESS);
     assert_eq!((said.outcome, said.judged, said.rule), (Outcome::Truncated, false, None));
     let mut lab = Lab::new().service("10.0.0.1", "tcp/80", &["10.1.0.2"]).way("10.1.0.2", Way::Unresolved);
     lab.publish();
-    let said = lab.datapath().explain(tcp("198.51.100.7:4000", "10.0.0.1:80").syn().bytes(), INGRESS);
+    let said = lab.datapath().explain(tcp("198.51.100.7:4000", "10.0.0.1:80").syn().bytes(), plane::Way::In, INGRESS);
     assert!(said.outcome == Outcome::Unresolved && said.backend.is_some(), "{said:?}");
 }
 

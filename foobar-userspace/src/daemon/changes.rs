@@ -4,25 +4,26 @@ use std::net::IpAddr;
 
 use foobar_common::plane::Way;
 
-use super::{engine::Engine, state::State};
+use super::{caution::Caution, engine::Engine, state::State};
 use crate::{
-    api::types::{AddedRule, Place, Refusal, RuleLine},
-    config::Policy,
-    domain::{Backend, BackendState, Rule, Service, Verdict},
+    api::types::{AddedRule, Place, Refusal, RemovedRule},
+    domain::{Backend, BackendState, Rule, Service},
     plan::place,
 };
 
 impl Engine {
     /// A deny goes to the front, an allow to the end, unless `place` says otherwise. A rule with `for` that is there
     /// already begins anew where it stands.
-    pub fn add_rule(&mut self, rule: Rule, way: Way, place: &Place) -> Result<AddedRule, Refusal> {
+    pub fn add_rule(&mut self, rule: Rule, way: Way, place: &Place, caution: &Caution) -> Result<AddedRule, Refusal> {
         rule.enforceable()?;
+        self.refuse_while_waiting()?;
         if *place == Place::Default
             && way == Way::In
             && let Some(index) = self.renewable(&rule)
         {
             self.renew(index, rule)?;
-            return Ok(AddedRule { line: self.rule_line(way, index)?, renewed: true, warnings: Vec::new() });
+            let line = self.rule_line(way, index)?;
+            return Ok(AddedRule { line, renewed: true, warnings: Vec::new(), pending: None });
         }
         let rules = self.state.config.firewall.rules(way);
         let index = place::index(&rule, place, rules.len(), |id| self.find_rule_for(way, id))?;
@@ -30,7 +31,7 @@ impl Engine {
         let known = self.state.config.warnings();
         let mut ids = self.known_ids();
         ids.insert(self.number_of(way, index), None);
-        self.change(|state| {
+        self.change_with(caution, |state| {
             let firewall = &mut state.config.firewall;
             firewall.rules_mut(way).insert(index, rule);
             state.ids.keep_rules(&firewall.rules, &firewall.egress.rules, &ids);
@@ -40,41 +41,23 @@ impl Engine {
         tracing::info!("{} {}: {text}", list(way), line.id);
         let mut warnings = self.state.config.warnings();
         warnings.retain(|warning| !known.contains(warning));
-        warnings.extend(self.opens_nothing(way, index));
-        Ok(AddedRule { line, renewed: false, warnings })
+        Ok(AddedRule { line, renewed: false, warnings, pending: self.pending_status() })
     }
 
-    /// An allowance that leaves everything as it is. In a file it may be meant for a default to come.
-    fn opens_nothing(&self, way: Way, index: usize) -> Option<String> {
-        let firewall = &self.state.config.firewall;
-        let rules = firewall.rules(way);
-        let default = match way {
-            Way::In => firewall.default,
-            Way::Out => firewall.egress.default,
-        };
-        let denied_later = rules[index + 1..].iter().any(|rule| rule.verdict == Verdict::Deny);
-        (rules[index].verdict == Verdict::Allow && default == Policy::Pass && !denied_later).then(|| {
-            format!(
-                "`{}` counts and changes nothing: the default is `pass`, and no rule behind it denies (a file sets \
-                 `default = \"drop\"`)",
-                rules[index]
-            )
-        })
-    }
-
-    pub fn remove_rule(&mut self, id: &str) -> Result<RuleLine, Refusal> {
+    pub fn remove_rule(&mut self, id: &str, caution: &Caution) -> Result<RemovedRule, Refusal> {
+        self.refuse_while_waiting()?;
         let (way, index) = self.find_rule(id)?;
         let line = self.rule_line(way, index)?;
         let mut ids = self.known_ids();
         ids.remove(self.number_of(way, index));
-        self.change(|state| {
+        self.change_with(caution, |state| {
             let firewall = &mut state.config.firewall;
             firewall.rules_mut(way).remove(index);
             state.ids.keep_rules(&firewall.rules, &firewall.egress.rules, &ids);
             Ok(())
         })?;
         tracing::info!("{} {} removed: {}", list(way), line.id, line.rule);
-        Ok(line)
+        Ok(RemovedRule { line, pending: self.pending_status() })
     }
 
     /// Ids of both lists, one behind the other.

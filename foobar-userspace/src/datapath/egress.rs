@@ -29,28 +29,51 @@ const LINKS_SINCE: (u8, u8) = (6, 6);
 const PRIORITY: u16 = 0xf00b;
 const HANDLE: TcHandle = TcHandle::new(0, 1);
 
+/// What the program on the way out is needed for: by what is in force, and by what may come back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attention {
+    /// Rules or a default judge what this host sends.
+    pub judges: bool,
+    /// What this host opens is noted, for a default that drops what comes in.
+    pub notes: bool,
+    /// What others open is, for a default that drops what this host sends.
+    pub hears: bool,
+}
+
+impl Attention {
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let Self { judges, notes, hears } = other;
+        Self { judges: self.judges || judges, notes: self.notes || notes, hears: self.hears || hears }
+    }
+
+    pub fn is_idle(self) -> bool {
+        self == Self::default()
+    }
+}
+
 impl Datapath {
     /// Has the program look at what leaves by every attached interface, and by those that are attached later; or by none.
-    /// `notes`: what this host opens is noted, and what is open already. `drops`: what it sends is dropped by default.
+    /// What is open already is noted too.
     ///
     /// To be called before what depends on it is in force, and after nothing does any more.
-    pub fn attend_egress(&mut self, attends: bool, notes: bool, drops: bool) -> Result<()> {
-        let (notes_more, drops_more) = (notes && !self.generation.notes(), drops && !self.generation.drops_sent());
-        let mut misses_some = notes_more || drops_more;
-        (self.attends_egress, self.notes_opened) = (attends, notes);
-        if notes_more {
-            self.generation = self.generation.noting(true);
-            self.tables.set_generation(self.generation);
+    pub fn attend_egress(&mut self, attention: Attention) -> Result<()> {
+        let Attention { judges: _, notes, hears } = attention;
+        let generation = self.generation();
+        let mut misses_some = notes && !generation.notes() || hears && !generation.hears();
+        self.attention = attention;
+        if (generation.notes(), generation.hears()) != (notes, hears) {
+            self.tables.set_generation(generation.noting(notes, hears), self.number());
         }
         for pin in self.pins.links()? {
-            if !attends {
+            if attention.is_idle() {
                 take_off(&self.pins, &pin)?;
             } else if let Place::Here(name) = links::place(&self.pins, &pin)?
                 && !(has_links()? && self.pins.egress(&pin).exists())
             {
                 let link = attach(load::egress_program(&mut self.ebpf)?, &name)?;
                 keep(link, &self.pins.egress(&pin))?;
-                misses_some = notes || drops;
+                misses_some = notes || hears;
             }
         }
         if misses_some {
@@ -62,7 +85,7 @@ impl Datapath {
     /// Begins to look at what leaves by an interface, where that is wanted. It ends with what is returned, unless that is
     /// kept.
     pub(super) fn begin_to_attend(&mut self, interface: &str) -> Result<Option<SchedClassifierLink>> {
-        if !self.attends_egress {
+        if self.attention.is_idle() {
             return Ok(None);
         }
         let link = attach(load::egress_program(&mut self.ebpf)?, interface)?;

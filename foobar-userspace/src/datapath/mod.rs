@@ -18,14 +18,16 @@ mod pins;
 mod sockets;
 mod states;
 mod tables;
+mod waiting;
 
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
 };
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use aya::Ebpf;
+pub use egress::Attention;
 pub use explain::Explanation;
 use foobar_common::{
     find::ServiceKey, generation::Generation, image::Image, next_hop::NextHop, slot::Slot, terms::Terms,
@@ -33,6 +35,7 @@ use foobar_common::{
 pub use load::{HARNESS, object};
 pub use notes::NotedFlow;
 pub use pins::{is_pinned, remove_pins};
+pub use sockets::Open;
 
 pub use self::attach::{AttachError, Attachment, Patience};
 use self::{
@@ -57,10 +60,8 @@ pub struct Datapath {
     tables: Tables,
     maps: Maps,
     grace: Grace,
-    generation: Generation,
-    /// Whether what leaves by attached interfaces is looked at, and whether what is opened through them is noted.
-    attends_egress: bool,
-    notes_opened: bool,
+    /// What the program is for by which interfaces are left.
+    attention: Attention,
 }
 
 /// A generation, and the rings that its services' entries name.
@@ -84,18 +85,22 @@ impl Datapath {
             load::follow_log(&mut ebpf)?;
         }
         let maps = Maps::take(&mut ebpf)?;
-        let generation = tables.generation();
-        let (grace, attends_egress, notes_opened) = (Grace::default(), false, false);
-        let mut datapath = Self { pins, ebpf, tables, maps, grace, generation, attends_egress, notes_opened };
+        let (grace, attention) = (Grace::default(), Attention::default());
+        let mut datapath = Self { pins, ebpf, tables, maps, grace, attention };
         datapath.adopt_links()?;
         datapath.adopt_egress()?;
         load::pin_programs(&datapath.pins, &mut datapath.ebpf)?;
         Ok(datapath)
     }
 
-    /// The generation in force; number 0 where nothing was published.
+    /// The generation as it was published last.
     pub fn generation(&self) -> Generation {
-        self.generation
+        self.tables.published()
+    }
+
+    /// Publications since the tables were made; 0 where nothing was published.
+    pub fn number(&self) -> u64 {
+        self.tables.number()
     }
 
     pub fn pin_dir(&self) -> &Path {
@@ -109,25 +114,35 @@ impl Datapath {
 
     /// Puts rules and services in force together. Waits until no packet can be reading the idle bank.
     pub fn publish(&mut self, publication: &Publication<'_>) -> Result<Generation> {
+        self.publish_with(publication, |next, _| next)
+    }
+
+    /// Publishes what `word` makes of the next generation and the one in force.
+    fn publish_with(
+        &mut self,
+        publication: &Publication<'_>,
+        word: impl FnOnce(Generation, Generation) -> Generation,
+    ) -> Result<Generation> {
         self.grace.wait()?;
-        let bank = 1 - self.generation.bank();
+        let now = self.generation();
+        ensure!(now.deadline() == 0, "a change waits for confirmation, and both banks are in use");
+        let bank = 1 - now.bank();
         for (region, slots) in &publication.rings {
             self.tables.write_ring(*region, slots)?;
         }
         self.tables.write_bank(bank, publication.image)?;
         let Image { drops, narrowed, sent, .. } = publication.image;
-        let next = Generation::new(self.generation.number() + 1, bank, *drops, !narrowed.is_empty());
+        let next = Generation::new(bank, *drops, !narrowed.is_empty());
         let next = next.sending(sent.is_some(), sent.as_ref().is_some_and(|sent| sent.drops));
-        let next = next.noting(*drops || self.notes_opened);
-        self.tables.set_generation(next);
-        self.generation = next;
+        let next = word(next.noting(self.attention.notes, self.attention.hears), now);
+        self.tables.set_generation(next, self.number() + 1);
         self.grace.begin();
         Ok(next)
     }
 
-    /// The ring regions of the services in force.
-    pub fn live_rings(&self) -> Result<HashMap<ServiceKey, u32>> {
-        Ok(self.tables.rings_of_bank(self.generation.bank()))
+    /// The ring regions of a generation's services.
+    pub fn rings_of(&self, generation: Generation) -> HashMap<ServiceKey, u32> {
+        self.tables.rings_of_bank(generation.bank())
     }
 
     pub fn read_ring(&self, region: u32) -> Result<Vec<Slot>> {

@@ -28,6 +28,15 @@ impl Datapath {
         v4.chain(v6).map(state).collect::<Result<_, _>>().context("reading the states")
     }
 
+    /// What this network namespace has open, as far as the kernel tells.
+    pub fn open_sockets(&self) -> Vec<Open> {
+        let (sockets, errors) = sockets::open();
+        for error in errors {
+            tracing::warn!("{error:#}");
+        }
+        sockets
+    }
+
     /// Notes what this network namespace has open, as if it had just spoken. What cannot be is said, and stops nothing.
     pub fn note_open_sockets(&mut self) {
         let (sockets, mut errors) = sockets::open();
@@ -43,7 +52,7 @@ impl Datapath {
 
     /// Whether the rules in force decide about what the socket's peer sends.
     fn is_decided(&self, socket: &Open) -> bool {
-        let (tables, generation) = (Reading::new(self, 0), self.generation);
+        let (tables, generation) = (Reading::new(self, 0), self.generation());
         match (socket.peer, socket.local) {
             (SocketAddr::V4(peer), SocketAddr::V4(local)) => {
                 is_decided(&answer(socket, V4::from(*peer.ip()), V4::from(*local.ip())), generation, Way::In, &tables)
@@ -58,10 +67,10 @@ impl Datapath {
     /// Nobody knows any more who opened it, so what goes either way is an answer.
     fn note_socket(&mut self, socket: &Open) -> Result<()> {
         let Open { protocol, local, peer } = *socket;
-        if self.notes_opened && !self.is_decided(socket) {
+        if self.attention.notes && !self.is_decided(socket) {
             self.note_way(Way::In, protocol, peer, local)?;
         }
-        self.note_way(Way::Out, protocol, local, peer)
+        if self.attention.hears { self.note_way(Way::Out, protocol, local, peer) } else { Ok(()) }
     }
 
     fn note_way(&mut self, way: Way, protocol: u8, from: SocketAddr, to: SocketAddr) -> Result<()> {

@@ -18,9 +18,9 @@ use foobar_common::{
     generation::Generation,
     image::Image,
     layout::{
-        BACKEND_TALLY_WORDS, INTERFACE_WORDS, MAX_LINKS, MAX_RINGS, MAX_RULES, NEXT_HOP_WORDS, NODE_FIRST_ENTRY,
-        NODE_OTHERWISE, NODE_WORDS, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS, Side, TALLY_WORDS,
-        TERMS_OF_RULE, map, refused_index,
+        BACKEND_TALLY_WORDS, INTERFACE_WORDS, MAX_LINKS, MAX_PAIRS, MAX_RINGS, MAX_RULES, NEXT_HOP_WORDS,
+        NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS, Side,
+        TALLY_WORDS, TERMS_OF_RULE, map, refused_index,
     },
     next_hop::NextHop,
     plane::{Plane, Way},
@@ -158,13 +158,20 @@ impl Tables {
         tables.into_iter().filter(|(_, table)| !table.is_new).map(|(name, table)| (name, table.contents())).collect()
     }
 
-    pub fn generation(&self) -> Generation {
+    /// The word that packets read.
+    pub fn published(&self) -> Generation {
         Generation::from_word(self.generation.words()[0].load(Ordering::Acquire))
     }
 
     /// Everything written before is seen by the packets that see the generation.
-    pub fn set_generation(&self, generation: Generation) {
+    pub fn set_generation(&self, generation: Generation, number: u64) {
+        self.generation.words()[1].store(number, Ordering::Relaxed);
         self.generation.words()[0].store(generation.word(), Ordering::Release);
+    }
+
+    /// Publications since the tables were made.
+    pub fn number(&self) -> u64 {
+        self.generation.words()[1].load(Ordering::Relaxed)
     }
 
     /// Writes everything of a bank that no packet reads.
@@ -173,6 +180,10 @@ impl Tables {
         let interfaces = image.interface_table().context("no table holds that many interfaces")?;
         ensure!(image.links.len() <= MAX_LINKS, "a bank holds {MAX_LINKS} links of conditional decisions");
         store_words(&self.interfaces.words()[bank * INTERFACE_WORDS..], interfaces.into_iter());
+        if !image.sparse.is_empty() {
+            let pairs = image.sparse_table().context("no table holds that many pairs")?;
+            store_words(&self.pairs.words()[bank * (MAX_PAIRS / 2)..], pairs.into_iter());
+        }
         store_words(&self.links.words()[bank * MAX_LINKS..], image.links.iter().map(|link| link.word()));
         self.write_rules(Plane { bank, way: Way::In }, image)?;
         if let Some(sent) = &image.sent {
@@ -187,6 +198,7 @@ impl Tables {
         let room = plane.way.room();
         ensure!(nodes.len() <= room.nodes, "a bank holds {} trie nodes, not {}", room.nodes, nodes.len());
         ensure!(image.sources.len() <= room.sources, "a bank holds {} classes of sources", room.sources);
+        ensure!(plane.way == Way::In || image.sparse.is_empty(), "pairs of what this host sends are not hashed");
         ensure!(image.pairs.len() <= room.pairs, "a bank holds {} pairs of classes", room.pairs);
         ensure!(image.narrowed.len() <= room.narrowed, "a bank holds {} narrowed classes", room.narrowed);
         ensure!(image.needs.len() <= MAX_RULES as usize, "a bank holds {MAX_RULES} rules");
@@ -242,6 +254,17 @@ impl Tables {
         ensure!(slots.len() == RING_SLOTS as usize, "a ring has {RING_SLOTS} slots, not {}", slots.len());
         self.room.words()[refused_index(region)].store(0, Ordering::Relaxed);
         store(self.rings.halves(), region as usize * RING_WORDS * 2, slots.iter().map(|slot| slot.word()));
+        Ok(())
+    }
+
+    /// Writes the slots of a ring in use that differ, each whole.
+    pub fn mark_ring(&self, region: u32, slots: &[Slot]) -> Result<()> {
+        ensure!(region < MAX_RINGS, "there are {MAX_RINGS} regions for rings, and none is {region}");
+        for (half, slot) in self.rings.halves()[region as usize * RING_WORDS * 2..].iter().zip(slots) {
+            if half.load(Ordering::Relaxed) != slot.word() {
+                half.store(slot.word(), Ordering::Relaxed);
+            }
+        }
         Ok(())
     }
 

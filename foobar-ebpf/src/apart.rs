@@ -1,0 +1,71 @@
+//! What rare packets ask, in functions of their own: the verifier looks at each once, whoever calls it.
+//!
+//! They are global functions of numbers alone (Linux 5.6): nothing that a caller knows of a number holds in here.
+
+use foobar_common::{
+    Tables as _,
+    address::{V4, V6},
+    admit::against_extensions,
+    class::Class,
+    decision::Decision,
+    fragment::Part,
+    terms::{Candidates, settle},
+};
+
+use crate::maps::{Context, Maps};
+
+/// The rules are asked of numbers: there is no packet.
+impl Context for () {
+    #[inline(always)]
+    fn ingress(&self) -> u32 {
+        0
+    }
+}
+
+/// [`settle`], for packets that a conditional rule matches.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn settle_apart(bank: u64, source: u32, target: u32, pair: u32) -> u64 {
+    let [source, target, pair] = [source, target, pair].map(Decision::from_word);
+    settle(bank as usize, Candidates { source, target, pair }, &Maps::apart()).word()
+}
+
+/// [`against_extensions`], for packets that have some.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn extensions_apart(bank: u64, extensions: u64, source: u64, narrowed: u32) -> u64 {
+    against_extensions(bank as usize, extensions, Class::from_word(source), narrowed, &Maps::apart()).word()
+}
+
+/// What a first fragment's later ones follow.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn remember_v4(source: u32, destination: u32, part: u64) -> u64 {
+    let (part, maps) = (Part::from_word(part), Maps::apart());
+    maps.set_first::<V4>(&part.key(V4(source), V4(destination)), part.first(maps.now()));
+    0
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn remember_v6(high: u64, low: u64, far_high: u64, far_low: u64, part: u64) -> u64 {
+    let (part, maps) = (Part::from_word(part), Maps::apart());
+    maps.set_first::<V6>(&part.key(V6([high, low]), V6([far_high, far_low])), part.first(maps.now()));
+    0
+}
+
+/// What later fragments follow.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn recall_v4(source: u32, destination: u32, part: u64) -> u64 {
+    let (part, maps) = (Part::from_word(part), Maps::apart());
+    maps.first::<V4>(&part.key(V4(source), V4(destination))).map_or(0, |first| part.heeds(first, maps.now()))
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn recall_v6(high: u64, low: u64, far_high: u64, far_low: u64, part: u64) -> u64 {
+    let (part, maps) = (Part::from_word(part), Maps::apart());
+    let first = maps.first::<V6>(&part.key(V6([high, low]), V6([far_high, far_low])));
+    first.map_or(0, |first| part.heeds(first, maps.now()))
+}
