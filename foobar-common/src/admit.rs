@@ -119,7 +119,7 @@ pub fn against_extensions<T: Tables>(
 
 #[inline(always)]
 pub(crate) fn by_source<A: Address, T: Tables>(source: A, plane: Plane, tables: &T) -> Class {
-    match walk(source, plane.root(Side::Source, A::V6), tables) {
+    match find(source, Side::Source, plane, tables) {
         0 => Class::NONE,
         class => tables.source(plane, class as usize),
     }
@@ -128,7 +128,16 @@ pub(crate) fn by_source<A: Address, T: Tables>(source: A, plane: Plane, tables: 
 /// Where the classes of ports at this destination begin in the table of narrowed classes; 0 where no rule names it.
 #[inline(always)]
 fn by_destination<A: Address, T: Tables>(destination: A, plane: Plane, tables: &T) -> u32 {
-    walk(destination, plane.root(Side::Destination, A::V6), tables)
+    find(destination, Side::Destination, plane, tables)
+}
+
+#[inline(always)]
+fn find<A: Address, T: Tables>(address: A, side: Side, plane: Plane, tables: &T) -> u32 {
+    let root = plane.root(side, A::V6);
+    match plane.way {
+        Way::In => walk(address, root, tables),
+        Way::Out => tables.walk(address, root),
+    }
 }
 
 /// Where the classes of ports at this packet's interface begin there; no rule on the way out names one.
@@ -142,7 +151,7 @@ fn by_interface<T: Tables>(plane: Plane, tables: &T) -> u32 {
 
 /// Walks a trie: two bytes at its root, then one byte a node.
 #[inline(always)]
-fn walk<A: Address, T: Tables>(address: A, root: usize, tables: &T) -> u32 {
+pub fn walk<A: Address, T: Tables>(address: A, root: usize, tables: &T) -> u32 {
     let mut entry = tables.root(root, address.prefix16());
     for _ in 2..A::BYTES {
         let Some(child) = Child::from_entry(entry) else { break };

@@ -4,7 +4,7 @@
 
 use crate::{
     address::Address,
-    admit::against_extensions,
+    admit::{against_extensions, walk},
     class::{Class, Port},
     decision::Decision,
     find::{Bucket, ServiceKey},
@@ -78,6 +78,14 @@ pub trait Tables {
         Self: Sized,
     {
         against_extensions(bank, extensions, source, narrowed, self)
+    }
+
+    /// What a trie has for an address, on the way out: in a function of its own, since there few hosts have rules.
+    fn walk<A: Address>(&self, address: A, root: usize) -> u32
+    where
+        Self: Sized,
+    {
+        walk(address, root, self)
     }
 
     /// A word of a trie's root.

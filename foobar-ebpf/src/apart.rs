@@ -5,7 +5,7 @@
 use foobar_common::{
     Tables as _,
     address::{V4, V6},
-    admit::against_extensions,
+    admit::{against_extensions, walk},
     class::Class,
     decision::Decision,
     fragment::Part,
@@ -68,4 +68,17 @@ pub extern "C" fn recall_v6(high: u64, low: u64, far_high: u64, far_low: u64, pa
     let (part, maps) = (Part::from_word(part), Maps::apart());
     let first = maps.first::<V6>(&part.key(V6([high, low]), V6([far_high, far_low])));
     first.map_or(0, |first| part.heeds(first, maps.now()))
+}
+
+/// [`walk`], for what this host sends.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn walk_v4(root: u64, address: u32) -> u32 {
+    walk(V4(address), root as usize, &Maps::apart())
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn walk_v6(root: u64, high: u64, low: u64) -> u32 {
+    walk(V6([high, low]), root as usize, &Maps::apart())
 }

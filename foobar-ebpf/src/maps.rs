@@ -34,7 +34,7 @@ use foobar_common::{
 };
 
 use crate::{
-    apart::{extensions_apart, recall_v4, recall_v6, remember_v4, remember_v6, settle_apart},
+    apart::{extensions_apart, recall_v4, recall_v6, remember_v4, remember_v6, settle_apart, walk_v4, walk_v6},
     hide::hide,
     table::{Record, Table},
 };
@@ -295,6 +295,12 @@ impl<C: Context> Tables for Maps<'_, C> {
     #[inline(always)]
     fn against_extensions(&self, bank: usize, extensions: u64, source: Class, narrowed: u32) -> Settled {
         Settled::from_word(extensions_apart(bank as u64, extensions, source.word(), narrowed))
+    }
+
+    #[inline(always)]
+    fn walk<A: Address>(&self, address: A, root: usize) -> u32 {
+        let [high, low] = address.words();
+        if A::V6 { walk_v6(root as u64, high, low) } else { walk_v4(root as u64, low as u32) }
     }
 
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! A change that waits for confirmation, in the loaded programs: what was before is in force from the deadline on.
 
-use foobar_common::Outcome;
+use foobar_common::{Outcome, plane};
 use foobar_tests::{
     frames::{tcp, udp},
     lab::Lab,
@@ -50,7 +50,7 @@ fn before_the_deadline_the_change_is_in_force_and_after_it_what_was_before() {
 
     change(&mut lab, now() as u32);
     assert_eq!(outcomes(&mut lab), BEFORE, "its time was up when it was published");
-    let said = lab.datapath().explain(tcp(THERE, HERE).bytes(), 1);
+    let said = lab.datapath().explain(tcp(THERE, HERE).bytes(), plane::Way::In, 1);
     assert_eq!(said.outcome, Outcome::Allowed, "who asks is told the same");
     lab.datapath().settle(now() as u32);
     assert_eq!((outcomes(&mut lab), lab.datapath().generation().deadline()), (BEFORE, 0));

@@ -10,9 +10,19 @@ const INSTRUCTIONS: usize = 4096;
 /// Half of the verifier's million: another kernel's may look at more.
 const VERIFIED: u32 = 500_000;
 
-/// Functions of their own that rare packets call: those that a rule with terms matches, that have extension headers, or whose pairs are
-/// hashed.
-const RARE: &[&str] = &["_settle_apart", "_sparse_pair", "_extensions_apart"];
+/// Functions of their own that rare packets call: those that a rule with terms matches, that have extension headers, whose
+/// pairs are hashed, that are fragments, or that are sent where there are rules for that.
+const RARE: &[&str] = &[
+    "_settle_apart",
+    "_sparse_pair",
+    "_extensions_apart",
+    "_remember_v4",
+    "_remember_v6",
+    "_recall_v4",
+    "_recall_v6",
+    "_walk_v4",
+    "_walk_v6",
+];
 
 #[test]
 fn the_programs_call_no_function_of_their_own_but_for_rare_packets() {
