@@ -15,6 +15,11 @@ pub struct Difference {
     /// The default before and after, where it differs.
     pub default: Option<(Policy, Policy)>,
     pub rules: Vec<RuleDifference>,
+    /// The same of what this host sends.
+    #[serde(default)]
+    pub egress_default: Option<(Policy, Policy)>,
+    #[serde(default)]
+    pub egress_rules: Vec<RuleDifference>,
     pub interfaces: Vec<PartDifference>,
     pub services: Vec<PartDifference>,
     pub backends: Vec<PartDifference>,
@@ -47,10 +52,13 @@ pub enum Change {
 
 impl Difference {
     pub fn between(before: &Config, after: &Config) -> Self {
-        let defaults = (before.firewall.default, after.firewall.default);
+        let (old, new) = (&before.firewall, &after.firewall);
+        let differ = |old: Policy, new: Policy| (old != new).then_some((old, new));
         let mut found = Self {
-            default: (defaults.0 != defaults.1).then_some(defaults),
-            rules: rules(&before.firewall.rules, &after.firewall.rules),
+            default: differ(old.default, new.default),
+            rules: rules(&old.rules, &new.rules),
+            egress_default: differ(old.egress.default, new.egress.default),
+            egress_rules: rules(&old.egress.rules, &new.egress.rules),
             ..Self::default()
         };
         let interface = |interface: &Interface| interface.name.clone();
@@ -72,8 +80,13 @@ impl Difference {
     /// A line for each: `+` what comes, `-` what goes, `~` what changes.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        lines.extend(self.default.map(|(before, after)| format!("~ default: {} -> {}", before.word(), after.word())));
-        lines.extend(self.rules.iter().map(RuleDifference::line));
+        for (what, default, rules) in
+            [("", self.default, &self.rules), ("egress ", self.egress_default, &self.egress_rules)]
+        {
+            let line = |(old, new): (Policy, Policy)| format!("~ {what}default: {} -> {}", old.word(), new.word());
+            lines.extend(default.map(line));
+            lines.extend(rules.iter().map(|rule| rule.line(what)));
+        }
         for (what, parts) in [("interface", &self.interfaces), ("service", &self.services), ("backend", &self.backends)]
         {
             lines.extend(parts.iter().map(|part| part.line(what)));
@@ -83,12 +96,13 @@ impl Difference {
 }
 
 impl RuleDifference {
-    fn line(&self) -> String {
+    /// `list`: the word before `rule`, with a space.
+    fn line(&self, list: &str) -> String {
         let rule = &self.rule;
         match (self.before, self.after) {
-            (None, Some(place)) => format!("+ rule {place}: {rule}"),
-            (Some(place), None) => format!("- rule {place}: {rule}"),
-            (Some(before), Some(after)) => format!("~ rule {after}, which was {before}: {rule}"),
+            (None, Some(place)) => format!("+ {list}rule {place}: {rule}"),
+            (Some(place), None) => format!("- {list}rule {place}: {rule}"),
+            (Some(before), Some(after)) => format!("~ {list}rule {after}, which was {before}: {rule}"),
             (None, None) => String::new(),
         }
     }
@@ -230,6 +244,15 @@ mod tests {
         let after = ruled(&["allow tcp/4", "allow tcp/1", "allow tcp/2", "deny udp"]);
         let wanted = ["- rule 3: allow tcp/3", "~ rule 1, which was 4: allow tcp/4", "+ rule 4: deny udp"];
         assert_eq!(lines(&before, &after), wanted);
+    }
+
+    #[test]
+    fn what_this_host_sends_is_compared_too() {
+        let before = "[firewall.egress]\nrules = ['deny tcp/25']\n";
+        let after = "[firewall.egress]\ndefault = 'drop'\nrules = ['allow tcp/443']\n";
+        let wanted =
+            ["~ egress default: pass -> drop", "- egress rule 1: deny tcp/25", "+ egress rule 1: allow tcp/443"];
+        assert_eq!(lines(before, after), wanted);
     }
 
     #[test]

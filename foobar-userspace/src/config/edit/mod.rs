@@ -9,7 +9,7 @@ mod service;
 use toml_edit::{Array, DocumentMut, InlineTable, Item as Node, Table, Value};
 
 use self::list::{Item, List};
-use super::{Config, Interface, Mode, Policy};
+use super::{Config, Firewall, Interface, Mode, Policy};
 use crate::{api::types::Refusal, domain::Rule};
 
 /// The text that says what `running` is.
@@ -62,21 +62,44 @@ pub(super) fn follow<T>(
 }
 
 fn firewall(root: &mut Table, wanted: &Config) {
-    let (default, rules) = (wanted.firewall.default, &wanted.firewall.rules);
+    let Firewall { default, rules, egress } = &wanted.firewall;
     if !root.contains_key("firewall") {
-        if default == Policy::Pass && rules.is_empty() {
+        if wanted.firewall == Firewall::default() {
             return;
         }
-        root.insert("firewall", Node::Table(Table::new()));
+        let mut table = Table::new();
+        if rules.is_empty() {
+            table.set_implicit(*default == Policy::Pass);
+        } else {
+            set_default(&mut table, *default, Policy::Drop);
+        }
+        root.insert("firewall", Node::Table(table));
     }
     let Some(table) = root.get_mut("firewall").and_then(Node::as_table_mut) else { return };
-    // A section that does not say drops.
-    let said = table.get("default").and_then(Node::as_str).unwrap_or(Policy::Drop.word()).to_owned();
-    if said != default.word() {
-        set(table, "default", default.word());
+    set_rules(table, rules);
+    if !egress.is_idle() && !table.contains_key("egress") {
+        table.insert("egress", Node::Table(Table::new()));
     }
+    if let Some(table) = table.get_mut("egress").and_then(Node::as_table_mut) {
+        set_rules(table, &egress.rules);
+        set_default(table, egress.default, Policy::Pass);
+    }
+    // As a file is read: what says nothing of the firewall but what this host sends lets everything in.
+    let says_nothing = !table.contains_key("rules") && table.contains_key("egress");
+    set_default(table, *default, if says_nothing { Policy::Pass } else { Policy::Drop });
+}
+
+fn set_rules(table: &mut Table, rules: &[Rule]) {
     if !rules.is_empty() || table.contains_key("rules") {
         edit_array(table, "rules", |items| edit_rules(items, rules));
+    }
+}
+
+/// `missing`: what a section that does not say means.
+fn set_default(table: &mut Table, default: Policy, missing: Policy) {
+    let said = table.get("default").and_then(Node::as_str).unwrap_or(missing.word());
+    if said != default.word() {
+        set(table, "default", default.word());
     }
 }
 

@@ -100,6 +100,14 @@ fn an_empty_file_gets_sections() {
 }
 
 #[test]
+fn what_this_host_sends_has_a_section_of_its_own() {
+    let text = "[firewall.egress]\nrules = [\"deny tcp/25\"]\n";
+    assert_eq!(save("", &config(text)).expect("saved"), text);
+    let more = "[firewall.egress]\nrules = [\"deny tcp/25\", \"allow tcp/443\"]\ndefault = \"drop\"\n";
+    assert_eq!(save(text, &config(more)).expect("saved"), more);
+}
+
+#[test]
 fn what_ends_by_itself_stays_where_it_is_and_is_not_added() {
     let text = "[firewall]\nrules = [\"allow tcp/22\", \"deny from 10.0.0.1 for 10m\", \"allow tcp/80\"]\n";
     let mut items = Vec::new();

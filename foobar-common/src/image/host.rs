@@ -1,0 +1,283 @@
+//! The host's [`Tables`] over an image: what tests and explanations of what is not published yet run on.
+//!
+//! What the kernel counts, notes and remembers is here too, in maps by the words of its keys.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+};
+
+use super::Image;
+use crate::{
+    address::Address,
+    child::Child,
+    class::{Class, Port},
+    decision::Decision,
+    depart::{Departure, depart},
+    find::{Bucket, ServiceKey},
+    fragment::{First, Need},
+    frame::{Frame, FrameMut, Header, Resize},
+    generation::Generation,
+    layout::{ROOTS, Side},
+    next_hop::NextHop,
+    note::{Kind, Note},
+    outcome::Outcome,
+    plane::{Plane, Way},
+    slot::Slot,
+    sparse,
+    state::State,
+    tables::{Node, Tables},
+    terms::{Link, Terms},
+};
+
+/// Packets and bytes.
+pub type Tally = [u64; 2];
+
+/// The host's tables: one image, in bank 0, and what it counts.
+#[derive(Debug, Default)]
+pub struct HostTables {
+    pub image: Image,
+    /// By a rule's id.
+    pub terms: HashMap<u32, Terms>,
+    pub rings: Vec<Vec<Slot>>,
+    pub next_hops: HashMap<u32, NextHop>,
+    /// By the words of a flow's key.
+    pub notes: RefCell<HashMap<Vec<u64>, Note>>,
+    /// By the words of an answer's key, what this host opened.
+    pub states: RefCell<HashMap<Vec<u64>, State>>,
+    /// The same for what others opened.
+    pub heard: RefCell<HashMap<Vec<u64>, State>>,
+    /// By the words of a fragment's key.
+    pub firsts: RefCell<HashMap<Vec<u64>, First>>,
+    /// Notes, at most.
+    pub room: usize,
+    /// Notes of each unproven kind that were made, by family.
+    pub unproven: RefCell<HashMap<(bool, Kind), usize>>,
+    /// By ring, when a flow last found no room.
+    pub refused: RefCell<HashMap<u32, u32>>,
+    pub now: u32,
+    pub ingress: u32,
+    /// Where the last redirected frame went.
+    pub redirected: Cell<Option<u32>>,
+    pub rules: RefCell<HashMap<u32, Tally>>,
+    /// Packets, bytes, connections, queries.
+    pub backends: RefCell<HashMap<u32, [u64; 4]>>,
+    pub outcomes: RefCell<HashMap<Outcome, Tally>>,
+    pub sent: RefCell<HashMap<Outcome, Tally>>,
+}
+
+/// A frame that this host sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentFrame(pub Vec<u8>);
+
+impl Frame for SentFrame {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn reaches(&self, end: usize) -> bool {
+        end <= self.0.len()
+    }
+
+    fn read<H: Header>(&self, offset: usize) -> Option<H> {
+        self.0.as_slice().read(offset)
+    }
+
+    fn bytes_of(&self, said: usize, offset: usize) -> usize {
+        if said == 0 { (self.0.len() - offset).min(usize::from(u16::MAX)) } else { said }
+    }
+}
+
+impl FrameMut for SentFrame {
+    fn write<H: Header>(&mut self, offset: usize, header: H) -> Option<()> {
+        self.0.as_mut_slice().write(offset, header)
+    }
+}
+
+impl Resize for SentFrame {
+    fn resize(&mut self, len: usize) -> Option<()> {
+        self.0.resize(len, 0);
+        Some(())
+    }
+}
+
+impl HostTables {
+    /// Sends a frame as the kernel does: what becomes of it, and the frame as it is then.
+    pub fn send(&self, frame: &[u8]) -> (Departure, Vec<u8>) {
+        let mut frame = SentFrame(frame.to_vec());
+        (depart(&mut frame, self), frame.0)
+    }
+
+    fn plane(&self, plane: Plane) -> &Image {
+        match plane.way {
+            Way::In => &self.image,
+            Way::Out => self.image.sent.as_deref().unwrap_or(&self.image),
+        }
+    }
+
+    fn opened(&self, way: Way) -> &RefCell<HashMap<Vec<u64>, State>> {
+        match way {
+            Way::In => &self.states,
+            Way::Out => &self.heard,
+        }
+    }
+
+    /// Serves a frame as the kernel does, the outcome's counter included.
+    pub fn run(&self, frame: &mut [u8]) -> Outcome {
+        let outcome = crate::serve(frame, self);
+        add(self.outcomes.borrow_mut().entry(outcome).or_default(), [1, frame.len() as u64]);
+        outcome
+    }
+}
+
+fn add<const N: usize>(total: &mut [u64; N], amounts: [u64; N]) {
+    for (total, amount) in total.iter_mut().zip(amounts) {
+        *total += amount;
+    }
+}
+
+impl Tables for HostTables {
+    fn published(&self) -> Generation {
+        let Image { drops, sent, narrowed, .. } = &self.image;
+        let sent_drops = sent.as_ref().is_some_and(|sent| sent.drops);
+        Generation::new(0, *drops, !narrowed.is_empty()).sending(sent.is_some(), sent_drops).noting(*drops, sent_drops)
+    }
+
+    fn port(&self, plane: Plane, entry: usize) -> Port {
+        self.plane(plane).ports[entry]
+    }
+
+    fn source(&self, plane: Plane, class: usize) -> Class {
+        self.plane(plane).sources[class]
+    }
+
+    fn interface(&self, _: usize, ifindex: u32) -> u32 {
+        self.image.interfaces.get(&ifindex).copied().unwrap_or(0)
+    }
+
+    fn narrowed(&self, plane: Plane, index: u32) -> Class {
+        self.plane(plane).narrowed[index as usize]
+    }
+
+    fn pair(&self, plane: Plane, index: u32) -> Decision {
+        let image = self.plane(plane);
+        if sparse::is_key(index) {
+            return image.sparse.get(&index).map_or(Decision::NONE, |word| Decision::from_word(*word));
+        }
+        Decision::from_word(image.pairs[index as usize])
+    }
+
+    fn need(&self, plane: Plane, place: usize) -> Need {
+        self.plane(plane).needs.get(place).copied().unwrap_or_default()
+    }
+
+    fn link(&self, _: usize, index: u32) -> Link {
+        self.image.links[index as usize]
+    }
+
+    fn terms(&self, rule: u32) -> Terms {
+        self.terms.get(&rule).copied().unwrap_or_default()
+    }
+
+    fn root(&self, root: usize, prefix16: u16) -> u32 {
+        let first = Plane { bank: 0, way: Way::Out }.root(Side::Source, false);
+        let way = if root < first { Way::In } else { Way::Out };
+        let plane = Plane { bank: 0, way };
+        let entry = self.plane(plane).roots[root % ROOTS].0[usize::from(prefix16)];
+        Child::from_entry(entry).map_or(entry, |child| child.moved(plane.node()).entry())
+    }
+
+    fn node(&self, node: usize, value: u8) -> Node {
+        let first = Plane { bank: 0, way: Way::Out }.node();
+        let (image, first) = match node.checked_sub(first) {
+            Some(_) => (self.image.sent.as_deref().unwrap_or(&self.image), first),
+            None => (&self.image, 0),
+        };
+        let node = &image.nodes.0[node - first];
+        let moved = |entry: u32| Child::from_entry(entry).map_or(entry, |child| child.moved(first).entry());
+        Node { path: node.path, otherwise: node.otherwise, entry: moved(node.entries[usize::from(value)]) }
+    }
+
+    fn service(&self, _: usize, key: ServiceKey) -> Option<Bucket> {
+        let [high, low, port] = key;
+        let [first, second] = self.image.services.get(&key)?.to_words();
+        Some([high, low, port, first, second])
+    }
+
+    fn slot(&self, ring: u32, slot: u32) -> Option<Slot> {
+        self.rings.get(ring as usize)?.get(slot as usize).copied()
+    }
+
+    fn next_hop(&self, backend: u32) -> Option<NextHop> {
+        self.next_hops.get(&backend).copied()
+    }
+
+    fn note<A: Address>(&self, key: &A::FlowKey) -> Option<Note> {
+        self.notes.borrow().get(key.as_ref()).copied()
+    }
+
+    fn set_note<A: Address>(&self, key: &A::FlowKey, note: Note) -> bool {
+        let mut notes = self.notes.borrow_mut();
+        if notes.len() >= self.room && !notes.contains_key(key.as_ref()) {
+            return false;
+        }
+        notes.insert(key.as_ref().to_vec(), note);
+        true
+    }
+
+    fn has_room<A: Address>(&self, kind: Kind) -> bool {
+        self.unproven.borrow().get(&(A::V6, kind)).copied().unwrap_or(0) < self.room / 2
+    }
+
+    fn count_unproven<A: Address>(&self, kind: Kind) {
+        *self.unproven.borrow_mut().entry((A::V6, kind)).or_default() += 1;
+    }
+
+    fn refuse(&self, ring: u32) {
+        self.refused.borrow_mut().insert(ring, self.now);
+    }
+
+    fn delete_note<A: Address>(&self, key: &A::FlowKey) {
+        self.notes.borrow_mut().remove(key.as_ref());
+    }
+
+    fn state<A: Address>(&self, way: Way, key: &A::FlowKey) -> Option<State> {
+        self.opened(way).borrow().get(key.as_ref()).copied()
+    }
+
+    fn set_state<A: Address>(&self, way: Way, key: &A::FlowKey, state: State) {
+        self.opened(way).borrow_mut().insert(key.as_ref().to_vec(), state);
+    }
+
+    fn first<A: Address>(&self, key: &A::FlowKey) -> Option<First> {
+        self.firsts.borrow().get(key.as_ref()).copied()
+    }
+
+    fn set_first<A: Address>(&self, key: &A::FlowKey, first: First) {
+        self.firsts.borrow_mut().insert(key.as_ref().to_vec(), first);
+    }
+
+    fn now(&self) -> u32 {
+        self.now
+    }
+
+    fn count_sent(&self, outcome: Outcome, len: usize) {
+        add(self.sent.borrow_mut().entry(outcome).or_default(), [1, len as u64]);
+    }
+
+    fn count_rule(&self, id: u32, len: usize) {
+        add(self.rules.borrow_mut().entry(id).or_default(), [1, len as u64]);
+    }
+
+    fn count_backend(&self, backend: u32, len: usize, connections: u64, queries: u64) {
+        add(self.backends.borrow_mut().entry(backend).or_default(), [1, len as u64, connections, queries]);
+    }
+
+    fn ingress(&self) -> u32 {
+        self.ingress
+    }
+
+    fn redirect(&self, interface: u32) {
+        self.redirected.set(Some(interface));
+    }
+}
