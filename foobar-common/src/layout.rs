@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Changes whenever a map's meaning or size does; pins of another layout are not adopted.
-pub const LAYOUT: u32 = 4;
+pub const LAYOUT: u32 = 5;
 
 /// Names of the maps: of their pins and, but for the tables, as the kernel program declares them.
 pub mod map {
@@ -31,12 +31,15 @@ pub mod map {
     pub const OUTCOMES: &str = "OUTCOMES";
     pub const RULES: &str = "RULES";
     pub const BACKENDS: &str = "BACKENDS";
+    pub const WATCH: &str = "WATCH";
+    pub const EVENTS: &str = "EVENTS";
+    pub const BUDGETS: &str = "BUDGETS";
 
     /// What every packet reads at a fixed address: the statics of the program's `.bss.NAME` sections.
     pub const TABLES: &[&str] =
-        &[GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, PAIRS, SERVICES, RINGS, NEXT_HOPS, ROOM];
+        &[GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, PAIRS, SERVICES, RINGS, NEXT_HOPS, ROOM, WATCH];
     /// What is looked up.
-    pub const MAPS: &[&str] = &[NOTES_V4, NOTES_V6, STATES_V4, STATES_V6, OUTCOMES, RULES, BACKENDS];
+    pub const MAPS: &[&str] = &[NOTES_V4, NOTES_V6, STATES_V4, STATES_V6, OUTCOMES, RULES, BACKENDS, EVENTS, BUDGETS];
 }
 
 /// Names of the programs.
@@ -131,6 +134,13 @@ pub const NEXT_HOPS_WORDS: usize = MAX_BACKENDS as usize * NEXT_HOP_WORDS;
 /// Unproven notes by family and kind, then by ring the second when a flow last found no room.
 pub const ROOM_WORDS: usize = UNPROVEN_WORDS + MAX_RINGS as usize;
 pub const UNPROVEN_WORDS: usize = 4;
+
+/// The second until which drops are shown to who watches; 0: nobody does.
+pub const WATCH_WORDS: usize = 1;
+/// Bytes of the ring of packets that are shown: a power of two, and whole pages.
+pub const EVENTS_BYTES: u32 = 1 << 20;
+/// A kind's budget on a CPU, and how many packets it could not show.
+pub const BUDGET_WORDS: usize = 2;
 
 /// The word that counts a family's notes of an unproven kind. What deletes notes corrects it.
 #[inline(always)]

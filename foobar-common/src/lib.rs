@@ -12,6 +12,7 @@ pub mod child;
 pub mod class;
 pub mod decision;
 pub mod essential;
+pub mod event;
 pub mod extension;
 pub mod find;
 pub mod flow;

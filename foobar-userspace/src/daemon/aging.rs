@@ -30,6 +30,7 @@ impl Engine {
     pub fn tick(&mut self) {
         self.ticks += 1;
         self.expected.clear();
+        self.keep_watch();
         self.attach_returned();
         if self.unsaved.is_some() {
             self.save();

@@ -10,6 +10,7 @@ use foobar_common::next_hop::NextHop;
 
 use super::{
     interfaces::lost_on,
+    packets::Packets,
     plan::{Forced, Plan, Rings, plan},
     state::{State, Store, now},
     sweep::Sweep,
@@ -53,6 +54,7 @@ pub struct Engine {
     /// The last sweep, where the one before this second's look matters.
     pub(super) swept: Option<Sweep>,
     pub(super) ticks: u64,
+    pub packets: Packets,
 }
 
 impl Engine {
@@ -83,6 +85,7 @@ impl Engine {
         self.state = wanted;
         self.rings = plan.rings;
         self.rule_ids = plan.rule_ids;
+        self.name_rules();
         Ok(())
     }
 

@@ -51,14 +51,18 @@ impl Engine {
         let interfaces = self.interfaces()?;
         match name {
             None => Ok(interfaces.first().map_or(0, |interface| interface.ifindex)),
-            Some(name) => {
-                let attached = interfaces.iter().find(|interface| interface.name == name);
-                attached.map(|interface| interface.ifindex).ok_or_else(|| {
-                    Refusal::missing(format!("foobar is not attached to {name}"))
-                        .hint("`foobar status` lists the interfaces; without `on` any is meant")
-                })
-            }
+            Some(name) => self.attached_index(name),
         }
+    }
+
+    /// The index of an attached interface.
+    pub(super) fn attached_index(&self, name: &str) -> Result<u32, Refusal> {
+        let interfaces = self.interfaces()?;
+        let attached = interfaces.iter().find(|interface| interface.name == name);
+        attached.map(|interface| interface.ifindex).ok_or_else(|| {
+            Refusal::missing(format!("foobar is not attached to {name}"))
+                .hint("`foobar status` lists the interfaces; without `on` any is meant")
+        })
     }
 
     /// Its name, where it is attached or leads to a backend.

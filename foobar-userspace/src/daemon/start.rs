@@ -10,6 +10,7 @@ use foobar_common::{find::ServiceKey, slot::Slot};
 
 use super::{
     engine::{Engine, Options},
+    packets::Packets,
     plan::{Forced, Ring, Rings, key, members, plan},
     state::{State, Store, Unrest, boot_id, now},
 };
@@ -61,6 +62,7 @@ impl Engine {
             noted: 0,
             swept: None,
             ticks: 0,
+            packets: Packets::new(datapath::interface_name),
         };
         if !known {
             engine.forget_all_notes()?;

@@ -44,7 +44,7 @@ impl Datapath {
     }
 }
 
-fn sum<const N: usize>(counters: &PerCpuArray<MapData, [u64; N]>, index: u32) -> Result<[u64; N]> {
+pub(super) fn sum<const N: usize>(counters: &PerCpuArray<MapData, [u64; N]>, index: u32) -> Result<[u64; N]> {
     let values = counters.get(&index, 0).with_context(|| format!("reading counter {index}"))?;
     let mut total = [0; N];
     for value in values.iter() {

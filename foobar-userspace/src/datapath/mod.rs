@@ -5,6 +5,7 @@
 mod attach;
 mod counters;
 mod egress;
+mod events;
 mod explain;
 mod foreign;
 mod grace;
@@ -26,6 +27,7 @@ use std::{
 
 use anyhow::Result;
 use aya::Ebpf;
+pub use events::{Events, ShownPacket};
 pub use explain::Explanation;
 use foobar_common::{find::ServiceKey, generation::Generation, image::Image, next_hop::NextHop, slot::Slot};
 pub use load::{HARNESS, object};
@@ -58,6 +60,8 @@ pub struct Datapath {
     generation: Generation,
     /// Whether interfaces that are attached note what is opened through them.
     notes_opened: bool,
+    /// Until somebody reads them.
+    events: Option<Events>,
 }
 
 /// A generation, and the rings that its services' entries name.
@@ -65,6 +69,11 @@ pub struct Publication<'a> {
     pub image: &'a Image,
     /// Regions that no generation in force uses, and what to write there.
     pub rings: Vec<(u32, &'a [Slot])>,
+}
+
+/// The name of an interface of this network namespace.
+pub fn interface_name(ifindex: u32) -> Option<String> {
+    links::name_of(ifindex).ok().flatten()
 }
 
 impl Datapath {
@@ -81,8 +90,9 @@ impl Datapath {
             load::follow_log(&mut ebpf)?;
         }
         let maps = Maps::take(&mut ebpf)?;
-        let generation = tables.generation();
-        let mut datapath = Self { pins, ebpf, tables, maps, grace: Grace::default(), generation, notes_opened: false };
+        let events = Some(Events::open(&mut ebpf)?);
+        let (grace, generation) = (Grace::default(), tables.generation());
+        let mut datapath = Self { pins, ebpf, tables, maps, grace, generation, notes_opened: false, events };
         datapath.adopt_links()?;
         datapath.adopt_egress()?;
         load::pin_programs(&datapath.pins, &mut datapath.ebpf)?;

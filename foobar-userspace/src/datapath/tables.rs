@@ -43,6 +43,7 @@ pub struct Tables {
     pub(super) rings: Mapped,
     next_hops: Mapped,
     room: Mapped,
+    watch: Mapped,
 }
 
 /// Open handles of the maps that packets look up.
@@ -70,7 +71,7 @@ impl Maps {
     }
 }
 
-fn take<M: TryFrom<Map>>(ebpf: &mut Ebpf, name: &str) -> Result<M>
+pub(super) fn take<M: TryFrom<Map>>(ebpf: &mut Ebpf, name: &str) -> Result<M>
 where
     M::Error: std::error::Error + Send + Sync + 'static,
 {
@@ -94,6 +95,7 @@ impl Tables {
             rings: open(map::RINGS)?,
             next_hops: open(map::NEXT_HOPS)?,
             room: open(map::ROOM)?,
+            watch: open(map::WATCH)?,
         })
     }
 
@@ -111,6 +113,7 @@ impl Tables {
             (map::RINGS, &self.rings),
             (map::NEXT_HOPS, &self.next_hops),
             (map::ROOM, &self.room),
+            (map::WATCH, &self.watch),
         ];
         tables.into_iter().filter(|(_, table)| !table.is_new).map(|(name, table)| (name, table.contents())).collect()
     }
@@ -180,6 +183,15 @@ impl Tables {
     /// Words about notes, by [`foobar_common::layout::unproven_index`] and [`foobar_common::layout::refused_index`].
     pub fn room(&self) -> &[AtomicU64] {
         self.room.words()
+    }
+
+    pub fn watched_until(&self) -> u64 {
+        self.watch.words()[0].load(Ordering::Relaxed)
+    }
+
+    /// Drops are shown until this second of the monotonic clock.
+    pub fn watch_until(&self, second: u64) {
+        self.watch.words()[0].store(second, Ordering::Relaxed);
     }
 
     pub fn next_hop(&self, backend: u32) -> Result<Option<NextHop>> {
