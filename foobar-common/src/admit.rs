@@ -15,6 +15,7 @@ use crate::{
     layout::{PROTOCOLS, Side, port_entry, root_index},
     outcome::{Outcome, Step},
     tables::Tables,
+    terms::{Candidates, Settled},
 };
 
 /// What is known of a packet that no rule denied.
@@ -34,7 +35,7 @@ pub fn admit<A: Address, T: Tables>(
     tables: &T,
     frame_len: usize,
 ) -> Step<Admission> {
-    let (decision, listens) = decide(flow, generation, tables);
+    let (Settled { decision, demands: _ }, listens) = decide(flow, generation, tables);
     if decision.is_none() {
         return Ok(Admission { allowed: false, listens });
     }
@@ -42,18 +43,18 @@ pub fn admit<A: Address, T: Tables>(
     if decision.allows() { Ok(Admission { allowed: true, listens }) } else { Err(Outcome::Denied) }
 }
 
-/// The first rule that matches, and whether some service listens there.
+/// The first rule that matches and holds, and whether some service listens there.
 #[inline(always)]
-pub(crate) fn decide<A: Address, T: Tables>(flow: &Flow<A>, generation: Generation, tables: &T) -> (Decision, bool) {
+pub(crate) fn decide<A: Address, T: Tables>(flow: &Flow<A>, generation: Generation, tables: &T) -> (Settled, bool) {
     let bank = generation.bank();
     let port = tables.port(bank, port_entry(flow));
     let source = by_source(flow.source, bank, tables);
     let narrowed = if generation.narrows() { by_destination(flow.destination, bank, tables) } else { 0 };
-    let mut decision = first(source, at(narrowed, port, bank, tables), bank, tables);
+    let mut settled = first(source, at(narrowed, port, bank, tables), bank, tables);
     if flow.extensions != 0 {
-        decision = decision.first(against_extensions(flow.extensions, source, narrowed, bank, tables));
+        settled = settled.first(against_extensions(flow.extensions, source, narrowed, bank, tables));
     }
-    (decision, port.listens)
+    (settled, port.listens)
 }
 
 /// The class of a port at the packet's destination.
@@ -62,27 +63,26 @@ fn at<T: Tables>(narrowed: u32, port: Port, bank: usize, tables: &T) -> Class {
     if narrowed == 0 { port.class } else { tables.narrowed(bank, narrowed + u32::from(port.kind)) }
 }
 
-/// The first rule that matches both sides.
+/// The first rule that matches both sides and holds.
 #[inline(always)]
-fn first<T: Tables>(source: Class, port: Class, bank: usize, tables: &T) -> Decision {
-    let alone = port.decision.first(source.decision);
-    match source.pair_with(port) {
-        Some(index) => alone.first(tables.pair(bank, index)),
-        None => alone,
-    }
+fn first<T: Tables>(source: Class, port: Class, bank: usize, tables: &T) -> Settled {
+    let pair = source.pair_with(port).map_or(Decision::NONE, |index| tables.pair(bank, index));
+    let candidates = Candidates { source: source.decision, target: port.decision, pair };
+    let first = candidates.first();
+    if first.is_conditional() { tables.settle(bank, candidates) } else { Settled::plain(first) }
 }
 
 /// The first denial of a kind of extension header among those of the mask.
 ///
 /// An allowance of such a number does not count: what stands behind the header must not fare better for it.
 #[inline(always)]
-fn against_extensions<T: Tables>(extensions: u64, source: Class, narrowed: u32, bank: usize, tables: &T) -> Decision {
-    let mut denial = Decision::NONE;
+fn against_extensions<T: Tables>(extensions: u64, source: Class, narrowed: u32, bank: usize, tables: &T) -> Settled {
+    let mut denial = Settled::plain(Decision::NONE);
     for number in KINDS {
         if extensions & extension::bit(number) != 0 {
             let kind = tables.port(bank, PROTOCOLS + usize::from(number));
-            let decision = first(source, at(narrowed, kind, bank, tables), bank, tables);
-            denial = if decision.allows() { denial } else { denial.first(decision) };
+            let settled = first(source, at(narrowed, kind, bank, tables), bank, tables);
+            denial = if settled.decision.allows() { denial } else { denial.first(settled) };
         }
     }
     denial

@@ -20,6 +20,7 @@ use crate::{
     slot::Slot,
     state::State,
     tables::{Node, Tables},
+    terms::{Link, Terms},
     trie::{Nodes, Root},
 };
 
@@ -35,6 +36,8 @@ pub struct Image {
     pub narrowed: Vec<Class>,
     /// For each pair of classes that rules constrain together, the first of them.
     pub pairs: Vec<u32>,
+    /// What conditional decisions stand for.
+    pub links: Vec<Link>,
     /// By [`root_index`] of bank 0.
     pub roots: [Root; ROOTS],
     pub nodes: Nodes,
@@ -49,6 +52,7 @@ impl Default for Image {
             sources: vec![Class::NONE],
             narrowed: Vec::new(),
             pairs: Vec::new(),
+            links: Vec::new(),
             roots: std::array::from_fn(|_| Root::default()),
             nodes: Nodes::default(),
             services: HashMap::new(),
@@ -110,6 +114,8 @@ pub type Tally = [u64; 2];
 #[derive(Debug, Default)]
 pub struct HostTables {
     pub image: Image,
+    /// By a rule's id.
+    pub terms: HashMap<u32, Terms>,
     pub rings: Vec<Vec<Slot>>,
     pub next_hops: HashMap<u32, NextHop>,
     /// By the words of a flow's key.
@@ -171,6 +177,14 @@ impl Tables for HostTables {
 
     fn pair(&self, _: usize, index: u32) -> Decision {
         Decision::from_word(self.image.pairs[index as usize])
+    }
+
+    fn link(&self, _: usize, index: u32) -> Link {
+        self.image.links[index as usize]
+    }
+
+    fn terms(&self, rule: u32) -> Terms {
+        self.terms.get(&rule).copied().unwrap_or_default()
     }
 
     fn root(&self, root: usize, prefix16: u16) -> u32 {

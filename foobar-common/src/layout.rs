@@ -20,6 +20,8 @@ pub mod map {
     pub const SOURCES: &str = "SOURCES";
     pub const NARROWED: &str = "NARROWED";
     pub const PAIRS: &str = "PAIRS";
+    pub const LINKS: &str = "LINKS";
+    pub const TERMS: &str = "TERMS";
     pub const SERVICES: &str = "SERVICES";
     pub const RINGS: &str = "RINGS";
     pub const NEXT_HOPS: &str = "NEXT_HOPS";
@@ -37,7 +39,9 @@ pub mod map {
 
     /// What every packet reads at a fixed address: the statics of the program's `.bss.NAME` sections.
     pub const TABLES: &[&str] =
-        &[GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, PAIRS, SERVICES, RINGS, NEXT_HOPS, ROOM, WATCH];
+        &[
+            GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, PAIRS, LINKS, TERMS, SERVICES, RINGS, NEXT_HOPS, ROOM, WATCH,
+        ];
     /// What is looked up.
     pub const MAPS: &[&str] = &[NOTES_V4, NOTES_V6, STATES_V4, STATES_V6, OUTCOMES, RULES, BACKENDS, EVENTS, BUDGETS];
 }
@@ -81,6 +85,10 @@ pub const MAX_SOURCES: usize = 32_768;
 pub const MAX_NARROWED: usize = 262_144;
 /// Cells in one bank's table of pairs: a row for each class of sources that pairs are for, a column for each of ports.
 pub const MAX_PAIRS: usize = 3_145_728;
+/// Links of conditional decisions in one bank.
+pub const MAX_LINKS: usize = 16_384;
+/// Rules whose time is over that a packet can meet before the one that decides.
+pub const MAX_HOPS: usize = 16;
 
 /// Slots of a ring: a prime (Maglev, NSDI 2016 §3.4).
 pub const RING_SLOTS: u32 = 65_537;
@@ -117,6 +125,9 @@ pub const TALLY_WORDS: usize = 2;
 /// Words of a backend's counter: packets, bytes, connections, queries.
 pub const BACKEND_TALLY_WORDS: usize = 4;
 
+/// Words of a rule's terms, by the rule's id.
+pub const TERMS_OF_RULE: usize = 4;
+
 /// A next hop's words.
 pub const NEXT_HOP_WORDS: usize = 2;
 
@@ -128,6 +139,9 @@ pub const NODES_WORDS: usize = 2 * MAX_NODES * NODE_WORDS;
 pub const SOURCES_WORDS: usize = 2 * MAX_SOURCES;
 pub const NARROWED_WORDS: usize = 2 * MAX_NARROWED;
 pub const PAIRS_WORDS: usize = MAX_PAIRS;
+pub const LINKS_WORDS: usize = 2 * MAX_LINKS;
+/// Outside the banks: what changes in here holds at once.
+pub const TERMS_WORDS: usize = MAX_RULES as usize * TERMS_OF_RULE;
 pub const SERVICES_WORDS: usize = 2 * SERVICE_WORDS;
 pub const RINGS_WORDS: usize = MAX_RINGS as usize * RING_WORDS;
 pub const NEXT_HOPS_WORDS: usize = MAX_BACKENDS as usize * NEXT_HOP_WORDS;
@@ -194,5 +208,6 @@ pub const fn service_entry(protocol: u8, port: u16) -> Option<usize> {
 
 const _: () = assert!(SERVICE_BUCKETS.is_power_of_two());
 const _: () = assert!(MAX_RULES <= crate::decision::Decision::MAX_IDS);
+const _: () = assert!(MAX_LINKS <= crate::decision::Decision::MAX_IDS as usize);
 const _: () = assert!(MAX_BACKENDS <= crate::slot::Slot::MAX_BACKENDS);
 const _: () = assert!(2 * MAX_NODES <= crate::child::Child::MAX_NODES);

@@ -31,6 +31,7 @@ pub mod serve;
 pub mod slot;
 pub mod state;
 pub mod tables;
+pub mod terms;
 
 #[cfg(any(test, feature = "std"))]
 pub mod image;

@@ -78,7 +78,7 @@ fn opened<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Step<()> {
 #[inline(always)]
 fn note<F: Frame + ?Sized, A: Address, T: Tables>(frame: &F, flow: &Flow<A>, tables: &T) {
     let Some(answer) = answer_to(flow) else { return };
-    if !decide(&answer, tables.generation(), tables).0.is_none() {
+    if !decide(&answer, tables.generation(), tables).0.decision.is_none() {
         return;
     }
     let Some(key) = key(frame, &answer) else { return };

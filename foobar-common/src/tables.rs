@@ -12,6 +12,7 @@ use crate::{
     note::{Kind, Note},
     slot::Slot,
     state::State,
+    terms::{Candidates, Link, Settled, Terms, settle},
 };
 
 /// A trie's node, as one address sees it.
@@ -37,6 +38,20 @@ pub trait Tables {
 
     /// What the rules that constrain both source and port say of a pair of classes.
     fn pair(&self, bank: usize, index: u32) -> Decision;
+
+    /// What a conditional decision stands for.
+    fn link(&self, bank: usize, index: u32) -> Link;
+
+    /// What a rule asks beyond its match, by its id.
+    fn terms(&self, rule: u32) -> Terms;
+
+    /// The first candidate that holds. The kernel does this in a function of its own, for the verifier to look at once.
+    fn settle(&self, bank: usize, candidates: Candidates) -> Settled
+    where
+        Self: Sized,
+    {
+        settle(bank, candidates, self)
+    }
 
     /// A word of a trie's root.
     fn root(&self, root: usize, prefix16: u16) -> u32;

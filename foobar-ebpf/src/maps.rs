@@ -17,17 +17,18 @@ use foobar_common::{
     find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
     generation::Generation,
     layout::{
-        BACKEND_TALLY_WORDS, BUDGET_WORDS, EVENTS_BYTES, GENERATION_WORDS, MAX_BACKENDS, MAX_NARROWED, MAX_NOTES,
+        BACKEND_TALLY_WORDS, BUDGET_WORDS, EVENTS_BYTES, GENERATION_WORDS, LINKS_WORDS, MAX_BACKENDS, MAX_LINKS, MAX_NARROWED, MAX_NOTES,
         MAX_PAIRS, MAX_RULES, MAX_SOURCES, MAX_STATES, MAX_UNPROVEN, NARROWED_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS,
         NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, PAIRS_WORDS, PORT_ENTRIES, PORTS_WORDS, RING_WORDS,
         RINGS_WORDS, ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS, SERVICES_WORDS, SOURCES_WORDS, TALLY_WORDS,
-        WATCH_WORDS, refused_index, unproven_index,
+        TERMS_OF_RULE, TERMS_WORDS, WATCH_WORDS, refused_index, unproven_index,
     },
     next_hop::NextHop,
     note::{Kind, Note},
     slot::Slot,
     state::State,
     tables::Node,
+    terms::{Candidates, Link, Settled, Terms, settle},
 };
 
 use crate::table::{Record, Table};
@@ -58,6 +59,12 @@ static NARROWED: Table<NARROWED_WORDS> = Table::new();
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.PAIRS")]
 static PAIRS: Table<PAIRS_WORDS> = Table::new();
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.LINKS")]
+static LINKS: Table<LINKS_WORDS> = Table::new();
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.TERMS")]
+static TERMS: Table<TERMS_WORDS> = Table::new();
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.SERVICES")]
 static SERVICES: Table<SERVICES_WORDS> = Table::new();
@@ -226,6 +233,22 @@ impl Remark {
     }
 }
 
+impl Context for () {
+    #[inline(always)]
+    fn ingress(&self) -> u32 {
+        0
+    }
+}
+
+/// [`settle`] as a function of its own: the verifier looks at it once, whoever calls it, and only packets that a
+/// conditional rule matches do.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn settle_apart(bank: u64, source: u32, target: u32, pair: u32) -> u64 {
+    let [source, target, pair] = [source, target, pair].map(Decision::from_word);
+    settle(bank as usize, Candidates { source, target, pair }, &Maps::new(&())).word()
+}
+
 /// The kernel's tables, for one packet.
 pub struct Maps<'a, C> {
     context: &'a C,
@@ -268,6 +291,22 @@ impl<C: Context> Tables for Maps<'_, C> {
     #[inline(always)]
     fn pair(&self, bank: usize, index: u32) -> Decision {
         PAIRS.half(bank * MAX_PAIRS + index as usize).map_or(Decision::NONE, Decision::from_word)
+    }
+
+    #[inline(always)]
+    fn link(&self, bank: usize, index: u32) -> Link {
+        Link::from_word(LINKS.word(bank * MAX_LINKS + index as usize).unwrap_or(Link::NONE.word()))
+    }
+
+    #[inline(always)]
+    fn terms(&self, rule: u32) -> Terms {
+        Terms::from_word(TERMS.word(rule as usize * TERMS_OF_RULE).unwrap_or_default())
+    }
+
+    #[inline(always)]
+    fn settle(&self, bank: usize, candidates: Candidates) -> Settled {
+        let Candidates { source, target, pair } = candidates;
+        Settled::from_word(settle_apart(bank as u64, source.word(), target.word(), pair.word()))
     }
 
     #[inline(always)]

@@ -46,6 +46,8 @@ fn wanted() -> BTreeMap<&'static str, Shape> {
         (map::SOURCES, table(layout::SOURCES_WORDS)),
         (map::NARROWED, table(layout::NARROWED_WORDS)),
         (map::PAIRS, table(layout::PAIRS_WORDS)),
+        (map::LINKS, table(layout::LINKS_WORDS)),
+        (map::TERMS, table(layout::TERMS_WORDS)),
         (map::SERVICES, table(layout::SERVICES_WORDS)),
         (map::RINGS, table(layout::RINGS_WORDS)),
         (map::NEXT_HOPS, table(layout::NEXT_HOPS_WORDS)),

@@ -1,4 +1,4 @@
-//! What the kernel made of the programs: nothing on the hot path calls a function of their own, since the compiler's
+//! What the kernel made of the programs: nothing on the common path calls a function of their own, since the compiler's
 //! copying functions go byte by byte.
 
 use std::process::Command;
@@ -7,10 +7,11 @@ use foobar_tests::lab::Lab;
 
 /// Far below the verifier's million, and what a tired reader can still look at.
 const INSTRUCTIONS: usize = 4096;
-/// The one function that a packet may call: who is shown to people, few in a second.
-const SHOW: &str = "_show";
 /// Half of the verifier's million: another kernel's may look at more.
 const VERIFIED: u32 = 500_000;
+
+/// Functions of their own that rare packets call: those that a rule with terms matches, and those that are shown.
+const RARE: &[&str] = &["_settle_apart", "_show"];
 
 #[test]
 fn the_common_path_calls_no_function() {
@@ -22,10 +23,9 @@ fn the_common_path_calls_no_function() {
         let instructions: Vec<_> = text.lines().filter(|line| is_instruction(line)).collect();
         println!("{name}: {} instructions", instructions.len());
         assert!((200..INSTRUCTIONS).contains(&instructions.len()), "{name}: {} instructions", instructions.len());
-        let calls: Vec<_> = instructions.iter().filter(|line| line.contains("call pc+")).collect();
-        let (shows, others): (Vec<&&str>, Vec<_>) = calls.into_iter().partition(|line| line.ends_with(SHOW));
-        assert!(others.is_empty(), "{name}: calls to memcpy, memmove or memset cost 20 ns each: {others:#?}");
-        assert!(shows.len() <= 1, "{name}: a packet is shown at its one exit: {shows:#?}");
+        let is_rare = |line: &str| RARE.iter().any(|name| line.trim_end().ends_with(name));
+        let calls: Vec<_> = instructions.iter().filter(|line| line.contains("call pc+") && !is_rare(line)).collect();
+        assert!(calls.is_empty(), "{name}: calls to memcpy, memmove or memset cost 20 ns each: {calls:#?}");
     }
 }
 

@@ -55,6 +55,8 @@ pub struct Explained {
     pub why: String,
     /// The first rule that matches; absent where none does, or the packet leaves before rules are asked.
     pub rule: Option<ExplainedRule>,
+    /// Rules that match and would have decided, but for their time, which is over.
+    pub over: Vec<String>,
     pub service: Option<String>,
     pub backend: Option<IpAddr>,
     /// A note of this very flow was found.

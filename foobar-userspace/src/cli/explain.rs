@@ -32,7 +32,7 @@ impl Explain {
 }
 
 fn text(explained: &Explained) -> String {
-    let Explained { outcome, action, why, rule, service, backend, noted, interface, frame } = explained;
+    let Explained { outcome, action, why, rule, over, service, backend, noted, interface, frame } = explained;
     let mut lines = vec![format!("{outcome} ({action}): {why}")];
     let mut line = |name: &str, value: String| lines.push(format!("  {name:<9} {value}"));
     match rule {
@@ -46,6 +46,9 @@ fn text(explained: &Explained) -> String {
             }
         }
         None => line("rule", "none matches".to_owned()),
+    }
+    for rule in over {
+        line("expired", format!("{rule}: it matches, and its time is over"));
     }
     if let Some(service) = service {
         line("service", service.clone());
@@ -77,6 +80,7 @@ mod tests {
                 rule: "deny tcp/25".into(),
                 before: (1..=7).map(|n| format!("allow tcp/{n}")).collect(),
             }),
+            over: vec!["deny tcp for 10m".into()],
             service: None,
             backend: None,
             noted: false,
@@ -92,6 +96,7 @@ mod tests {
             "            not allow tcp/6",
             "            not allow tcp/7",
             "            nor 2 before these",
+            "  expired   deny tcp for 10m: it matches, and its time is over",
         ];
         assert_eq!(text(&explained), wanted.join("\n"));
     }

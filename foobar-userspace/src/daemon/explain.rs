@@ -14,7 +14,7 @@ impl Engine {
     /// Asks the tables in force. Nothing is counted, noted or sent.
     pub fn explain(&mut self, packet: SaidPacket) -> Result<Explained, Refusal> {
         let ingress = self.ingress(packet.interface.as_deref())?;
-        let Explanation { outcome, rule, service, backend, noted, redirected, frame } =
+        let Explanation { outcome, rule, over, service, backend, noted, redirected, frame } =
             self.datapath.explain(packet.frame, ingress);
         let reaches = matches!(outcome.action(), Action::Tx | Action::Redirect);
         let service = self.state.config.services.iter().find(|candidate| Some(key(candidate)) == service);
@@ -30,7 +30,8 @@ impl Engine {
             outcome: outcome.name().to_owned(),
             action: outcome.action().name().to_owned(),
             why: outcome.explanation().trim().to_owned(),
-            rule: rule.and_then(|id| self.explained_rule(id)),
+            rule: rule.and_then(|id| self.explained_rule(id, &over)),
+            over: over.iter().filter_map(|id| self.text_of(*id)).collect(),
             service: service.map(|service| service.name.clone()),
             backend: backend.and_then(address),
             noted,
@@ -39,11 +40,20 @@ impl Engine {
         })
     }
 
-    fn explained_rule(&self, id: u32) -> Option<ExplainedRule> {
+    fn explained_rule(&self, id: u32, over: &[u32]) -> Option<ExplainedRule> {
         let place = self.rule_ids.iter().position(|other| *other == id)?;
-        let texts: Vec<_> = self.state.config.firewall.rules[..=place].iter().map(ToString::to_string).collect();
-        let (rule, before) = texts.split_last()?;
-        Some(ExplainedRule { id, rule: rule.clone(), before: before.to_vec() })
+        let rules = &self.state.config.firewall.rules;
+        let before = rules[..place].iter().zip(&self.rule_ids).filter(|(_, id)| !over.contains(id));
+        Some(ExplainedRule {
+            id,
+            rule: rules[place].to_string(),
+            before: before.map(|(rule, _)| rule.to_string()).collect(),
+        })
+    }
+
+    fn text_of(&self, id: u32) -> Option<String> {
+        let place = self.rule_ids.iter().position(|other| *other == id)?;
+        Some(self.state.config.firewall.rules[place].to_string())
     }
 
     /// The index of an attached interface; of the first one where none is named.

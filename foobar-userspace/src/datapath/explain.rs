@@ -13,14 +13,15 @@ use foobar_common::{
     find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
     generation::Generation,
     layout::{
-        MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_SOURCES, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, PORT_ENTRIES,
-        RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS,
+        MAX_LINKS, MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_SOURCES, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS,
+        PORT_ENTRIES, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS,
     },
     next_hop::NextHop,
     note::{Kind, Note},
     slot::Slot,
     state::State,
     tables::Node,
+    terms::{Link, Terms},
 };
 
 use super::{Datapath, tables::Tables};
@@ -31,6 +32,8 @@ pub struct Explanation {
     pub outcome: Outcome,
     /// The id of the rule that was the first to match.
     pub rule: Option<u32>,
+    /// Ids of rules before it that match, and whose time is over.
+    pub over: Vec<u32>,
     pub service: Option<ServiceKey>,
     /// The backend's id, and whether a note said so.
     pub backend: Option<u32>,
@@ -47,6 +50,7 @@ struct Reading<'a> {
     generation: Generation,
     ingress: u32,
     rule: Cell<Option<u32>>,
+    over: RefCell<Vec<u32>>,
     service: Cell<Option<ServiceKey>>,
     backend: Cell<Option<u32>>,
     note: RefCell<Option<Note>>,
@@ -61,6 +65,7 @@ impl Datapath {
             generation: self.tables.generation(),
             ingress,
             rule: Cell::default(),
+            over: RefCell::default(),
             service: Cell::default(),
             backend: Cell::default(),
             note: RefCell::default(),
@@ -70,6 +75,7 @@ impl Datapath {
         Explanation {
             outcome,
             rule: reading.rule.get(),
+            over: reading.over.take(),
             service: reading.service.get(),
             backend: reading.backend.get(),
             noted: reading.note.borrow().is_some(),
@@ -104,6 +110,19 @@ impl Seen for Reading<'_> {
 
     fn pair(&self, bank: usize, index: u32) -> Decision {
         Decision::from_word(self.tables().pairs.halves()[bank * MAX_PAIRS + index as usize].load(Ordering::Relaxed))
+    }
+
+    fn link(&self, bank: usize, index: u32) -> Link {
+        Link::from_word(self.tables().links.words()[bank * MAX_LINKS + index as usize].load(Ordering::Relaxed))
+    }
+
+    fn terms(&self, rule: u32) -> Terms {
+        let word = self.tables().terms(rule).map_or(0, |word| word.load(Ordering::Relaxed));
+        let terms = Terms::from_word(word);
+        if !terms.holds(self.now()) {
+            self.over.borrow_mut().push(rule);
+        }
+        terms
     }
 
     fn root(&self, root: usize, prefix16: u16) -> u32 {

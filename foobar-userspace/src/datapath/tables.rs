@@ -17,12 +17,13 @@ use foobar_common::{
     generation::Generation,
     image::Image,
     layout::{
-        BACKEND_TALLY_WORDS, MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_RINGS, MAX_SOURCES, NEXT_HOP_WORDS,
+        BACKEND_TALLY_WORDS, MAX_LINKS, MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_RINGS, MAX_SOURCES, NEXT_HOP_WORDS,
         NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, PORT_WORDS, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, ROOTS,
-        SERVICE_WORDS, TALLY_WORDS, map, refused_index,
+        SERVICE_WORDS, TALLY_WORDS, TERMS_OF_RULE, map, refused_index,
     },
     next_hop::NextHop,
     slot::Slot,
+    terms::Terms,
 };
 
 use super::{
@@ -39,6 +40,8 @@ pub struct Tables {
     pub(super) sources: Mapped,
     pub(super) narrowed: Mapped,
     pub(super) pairs: Mapped,
+    pub(super) links: Mapped,
+    pub(super) terms: Mapped,
     pub(super) services: Mapped,
     pub(super) rings: Mapped,
     next_hops: Mapped,
@@ -91,6 +94,8 @@ impl Tables {
             sources: open(map::SOURCES)?,
             narrowed: open(map::NARROWED)?,
             pairs: open(map::PAIRS)?,
+            links: open(map::LINKS)?,
+            terms: open(map::TERMS)?,
             services: open(map::SERVICES)?,
             rings: open(map::RINGS)?,
             next_hops: open(map::NEXT_HOPS)?,
@@ -109,6 +114,8 @@ impl Tables {
             (map::SOURCES, &self.sources),
             (map::NARROWED, &self.narrowed),
             (map::PAIRS, &self.pairs),
+            (map::LINKS, &self.links),
+            (map::TERMS, &self.terms),
             (map::SERVICES, &self.services),
             (map::RINGS, &self.rings),
             (map::NEXT_HOPS, &self.next_hops),
@@ -135,10 +142,12 @@ impl Tables {
         ensure!(image.sources.len() <= MAX_SOURCES, "a bank holds {MAX_SOURCES} classes of sources");
         ensure!(image.pairs.len() <= MAX_PAIRS, "a bank holds {MAX_PAIRS} pairs of classes");
         ensure!(image.narrowed.len() <= MAX_NARROWED, "a bank holds {MAX_NARROWED} classes of ports at destinations");
+        ensure!(image.links.len() <= MAX_LINKS, "a bank holds {MAX_LINKS} links of conditional decisions");
         store_words(&self.ports.words()[bank * PORT_WORDS..], image.ports.iter().map(|port| port.word()));
         store_words(&self.sources.words()[bank * MAX_SOURCES..], image.sources.iter().map(|class| class.word()));
         store_words(&self.narrowed.words()[bank * MAX_NARROWED..], image.narrowed.iter().map(|class| class.word()));
         store(self.pairs.halves(), bank * MAX_PAIRS, image.pairs.iter().copied());
+        store_words(&self.links.words()[bank * MAX_LINKS..], image.links.iter().map(|link| link.word()));
         let first = bank * MAX_NODES;
         let moved = |entry: &u32| Child::from_entry(*entry).map_or(*entry, |child| child.moved(first).entry());
         for (index, root) in image.roots.iter().enumerate() {
@@ -151,6 +160,18 @@ impl Tables {
             store(self.nodes.halves(), word * 2 + NODE_FIRST_ENTRY, node.entries.iter().map(moved));
         }
         store_words(&self.services.words()[bank * SERVICE_WORDS..], services.into_iter());
+        Ok(())
+    }
+
+    /// The first word of a rule's terms.
+    pub fn terms(&self, rule: u32) -> Result<&AtomicU64> {
+        let words = self.terms.words().get(rule as usize * TERMS_OF_RULE);
+        words.with_context(|| format!("no rule has the id {rule}"))
+    }
+
+    /// What a rule asks from this moment on. Its bucket stays as it is.
+    pub fn set_terms(&self, rule: u32, terms: Terms) -> Result<()> {
+        self.terms(rule)?.store(terms.word(), Ordering::Release);
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use foobar_common::{
 };
 
 use super::{
+    links::Answers,
     pairs::{self, lay_out},
     ports::PortSpans,
     prefixes::Prefixes,
@@ -39,7 +40,7 @@ pub fn classify(rules: &[Numbered<'_>], image: &mut Image) -> Result<(), Refusal
     for (place, Numbered { rule, .. }) in (0..).zip(rules) {
         rule.enforceable()
             .map_err(|not_yet| Refusal::refused(format!("`{rule}`: {}", not_yet.problem)).hint(not_yet.hint))?;
-        let Named { source, destination, port } = names(rule);
+        let named = names(rule);
         for (prefixes, side) in [(&rule.from, &mut sources), (&rule.to, &mut destinations)] {
             for prefix in prefixes {
                 match prefix {
@@ -49,37 +50,43 @@ pub fn classify(rules: &[Numbered<'_>], image: &mut Image) -> Result<(), Refusal
                 }
             }
         }
-        if !(source || destination || port) {
+        if !(named.source || named.is_target()) {
             sources.name_all(place);
         }
         ports.add(rule, place);
     }
     let named: Vec<_> = rules.iter().map(|numbered| names(numbered.rule)).collect();
-    lay_down((&sources, &destinations, ports), &named, &decisions(rules), image)
+    lay_down((&sources, &destinations, ports), &named, decisions(rules), image)
 }
 
 fn names(rule: &Rule) -> Named {
-    Named { source: !rule.from.is_empty(), destination: !rule.to.is_empty(), port: rule.matcher != Matcher::Any }
+    Named {
+        source: !rule.from.is_empty(),
+        destination: !rule.to.is_empty(),
+        port: rule.matcher != Matcher::Any,
+        ends: rule.lifetime.is_some(),
+    }
 }
 
-fn decisions(rules: &[Numbered<'_>]) -> Vec<Decision> {
-    let decision = |(place, numbered): (usize, &Numbered<'_>)| {
-        Decision::new(place as u32, numbered.rule.verdict == Verdict::Allow, numbered.id)
+fn decisions<'a>(rules: &[Numbered<'a>]) -> Answers<'a> {
+    let decision = |(place, numbered): (usize, &Numbered<'a>)| {
+        (numbered.rule, Decision::new(place as u32, numbered.rule.verdict == Verdict::Allow, numbered.id))
     };
-    rules.iter().enumerate().map(decision).collect()
+    Answers::new(rules.iter().enumerate().map(decision))
 }
 
 /// From sets of rules to classes.
 fn lay_down(
     (sources, destinations, ports): (&Prefixes, &Prefixes, PortSpans),
     named: &[Named],
-    decisions: &[Decision],
+    mut answers: Answers<'_>,
     image: &mut Image,
 ) -> Result<(), Refusal> {
     let of = |place: u32| named[place as usize];
-    let sources = sources.build(Side::Source, image, |place| !(of(place).destination || of(place).port))?;
-    let destinations = destinations.build(Side::Destination, image, |place| !(of(place).source || of(place).port))?;
-    let ports = ports.sets(|place| !(of(place).source || of(place).destination))?;
+    let sources = sources.build(Side::Source, image, |place| !(of(place).is_target() || of(place).ends))?;
+    let by_destination = |place| !(of(place).source || of(place).port || of(place).ends);
+    let destinations = destinations.build(Side::Destination, image, by_destination)?;
+    let ports = ports.sets(|place| !(of(place).source || of(place).destination || of(place).ends))?;
     let kinds: Vec<_> = ports.used().into_iter().collect();
     let places: Vec<_> = used(image, Side::Destination).into_iter().filter(|set| *set != 0).collect();
     let count = if places.is_empty() { 0 } else { (places.len() + 1) * kinds.len() };
@@ -87,7 +94,8 @@ fn lay_down(
     within(count, MAX_NARROWED, "kinds of ports at destinations")?;
     let targets = merge((&destinations, &places), (&ports.sets, &kinds), named)?;
     let sources = pairs::Side { used: used(image, Side::Source), sets: sources };
-    let pairs = lay_out(&sources, &targets.side, decisions)?;
+    let pairs = lay_out(&sources, &targets.side, named, &mut answers)?;
+    image.links = answers.into_links();
     let class = |set: &u32| pairs.targets[set];
     let by_kind: Vec<_> = targets.elsewhere.iter().map(class).collect();
     let kind_of = numbers_of(&kinds);

@@ -2,6 +2,7 @@
 
 pub mod classify;
 pub mod ids;
+pub mod links;
 pub mod pairs;
 pub mod place;
 pub mod ports;

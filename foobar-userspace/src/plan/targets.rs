@@ -10,12 +10,26 @@ use super::{
     rule_sets::{Crowded, RuleSets},
 };
 
-/// What of a rule concerns its target.
+/// What a rule names, and whether it holds always.
 #[derive(Clone, Copy, Debug)]
 pub struct Named {
     pub source: bool,
     pub destination: bool,
     pub port: bool,
+    /// Its time can be over: what stands behind it can decide.
+    pub ends: bool,
+}
+
+impl Named {
+    /// It constrains source and target.
+    pub fn is_pair(self) -> bool {
+        self.source && self.is_target()
+    }
+
+    /// It constrains the target.
+    pub fn is_target(self) -> bool {
+        self.destination || self.port
+    }
 }
 
 /// Merged sets: all rules of each that hold for a target.
@@ -70,7 +84,10 @@ pub fn merge(
 
 /// The set of these rules, first first.
 fn add(side: &mut Side, rules: &[u32], named: &[Named]) -> Result<u32, Crowded> {
-    let set = side.sets.of(rules.iter().copied(), |place| !named[place as usize].source)?;
+    let set = side.sets.of(rules.iter().copied(), |place| {
+        let Named { source, ends, .. } = named[place as usize];
+        !(source || ends)
+    })?;
     side.used.insert(set);
     Ok(set)
 }
