@@ -15,3 +15,4 @@ pub mod serve;
 mod start;
 pub mod state;
 mod sweep;
+pub mod terms;
