@@ -33,6 +33,9 @@ pub struct RuleLine {
     pub packets: u64,
     /// Bytes of whole frames.
     pub bytes: u64,
+    /// Seconds for which a rule with `for` still holds; 0: its time is over, and it goes in some moments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<u64>,
 }
 
 /// A rule that was added.
@@ -40,6 +43,9 @@ pub struct RuleLine {
 pub struct AddedRule {
     #[serde(flatten)]
     pub line: RuleLine,
+    /// It was there, and its time begins anew.
+    #[serde(default)]
+    pub renewed: bool,
     /// What is probably not meant, and was not there before it.
     pub warnings: Vec<String>,
 }

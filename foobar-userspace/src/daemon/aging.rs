@@ -1,4 +1,4 @@
-//! What time does: notes end, rings get calm, removed backends leave, interfaces come back.
+//! What time does: notes and rules end, rings get calm, removed backends leave, interfaces come back.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,6 +20,8 @@ use crate::{
 
 /// Seconds between two sweeps over the notes.
 const SWEEP_EVERY: u64 = 10;
+/// Seconds between two looks for rules whose time is over: those that end together go together.
+const REMOVE_EVERY: u64 = 5;
 /// Seconds after a change during which an un-noted datagram belongs to the previous backend.
 const DATAGRAM_WINDOW: u64 = 60;
 /// Seconds that a silent flow of datagrams is kept on its backend.
@@ -34,6 +36,11 @@ impl Engine {
         self.attach_returned();
         if self.unsaved.is_some() {
             self.save();
+        }
+        if self.ticks.is_multiple_of(REMOVE_EVERY)
+            && let Err(refusal) = self.remove_over()
+        {
+            tracing::error!("removing rules whose time is over: {refusal}");
         }
         if self.ticks.is_multiple_of(SWEEP_EVERY)
             && let Err(refusal) = self.age()

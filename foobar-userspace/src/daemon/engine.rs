@@ -78,6 +78,7 @@ impl Engine {
     pub(super) fn put_in_force(&mut self, wanted: State, plan: Plan) -> Result<(), Refusal> {
         self.store.save(&wanted)?;
         if let Err(error) = self.publish(&wanted, &plan) {
+            self.write_terms()?;
             self.store.save(&self.state)?;
             return Err(error.into());
         }
@@ -109,6 +110,9 @@ impl Engine {
         self.datapath.wait_for_readers()?;
         for id in &plan.new_rules {
             self.datapath.reset_rule(*id)?;
+        }
+        for (id, terms) in &plan.terms {
+            self.datapath.set_terms(*id, *terms)?;
         }
         for id in &plan.new_backends {
             self.datapath.reset_backend(*id)?;

@@ -18,4 +18,5 @@ pub mod serve;
 mod start;
 pub mod state;
 mod sweep;
+pub mod terms;
 mod watching;

@@ -132,13 +132,15 @@ fn state_at_start(saved: Option<State>, wanted: &Wanted, adopted: bool) -> Resul
     if !unchanged {
         log_dropped(&state.config, &wanted.config);
         state.config = successor(&state.config, &wanted.config);
+        // The time of its rules runs from here on.
+        state.ends.clear();
         state.file.clone_from(&wanted.text);
     }
     if !adopted {
         // `detach` took everything off: only the file says where to attach again.
         tracing::info!("the tables are new; the running configuration goes on");
         state.config.interfaces.clone_from(&wanted.config.interfaces);
-        state = State { ids: State::default().ids, unrest: State::default().unrest, ..state };
+        state = State { ids: state.ids.of_rules(), unrest: State::default().unrest, ..state };
     }
     Ok(state)
 }

@@ -21,6 +21,9 @@ pub struct State {
     pub file: Option<String>,
     pub config: Config,
     pub ids: Ids,
+    /// By the id of a rule with `for`: the second of the monotonic clock at which its time is over.
+    #[serde(default)]
+    pub ends: BTreeMap<u32, u32>,
     /// By service: how far its ring has come since it last changed. A service without an entry is calm.
     pub unrest: BTreeMap<String, Unrest>,
 }

@@ -1,4 +1,4 @@
-//! What of the language this version enforces: rules by source, destination, protocol and port.
+//! What of the language this version enforces: rules by source, destination, protocol and port, and their time.
 
 use super::{Rule, Source};
 
@@ -48,10 +48,6 @@ impl Rule {
             let hint = "leave `log` out; `foobar rules` counts what every rule matched";
             return Err(NotYet::new("log", "this version does not log packets", hint));
         }
-        if self.lifetime.is_some() {
-            let hint = "leave `for` out, and remove the rule by `foobar rule rm`";
-            return Err(NotYet::new("for", "this version does not end rules by time", hint));
-        }
         Ok(())
     }
 }
@@ -79,6 +75,7 @@ mod tests {
             "deny icmp from 10.0.0.1",
             "deny tcp/25 to 0.0.0.0/0",
             "allow udp from 10.0.0.0/8 to 192.0.2.1",
+            "deny from 10.0.0.1 for 10m",
         ] {
             assert_eq!(text.parse::<Rule>().unwrap().enforceable(), Ok(()), "{text}");
         }
@@ -92,7 +89,6 @@ mod tests {
             ("allow vrrp on eth1", "on"),
             ("allow icmp limit 10/s", "limit"),
             ("deny from 10.0.0.1 log", "log"),
-            ("deny from 10.0.0.1 for 10m", "for"),
         ] {
             let refused = refusal(text);
             assert_eq!(refused.word, word, "{text}");
