@@ -21,6 +21,7 @@ pub mod frame;
 pub mod generation;
 pub mod header;
 pub mod layout;
+pub mod limit;
 pub mod next_hop;
 pub mod note;
 pub mod outcome;

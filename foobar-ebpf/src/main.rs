@@ -24,7 +24,7 @@ pub fn foobar(context: XdpContext) -> u32 {
     let mut packet = packet::Packet::new(&context);
     let maps = maps::Maps::new(&context);
     let outcome = serve(&mut packet, &maps);
-    exit::leave(&context, &packet, outcome, maps.remark())
+    exit::leave(&context, &packet, outcome, maps.remarked())
 }
 
 /// Notes what this host opens, and lets others decide.

@@ -1,27 +1,29 @@
 //! Every map, and the named ways into them. Nothing else in this crate knows that there are maps.
 
+mod limits;
+mod shown;
+
 use core::cell::Cell;
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     helpers::generated::{bpf_ktime_get_ns, bpf_redirect},
     macros::map,
-    maps::{HashMap, LruHashMap, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
+    maps::{HashMap, LruHashMap, PerCpuArray},
     programs::{TcContext, XdpContext},
 };
 use foobar_common::{
     Address, Outcome, Tables,
     class::{Class, Port},
     decision::Decision,
-    event::{Budget, EVENT_WORDS, Kind as Shown},
     find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
     generation::Generation,
     layout::{
-        BACKEND_TALLY_WORDS, BUDGET_WORDS, EVENTS_BYTES, GENERATION_WORDS, LINKS_WORDS, MAX_BACKENDS, MAX_LINKS, MAX_NARROWED, MAX_NOTES,
+        BACKEND_TALLY_WORDS, GENERATION_WORDS, LINKS_WORDS, MAX_BACKENDS, MAX_LINKS, MAX_NARROWED, MAX_NOTES,
         MAX_PAIRS, MAX_RULES, MAX_SOURCES, MAX_STATES, MAX_UNPROVEN, NARROWED_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS,
         NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, PAIRS_WORDS, PORT_ENTRIES, PORTS_WORDS, RING_WORDS,
         RINGS_WORDS, ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS, SERVICES_WORDS, SOURCES_WORDS, TALLY_WORDS,
-        TERMS_OF_RULE, TERMS_WORDS, WATCH_WORDS, refused_index, unproven_index,
+        TERMS_OF_RULE, TERMS_WORDS, refused_index, unproven_index,
     },
     next_hop::NextHop,
     note::{Kind, Note},
@@ -31,6 +33,7 @@ use foobar_common::{
     terms::{Candidates, Link, Settled, Terms, settle},
 };
 
+pub use self::shown::{Remark, count_lost, event, is_watched, watched_at, within_budget};
 use crate::table::{Record, Table};
 
 type FlowV4 = <foobar_common::address::V4 as Address>::FlowKey;
@@ -77,9 +80,6 @@ static NEXT_HOPS: Table<NEXT_HOPS_WORDS> = Table::new();
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.ROOM")]
 static ROOM: Table<ROOM_WORDS> = Table::new();
-#[unsafe(no_mangle)]
-#[unsafe(link_section = ".bss.WATCH")]
-static WATCH: Table<WATCH_WORDS> = Table::new();
 #[map]
 static NOTES_V4: HashMap<FlowV4, [u64; 2]> = HashMap::with_max_entries(MAX_NOTES, BPF_F_NO_PREALLOC);
 #[map]
@@ -94,57 +94,11 @@ static OUTCOMES: PerCpuArray<Tally> = PerCpuArray::with_max_entries(Outcome::COU
 static RULES: PerCpuArray<Tally> = PerCpuArray::with_max_entries(MAX_RULES, 0);
 #[map]
 static BACKENDS: PerCpuArray<BackendTally> = PerCpuArray::with_max_entries(MAX_BACKENDS, 0);
-#[map]
-static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
-#[map]
-static BUDGETS: PerCpuArray<[u64; BUDGET_WORDS]> = PerCpuArray::with_max_entries(Shown::COUNT as u32, 0);
 
 /// Counts a packet of `len` bytes that left with `outcome`, and returns how many have on this CPU.
 #[inline(always)]
 pub fn count_outcome(outcome: Outcome, len: usize) -> u64 {
     add(&OUTCOMES, outcome.index(), [1, len as u64])
-}
-
-/// Whether drops may be shown to somebody.
-#[inline(always)]
-pub fn is_watched() -> bool {
-    WATCH.first() != 0
-}
-
-/// Whether somebody watches at this second. Who did not renew it for long is forgotten.
-#[inline(always)]
-pub fn watched_at(now: u64) -> bool {
-    let is_watched = now <= WATCH.first();
-    if !is_watched {
-        WATCH.set(0, 0);
-    }
-    is_watched
-}
-
-/// Whether one packet more of a kind may be shown on this CPU.
-#[inline(always)]
-pub fn within_budget(kind: Shown, now: u64) -> bool {
-    let Some(budget) = BUDGETS.get_ptr_mut(kind as u32) else { return false };
-    // SAFETY: the kernel gave this CPU's own element.
-    let [budget, lost] = unsafe { &mut *budget };
-    let after = Budget::from_word(*budget).take(now);
-    match after {
-        Some(after) => *budget = after.word(),
-        None => *lost += 1,
-    }
-    after.is_some()
-}
-
-/// Counts a packet that there was no room to show.
-#[inline(always)]
-pub fn count_lost(kind: Shown) {
-    add(&BUDGETS, kind as u32, [0, 1]);
-}
-
-/// Room for a packet that is shown.
-#[inline(always)]
-pub fn event() -> Option<RingBufEntry<[u64; EVENT_WORDS]>> {
-    EVENTS.reserve(0)
 }
 
 /// Adds to this CPU's counter, and returns its first word. A counter that is not there changes no verdict.
@@ -203,36 +157,6 @@ impl Context for TcContext {
     }
 }
 
-/// What the rules said of a packet, for who is shown it.
-#[derive(Clone, Copy)]
-pub struct Remark(u64);
-
-impl Remark {
-    const LOGGED: u64 = 1 << 32;
-
-    #[inline(always)]
-    pub const fn from_word(word: u64) -> Self {
-        Self(word)
-    }
-
-    #[inline(always)]
-    pub const fn word(self) -> u64 {
-        self.0
-    }
-
-    /// The id of the rule that decided; 0: none did.
-    #[inline(always)]
-    pub const fn rule(self) -> u32 {
-        self.0 as u32
-    }
-
-    /// Whether the rule asks for it.
-    #[inline(always)]
-    pub const fn is_logged(self) -> bool {
-        self.0 & Self::LOGGED != 0
-    }
-}
-
 impl Context for () {
     #[inline(always)]
     fn ingress(&self) -> u32 {
@@ -258,11 +182,11 @@ pub struct Maps<'a, C> {
 impl<'a, C> Maps<'a, C> {
     #[inline(always)]
     pub fn new(context: &'a C) -> Self {
-        Self { context, remark: Cell::new(Remark(0)) }
+        Self { context, remark: Cell::new(Remark::NONE) }
     }
 
     #[inline(always)]
-    pub fn remark(&self) -> Remark {
+    pub fn remarked(&self) -> Remark {
         self.remark.get()
     }
 }
@@ -307,6 +231,21 @@ impl<C: Context> Tables for Maps<'_, C> {
     fn settle(&self, bank: usize, candidates: Candidates) -> Settled {
         let Candidates { source, target, pair } = candidates;
         Settled::from_word(settle_apart(bank as u64, source.word(), target.word(), pair.word()))
+    }
+
+    #[inline(always)]
+    fn within_limit(&self, rule: u32, source: u64) -> bool {
+        limits::within_limit_apart(rule, source) != 0
+    }
+
+    #[inline(always)]
+    fn remark(&self, rule: u32, logs: bool) {
+        self.remark.set(Remark::NONE.by(rule).logged(logs));
+    }
+
+    #[inline(always)]
+    fn count_limited(&self, rule: u32, len: usize) {
+        limits::count_limited(rule, len);
     }
 
     #[inline(always)]
@@ -425,7 +364,7 @@ impl<C: Context> Tables for Maps<'_, C> {
 
     #[inline(always)]
     fn count_rule(&self, id: u32, len: usize) {
-        self.remark.set(Remark(u64::from(id)));
+        self.remark.set(self.remark.get().by(id));
         add(&RULES, id, [1, len as u64]);
     }
 

@@ -60,6 +60,8 @@ fn wanted() -> BTreeMap<&'static str, Shape> {
         (map::RULES, counters(layout::TALLY_WORDS, layout::MAX_RULES)),
         (map::WATCH, table(layout::WATCH_WORDS)),
         (map::EVENTS, (RING, 0, 0, layout::EVENTS_BYTES)),
+        (map::BUCKETS, table(layout::BUCKETS_WORDS)),
+        (map::LIMITED, counters(layout::TALLY_WORDS, layout::MAX_RULES)),
         (map::BUDGETS, counters(layout::BUDGET_WORDS, event::Kind::COUNT as u32)),
         (map::BACKENDS, counters(layout::BACKEND_TALLY_WORDS, layout::MAX_BACKENDS)),
     ])

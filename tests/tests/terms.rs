@@ -24,8 +24,7 @@ fn a_rule_whose_time_is_over_decides_nothing_and_those_behind_it_do() {
         "deny tcp/443 for 10m as port",
         "allow from 10.0.0.0/8 as inside",
     ]);
-    let (scanner, neighbour, stranger) =
-        (tcp("10.9.8.7:9", HERE), tcp("10.9.8.8:9", HERE), tcp("192.0.2.7:9", HERE));
+    let (scanner, neighbour, stranger) = (tcp("10.9.8.7:9", HERE), tcp("10.9.8.8:9", HERE), tcp("192.0.2.7:9", HERE));
     for (ends, [by_scanner, by_neighbour, by_stranger]) in [
         (None, [&["denied", "rule scanner"][..], &["denied", "rule pair"], &["denied", "rule port"]]),
         (Some(1), [&["denied", "rule scanner"], &["denied", "rule port"], &["denied", "rule port"]]),

@@ -111,6 +111,9 @@ impl Engine {
         for id in &plan.new_rules {
             self.datapath.reset_rule(*id)?;
         }
+        for (id, limit) in &plan.limits {
+            self.datapath.set_limit(*id, *limit)?;
+        }
         for (id, terms) in &plan.terms {
             self.datapath.set_terms(*id, *terms)?;
         }

@@ -14,7 +14,7 @@ impl Engine {
     /// Asks the tables in force. Nothing is counted, noted or sent.
     pub fn explain(&mut self, packet: SaidPacket) -> Result<Explained, Refusal> {
         let ingress = self.ingress(packet.interface.as_deref())?;
-        let Explanation { outcome, rule, over, service, backend, noted, redirected, frame } =
+        let Explanation { outcome, rule, over, within_limit, service, backend, noted, redirected, frame } =
             self.datapath.explain(packet.frame, ingress);
         let reaches = matches!(outcome.action(), Action::Tx | Action::Redirect);
         let service = self.state.config.services.iter().find(|candidate| Some(key(candidate)) == service);
@@ -32,6 +32,7 @@ impl Engine {
             why: outcome.explanation().trim().to_owned(),
             rule: rule.and_then(|id| self.explained_rule(id, &over)),
             over: over.iter().filter_map(|id| self.text_of(*id)).collect(),
+            within_limit,
             service: service.map(|service| service.name.clone()),
             backend: backend.and_then(address),
             noted,

@@ -9,6 +9,7 @@ mod events;
 mod explain;
 mod foreign;
 mod grace;
+mod limits;
 mod links;
 mod load;
 mod mapped;
@@ -92,6 +93,7 @@ impl Datapath {
             load::follow_log(&mut ebpf)?;
         }
         let maps = Maps::take(&mut ebpf)?;
+        tables.seed_buckets();
         let events = Some(Events::open(&mut ebpf)?);
         let (grace, generation) = (Grace::default(), tables.generation());
         let mut datapath = Self { pins, ebpf, tables, maps, grace, generation, notes_opened: false, events };

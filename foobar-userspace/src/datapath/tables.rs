@@ -47,6 +47,7 @@ pub struct Tables {
     next_hops: Mapped,
     room: Mapped,
     watch: Mapped,
+    pub(super) buckets: Mapped,
 }
 
 /// Open handles of the maps that packets look up.
@@ -56,6 +57,7 @@ pub struct Maps {
     pub states_v4: HashTable<MapData, [u64; 2], u64>,
     pub states_v6: HashTable<MapData, [u64; 5], u64>,
     pub outcomes: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
+    pub limited: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
     pub rules: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
     pub backends: PerCpuArray<MapData, [u64; BACKEND_TALLY_WORDS]>,
 }
@@ -68,6 +70,7 @@ impl Maps {
             states_v4: take(ebpf, map::STATES_V4)?,
             states_v6: take(ebpf, map::STATES_V6)?,
             outcomes: take(ebpf, map::OUTCOMES)?,
+            limited: take(ebpf, map::LIMITED)?,
             rules: take(ebpf, map::RULES)?,
             backends: take(ebpf, map::BACKENDS)?,
         })
@@ -101,6 +104,7 @@ impl Tables {
             next_hops: open(map::NEXT_HOPS)?,
             room: open(map::ROOM)?,
             watch: open(map::WATCH)?,
+            buckets: open(map::BUCKETS)?,
         })
     }
 
@@ -121,6 +125,7 @@ impl Tables {
             (map::NEXT_HOPS, &self.next_hops),
             (map::ROOM, &self.room),
             (map::WATCH, &self.watch),
+            (map::BUCKETS, &self.buckets),
         ];
         tables.into_iter().filter(|(_, table)| !table.is_new).map(|(name, table)| (name, table.contents())).collect()
     }
