@@ -4,7 +4,11 @@
 //! from it moves that moment. Sources share a table of fixed size. Each has the ways of one set to choose from, and takes
 //! over the one that is full soonest, with its moment: nobody gains by pushing another out.
 
-use crate::{address::Address, flow::Flow, layout::LIMITED_SETS};
+use crate::{
+    address::Address,
+    flow::Flow,
+    layout::{LIMITED_SETS, LIMITED_WAYS},
+};
 
 /// Moments count sixteenths of a nanosecond: exact to a millionth at a million packets a second, and good for 36 years.
 const SHIFT: u32 = 4;
@@ -83,34 +87,39 @@ const fn mix(word: u64) -> u64 {
     word ^ word >> 31
 }
 
+/// What speaks for a way of a set: the least of them is the source's own, else the one that is full soonest.
+///
+/// One word, since the kernel's verifier looks at each combination of several. The way's index costs a bucket's lowest bits,
+/// a nanosecond.
+#[inline(always)]
+pub const fn rank(index: usize, tag: u64, bucket: u64, mine: u64) -> u64 {
+    if tag == mine {
+        return index as u64;
+    }
+    // Above those of one's own.
+    let bucket = if bucket < LIMITED_WAYS as u64 { LIMITED_WAYS as u64 } else { bucket };
+    bucket & !WAYS_MASK | index as u64
+}
+
 /// A source's place in its set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Way {
     pub index: usize,
-    pub bucket: u64,
     /// It is the source's own, and not one to take over.
     pub own: bool,
 }
 
 impl Way {
-    /// The one to begin with, before the first is seen.
-    pub const UNSEEN: Self = Self { index: 0, bucket: u64::MAX, own: false };
-
-    /// The better of this one and another, of which tag and bucket are given: one's own, else what is full soonest.
+    /// By the least rank of its set.
     #[inline(always)]
-    #[must_use]
-    pub const fn or(self, index: usize, tag: u64, bucket: u64, mine: u64) -> Self {
-        if tag == mine {
-            Self { index, bucket, own: true }
-        } else if !self.own && bucket < self.bucket {
-            Self { index, bucket, own: false }
-        } else {
-            self
-        }
+    pub const fn from_rank(rank: u64) -> Self {
+        Self { index: (rank & WAYS_MASK) as usize, own: rank < LIMITED_WAYS as u64 }
     }
 }
 
-const _: () = assert!(LIMITED_SETS.is_power_of_two());
+const WAYS_MASK: u64 = LIMITED_WAYS as u64 - 1;
+
+const _: () = assert!(LIMITED_SETS.is_power_of_two() && LIMITED_WAYS.is_power_of_two());
 
 #[cfg(test)]
 mod tests;

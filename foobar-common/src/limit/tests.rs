@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::layout::LIMITED_WAYS;
 
 const MILLISECOND: u64 = 1_000_000;
 
@@ -71,9 +70,9 @@ impl Table {
     fn passes(&mut self, source: u64, now: u64) -> bool {
         let tag = tag(7, self.limit, source, [0x1234_5678_9abc_def0, 42]);
         let set = self.slots.entry(set_of(tag)).or_insert([[0; 2]; LIMITED_WAYS]);
-        let ways = set.iter().enumerate();
-        let way = ways.fold(Way::UNSEEN, |way, (index, [other, bucket])| way.or(index, *other, *bucket, tag));
-        let Some(after) = self.limit.take(way.bucket, now) else { return false };
+        let ranks = set.iter().enumerate().map(|(index, [other, bucket])| rank(index, *other, *bucket, tag));
+        let way = Way::from_rank(ranks.min().expect("a set has ways"));
+        let Some(after) = self.limit.take(set[way.index][1], now) else { return false };
         set[way.index] = [tag, after];
         true
     }

@@ -8,7 +8,7 @@ use foobar_common::{
         BUCKETS_FIRST, BUCKETS_WORDS, LIMITED_WAYS, MAX_RULES, SET_WORDS, TALLY_WORDS, TERMS_BUCKET, TERMS_OF_RULE,
         WAY_WORDS,
     },
-    limit::{Limit, Way, moment, set_of, tag},
+    limit::{Limit, Way, moment, rank, set_of, tag},
     terms::{Demands, Terms},
 };
 
@@ -59,19 +59,31 @@ fn of_rule(limit: Limit, terms: Record<TERMS_OF_RULE>, now: u64) -> bool {
 fn of_source(limit: Limit, rule: u32, source: u64, now: u64) -> bool {
     let Some(seeds) = BUCKETS.record::<BUCKETS_FIRST>(0) else { return false };
     let mine = tag(rule, limit, source, [seeds.word::<0>(), seeds.word::<1>()]);
-    let Some(set) = BUCKETS.record::<SET_WORDS>(BUCKETS_FIRST + set_of(mine) * SET_WORDS) else { return false };
+    let set = BUCKETS_FIRST + set_of(mine) * SET_WORDS;
     for _ in 0..TRIES {
-        let mut way = Way::UNSEEN;
-        for index in 0..LIMITED_WAYS {
-            way = way.or(index, set.at(index * WAY_WORDS), set.at(index * WAY_WORDS + 1), mine);
-        }
-        let Some(after) = limit.take(way.bucket, now) else { return false };
-        if set.swap(way.index * WAY_WORDS + 1, way.bucket, after) {
+        let way = Way::from_rank(least_rank_apart(set as u64, mine));
+        let Some(place) = BUCKETS.record::<WAY_WORDS>(set + way.index * WAY_WORDS) else { return false };
+        let bucket = place.word::<1>();
+        let Some(after) = limit.take(bucket, now) else { return false };
+        if place.swap(1, bucket, after) {
             if !way.own {
-                set.put(way.index * WAY_WORDS, mine);
+                place.put(0, mine);
             }
             return true;
         }
     }
     false
+}
+
+/// The least rank of the ways of the set at this word. A function of its own: of what it returns, the verifier does not
+/// ask how it came about.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn least_rank_apart(set: u64, mine: u64) -> u64 {
+    let Some(set) = BUCKETS.record::<SET_WORDS>(set as usize) else { return 0 };
+    let mut least = u64::MAX;
+    for index in 0..LIMITED_WAYS {
+        least = least.min(rank(index, set.at(index * WAY_WORDS), set.at(index * WAY_WORDS + 1), mine));
+    }
+    least
 }

@@ -8,8 +8,8 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use foobar_common::{
-    layout::{BUCKETS_FIRST, SET_WORDS, TERMS_BUCKET, TERMS_LIMIT, TERMS_OF_RULE, WAY_WORDS},
-    limit::{Limit, Way, moment, set_of, tag},
+    layout::{BUCKETS_FIRST, LIMITED_WAYS, SET_WORDS, TERMS_BUCKET, TERMS_LIMIT, TERMS_OF_RULE, WAY_WORDS},
+    limit::{Limit, Way, moment, rank, set_of, tag},
     terms::{Demands, Terms},
 };
 use rustix::time::{ClockId, clock_gettime};
@@ -72,7 +72,9 @@ impl Tables {
         let load = |index: usize| words[index].load(Ordering::Relaxed);
         let mine = tag(rule, limit, source, [load(0), load(1)]);
         let set = BUCKETS_FIRST + set_of(mine) * SET_WORDS;
-        let ways = (0..SET_WORDS / WAY_WORDS).map(|index| (index, set + index * WAY_WORDS));
-        ways.fold(Way::UNSEEN, |way, (index, at)| way.or(index, load(at), load(at + 1), mine)).bucket
+        let at = |index: usize| set + index * WAY_WORDS;
+        let ranks = (0..LIMITED_WAYS).map(|index| rank(index, load(at(index)), load(at(index) + 1), mine));
+        let way = Way::from_rank(ranks.min().unwrap_or_default());
+        load(at(way.index) + 1)
     }
 }
