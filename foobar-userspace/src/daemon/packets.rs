@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use foobar_common::event::{Cut, Kind};
+use foobar_common::{
+    Action,
+    event::{Cut, Kind},
+};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
@@ -103,7 +106,10 @@ impl Packets {
     fn show(&self, packet: ShownPacket) {
         let mut shared = self.shared();
         let is_logged = packet.head.is(Kind::Logged);
-        let watchers = shared.watchers.clone().filter(|watchers| watchers.receiver_count() > 0);
+        // A drop that is there for its sample alone is among those that were not shown.
+        let is_drop = packet.head.outcome().is_some_and(|outcome| outcome.action() == Action::Drop);
+        let is_told = is_logged || packet.head.is(Kind::Dropped) || !is_drop;
+        let watchers = shared.watchers.clone().filter(|watchers| is_told && watchers.receiver_count() > 0);
         if is_logged || watchers.is_some() {
             let event = shared.event(&packet);
             if is_logged {
@@ -168,7 +174,7 @@ fn wall_clock(at: u64) -> Duration {
 
 /// Reads what the program shows, until the daemon stops.
 pub fn follow(mut events: Events, packets: &Packets) -> io::Result<()> {
-    let mut second = Instant::now() + SECOND;
+    let mut second = Instant::now();
     while !packets.is_closed() {
         let left = second.saturating_duration_since(Instant::now());
         match poll(&mut [PollFd::new(&events, PollFlags::IN)], Some(&Timespec::try_from(left).unwrap_or_default())) {
