@@ -1,7 +1,7 @@
 //! The firewall's question: which rule is the first to match this packet?
 //!
-//! A packet's source is of one class, what it is for of another: its protocol and port, narrowed by its destination where
-//! rules name some. Each class knows the first rule that constrains its side alone, and where the rules that constrain
+//! A packet's source is of one class, what it is for of another: its protocol and port, narrowed by its interface and
+//! its destination where rules name some. Each class knows the first rule that constrains its side alone, and where the rules that constrain
 //! both sides stand; the first match is the smallest of three. A fixed number of reads, however many rules there are.
 
 use crate::{
@@ -66,7 +66,11 @@ pub(crate) fn decide<A: Address, T: Tables>(flow: &Flow<A>, generation: Generati
     let bank = generation.bank();
     let port = tables.port(bank, port_entry(flow));
     let source = by_source(flow.source, bank, tables);
-    let narrowed = if generation.narrows() { by_destination(flow.destination, bank, tables) } else { 0 };
+    let narrowed = if generation.narrows() {
+        by_destination(flow.destination, bank, tables) + tables.interface(bank, tables.ingress())
+    } else {
+        0
+    };
     let mut settled = first(source, at(narrowed, port, bank, tables), bank, tables);
     if flow.extensions != 0 {
         settled = settled.first(against_extensions(flow.extensions, source, narrowed, bank, tables));
@@ -74,7 +78,7 @@ pub(crate) fn decide<A: Address, T: Tables>(flow: &Flow<A>, generation: Generati
     (settled, port.listens)
 }
 
-/// The class of a port at the packet's destination.
+/// The class of a port at the packet's interface and destination.
 #[inline(always)]
 fn at<T: Tables>(narrowed: u32, port: Port, bank: usize, tables: &T) -> Class {
     if narrowed == 0 { port.class } else { tables.narrowed(bank, narrowed + u32::from(port.kind)) }

@@ -19,6 +19,7 @@ pub mod map {
     pub const NODES: &str = "NODES";
     pub const SOURCES: &str = "SOURCES";
     pub const NARROWED: &str = "NARROWED";
+    pub const INTERFACES: &str = "INTERFACES";
     pub const PAIRS: &str = "PAIRS";
     pub const LINKS: &str = "LINKS";
     pub const TERMS: &str = "TERMS";
@@ -41,8 +42,8 @@ pub mod map {
 
     /// What every packet reads at a fixed address: the statics of the program's `.bss.NAME` sections.
     pub const TABLES: &[&str] = &[
-        GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, PAIRS, LINKS, TERMS, SERVICES, RINGS, NEXT_HOPS, ROOM,
-        WATCH, BUCKETS,
+        GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, INTERFACES, PAIRS, LINKS, TERMS, SERVICES, RINGS,
+        NEXT_HOPS, ROOM, WATCH, BUCKETS,
     ];
     /// What is looked up.
     pub const MAPS: &[&str] =
@@ -84,8 +85,14 @@ pub const MAX_NODES: usize = 16_384;
 
 /// Classes of sources in one bank, 0 excluded.
 pub const MAX_SOURCES: usize = 32_768;
-/// Classes of ports at the destinations that rules name, in one bank: a row for each kind of destination but the first.
+/// Classes of ports at the interfaces and destinations that rules name, in one bank: a row for each pair of their kinds.
 pub const MAX_NARROWED: usize = 262_144;
+/// Interfaces that rules name, by index.
+pub const MAX_INTERFACES: usize = 64;
+/// Buckets of a bank's table of interfaces: a power of two.
+pub const INTERFACE_BUCKETS: usize = 512;
+/// A bank's table of interfaces in whole words: the seed, then the buckets.
+pub const INTERFACE_WORDS: usize = 1 + INTERFACE_BUCKETS;
 /// Cells in one bank's table of pairs: a row for each class of sources that pairs are for, a column for each of ports.
 pub const MAX_PAIRS: usize = 3_145_728;
 /// Links of conditional decisions in one bank.
@@ -153,6 +160,7 @@ pub const ROOTS_WORDS: usize = 8 * ROOT_WORDS;
 pub const NODES_WORDS: usize = 2 * MAX_NODES * NODE_WORDS;
 pub const SOURCES_WORDS: usize = 2 * MAX_SOURCES;
 pub const NARROWED_WORDS: usize = 2 * MAX_NARROWED;
+pub const INTERFACES_WORDS: usize = 2 * INTERFACE_WORDS;
 pub const PAIRS_WORDS: usize = MAX_PAIRS;
 pub const LINKS_WORDS: usize = 2 * MAX_LINKS;
 /// Outside the banks: what changes in here holds at once.
@@ -222,6 +230,7 @@ pub const fn service_entry(protocol: u8, port: u16) -> Option<usize> {
 }
 
 const _: () = assert!(SERVICE_BUCKETS.is_power_of_two());
+const _: () = assert!(INTERFACE_BUCKETS.is_power_of_two());
 const _: () = assert!(MAX_RULES <= crate::decision::Decision::MAX_IDS);
 const _: () = assert!(MAX_LINKS <= crate::decision::Decision::MAX_IDS as usize);
 const _: () = assert!(MAX_BACKENDS <= crate::slot::Slot::MAX_BACKENDS);

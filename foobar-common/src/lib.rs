@@ -20,6 +20,7 @@ pub mod forward;
 pub mod frame;
 pub mod generation;
 pub mod header;
+pub mod interface;
 pub mod layout;
 pub mod limit;
 pub mod next_hop;

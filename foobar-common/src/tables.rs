@@ -33,7 +33,10 @@ pub trait Tables {
 
     fn source(&self, bank: usize, class: usize) -> Class;
 
-    /// The class of a port at a destination that rules name.
+    /// The part of an index into the narrowed classes that is an interface's; 0 where no rule names it.
+    fn interface(&self, bank: usize, ifindex: u32) -> u32;
+
+    /// The class of a port at an interface or destination that rules name.
     fn narrowed(&self, bank: usize, index: u32) -> Class;
 
     /// What the rules that constrain both source and port say of a pair of classes.
@@ -109,7 +112,7 @@ pub trait Tables {
     /// Counts one packet of `len` bytes.
     fn count_backend(&self, backend: u32, len: usize, connections: u64, queries: u64);
 
-    /// Index of the interface that the frame came in by.
+    /// Index of the interface that the frame came in by; of one that this host sends, that its answer will come in by.
     fn ingress(&self) -> u32;
 
     /// Remembers where a redirected frame goes.

@@ -18,12 +18,13 @@ use foobar_common::{
     decision::Decision,
     find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
     generation::Generation,
+    interface::{self, Named},
     layout::{
-        BACKEND_TALLY_WORDS, GENERATION_WORDS, LINKS_WORDS, MAX_BACKENDS, MAX_LINKS, MAX_NARROWED, MAX_NOTES,
-        MAX_PAIRS, MAX_RULES, MAX_SOURCES, MAX_STATES, MAX_UNPROVEN, NARROWED_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS,
-        NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, PAIRS_WORDS, PORT_ENTRIES, PORTS_WORDS, RING_WORDS,
-        RINGS_WORDS, ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS, SERVICES_WORDS, SOURCES_WORDS, TALLY_WORDS,
-        TERMS_OF_RULE, TERMS_WORDS, refused_index, unproven_index,
+        BACKEND_TALLY_WORDS, GENERATION_WORDS, INTERFACE_WORDS, INTERFACES_WORDS, LINKS_WORDS, MAX_BACKENDS, MAX_LINKS,
+        MAX_NARROWED, MAX_NOTES, MAX_PAIRS, MAX_RULES, MAX_SOURCES, MAX_STATES, MAX_UNPROVEN, NARROWED_WORDS,
+        NEXT_HOP_WORDS, NEXT_HOPS_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, PAIRS_WORDS,
+        PORT_ENTRIES, PORTS_WORDS, RING_WORDS, RINGS_WORDS, ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS,
+        SERVICES_WORDS, SOURCES_WORDS, TALLY_WORDS, TERMS_OF_RULE, TERMS_WORDS, refused_index, unproven_index,
     },
     next_hop::NextHop,
     note::{Kind, Note},
@@ -59,6 +60,9 @@ static SOURCES: Table<SOURCES_WORDS> = Table::new();
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.NARROWED")]
 static NARROWED: Table<NARROWED_WORDS> = Table::new();
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.INTERFACES")]
+static INTERFACES: Table<INTERFACES_WORDS> = Table::new();
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.PAIRS")]
 static PAIRS: Table<PAIRS_WORDS> = Table::new();
@@ -138,7 +142,7 @@ fn state_of<A: Address>(key: &A::FlowKey) -> Option<*mut u64> {
 
 /// What a program is called for.
 pub trait Context {
-    /// Index of the interface that the frame came in by.
+    /// Index of the interface that the frame comes in by, or leaves by.
     fn ingress(&self) -> u32;
 }
 
@@ -150,10 +154,10 @@ impl Context for XdpContext {
 }
 
 impl Context for TcContext {
-    /// 0: what leaves is this host's own.
     #[inline(always)]
     fn ingress(&self) -> u32 {
-        0
+        // SAFETY: the kernel gives the program a buffer's context, which lives as long as the program runs.
+        unsafe { (*self.skb.skb).ifindex }
     }
 }
 
@@ -205,6 +209,13 @@ impl<C: Context> Tables for Maps<'_, C> {
     #[inline(always)]
     fn source(&self, bank: usize, class: usize) -> Class {
         Class::from_word(SOURCES.word(bank * MAX_SOURCES + class).unwrap_or(Class::NONE.word()))
+    }
+
+    #[inline(always)]
+    fn interface(&self, bank: usize, ifindex: u32) -> u32 {
+        let Some(seed) = INTERFACES.word(bank * INTERFACE_WORDS) else { return 0 };
+        let bucket = 1 + interface::bucket_index(ifindex, seed);
+        Named::from_word(INTERFACES.word(bank * INTERFACE_WORDS + bucket).unwrap_or_default()).offset_of(ifindex)
     }
 
     #[inline(always)]

@@ -45,6 +45,7 @@ fn wanted() -> BTreeMap<&'static str, Shape> {
         (map::NODES, table(layout::NODES_WORDS)),
         (map::SOURCES, table(layout::SOURCES_WORDS)),
         (map::NARROWED, table(layout::NARROWED_WORDS)),
+        (map::INTERFACES, table(layout::INTERFACES_WORDS)),
         (map::PAIRS, table(layout::PAIRS_WORDS)),
         (map::LINKS, table(layout::LINKS_WORDS)),
         (map::TERMS, table(layout::TERMS_WORDS)),

@@ -62,6 +62,10 @@ pub struct Explained {
     pub action: String,
     /// The outcome in a sentence.
     pub why: String,
+    /// The interface that it was taken to come in by, where the packet names none.
+    pub assumed: Option<String>,
+    /// Whether the rules were asked: what cannot be read leaves before.
+    pub judged: bool,
     /// The first rule that matches; absent where none does, or the packet leaves before rules are asked.
     pub rule: Option<ExplainedRule>,
     /// Rules that match and would have decided, but for their time, which is over.

@@ -32,10 +32,26 @@ impl Explain {
 }
 
 fn text(explained: &Explained) -> String {
-    let Explained { outcome, action, why, rule, over, within_limit, service, backend, noted, interface, frame } =
-        explained;
+    let Explained {
+        outcome,
+        action,
+        why,
+        assumed,
+        judged,
+        rule,
+        over,
+        within_limit,
+        service,
+        backend,
+        noted,
+        interface,
+        frame,
+    } = explained;
     let mut lines = vec![format!("{outcome} ({action}): {why}")];
     let mut line = |name: &str, value: String| lines.push(format!("  {name:<9} {value}"));
+    if let Some(assumed) = assumed {
+        line("came in", format!("by {assumed}, since the packet does not say"));
+    }
     match rule {
         Some(ExplainedRule { id, rule, before }) => {
             line("rule", format!("{id}: {rule}"));
@@ -46,7 +62,8 @@ fn text(explained: &Explained) -> String {
                 line("", format!("nor {} before these", before.len() - SHOWN));
             }
         }
-        None => line("rule", "none matches".to_owned()),
+        None if *judged => line("rule", "none matches".to_owned()),
+        None => {}
     }
     for rule in over {
         line("expired", format!("{rule}: it matches, and its time is over"));
@@ -79,6 +96,8 @@ mod tests {
             outcome: "denied".into(),
             action: "drop".into(),
             why: "A rule denied it.".into(),
+            assumed: Some("eth0".into()),
+            judged: true,
             rule: Some(ExplainedRule {
                 id: 9,
                 rule: "deny tcp/25".into(),
@@ -94,6 +113,7 @@ mod tests {
         };
         let wanted = [
             "denied (drop): A rule denied it.",
+            "  came in   by eth0, since the packet does not say",
             "  rule      9: deny tcp/25",
             "            not allow tcp/3",
             "            not allow tcp/4",

@@ -9,6 +9,7 @@ mod interfaces;
 mod places;
 mod section;
 mod services;
+mod unattached;
 mod warnings;
 
 #[cfg(test)]

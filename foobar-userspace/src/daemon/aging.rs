@@ -37,7 +37,7 @@ impl Engine {
         if self.unsaved.is_some() {
             self.save();
         }
-        if self.ticks.is_multiple_of(REMOVE_EVERY)
+        if (self.ticks.is_multiple_of(REMOVE_EVERY) || self.allowance_is_over())
             && let Err(refusal) = self.remove_over()
         {
             tracing::error!("removing rules whose time is over: {refusal}");
@@ -156,6 +156,10 @@ impl Engine {
         let mut state = self.state.clone();
         state.ids.release(|id| held.contains(&id));
         if state.ids != self.state.ids {
+            // Who gets the id next begins at zero, also where a crash comes between.
+            for id in self.state.ids.retired().filter(|id| !held.contains(id)) {
+                self.datapath.reset_backend(id)?;
+            }
             self.store.save(&state)?;
             self.state = state;
         }

@@ -4,7 +4,7 @@ use foobar_common::Action;
 
 use super::{engine::Engine, plan::key};
 use crate::{
-    api::types::{Explained, ExplainedRule, Refusal},
+    api::types::{Explained, ExplainedRule, InterfaceStatus, Refusal},
     datapath::Explanation,
     domain::packet::SaidPacket,
     nexthop::NextHop,
@@ -14,7 +14,9 @@ impl Engine {
     /// Asks the tables in force. Nothing is counted, noted or sent.
     pub fn explain(&mut self, packet: SaidPacket) -> Result<Explained, Refusal> {
         let ingress = self.ingress(packet.interface.as_deref())?;
-        let Explanation { outcome, rule, over, within_limit, service, backend, noted, redirected, frame } =
+        let came_in = ingress.as_ref().map(|interface| interface.name.clone());
+        let ingress = ingress.map_or(0, |interface| interface.ifindex);
+        let Explanation { outcome, judged, rule, over, within_limit, service, backend, noted, redirected, frame } =
             self.datapath.explain(packet.frame, ingress);
         let reaches = matches!(outcome.action(), Action::Tx | Action::Redirect);
         let service = self.state.config.services.iter().find(|candidate| Some(key(candidate)) == service);
@@ -24,12 +26,14 @@ impl Engine {
         };
         let interface = match redirected {
             Some(index) => self.interface_name(index),
-            None => packet.interface.filter(|_| reaches),
+            None => came_in.clone().filter(|_| reaches),
         };
         Ok(Explained {
             outcome: outcome.name().to_owned(),
             action: outcome.action().name().to_owned(),
             why: outcome.explanation().trim().to_owned(),
+            assumed: came_in.filter(|_| packet.interface.is_none()),
+            judged,
             rule: rule.and_then(|id| self.explained_rule(id, &over)),
             over: over.iter().filter_map(|id| self.text_of(*id)).collect(),
             within_limit,
@@ -57,26 +61,23 @@ impl Engine {
         Some(self.state.config.firewall.rules[place].to_string())
     }
 
-    /// The index of an attached interface; of the first one where none is named.
-    fn ingress(&mut self, name: Option<&str>) -> Result<u32, Refusal> {
-        let interfaces = self.interfaces()?;
+    /// An attached interface; the first one where none is named.
+    fn ingress(&mut self, name: Option<&str>) -> Result<Option<InterfaceStatus>, Refusal> {
+        let mut interfaces = self.interfaces()?.into_iter();
         match name {
-            None => Ok(interfaces.first().map_or(0, |interface| interface.ifindex)),
-            Some(name) => self.attached_index(name),
+            None => Ok(interfaces.next()),
+            Some(name) => self.attached_interface(name).map(Some),
         }
     }
 
-    /// The index of an attached interface.
-    pub(super) fn attached_index(&self, name: &str) -> Result<u32, Refusal> {
-        let interfaces = self.interfaces()?;
-        let attached = interfaces.iter().find(|interface| interface.name == name);
-        attached.map(|interface| interface.ifindex).ok_or_else(|| {
+    pub(super) fn attached_interface(&self, name: &str) -> Result<InterfaceStatus, Refusal> {
+        self.interfaces()?.into_iter().find(|interface| interface.name == name).ok_or_else(|| {
             Refusal::missing(format!("foobar is not attached to {name}"))
-                .hint("`foobar status` lists the interfaces; without `on` any is meant")
+                .hint("`foobar status` lists the interfaces; without `on`, the first one is meant")
         })
     }
 
-    /// Its name, where it is attached or leads to a backend.
+    /// Its name, where it leads to a backend.
     fn interface_name(&self, index: u32) -> Option<String> {
         let leads = |hop: &&NextHop| hop.ifindex == index;
         self.hops.values().flatten().find(leads).map(|hop| hop.interface.clone())

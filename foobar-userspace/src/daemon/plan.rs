@@ -25,7 +25,10 @@ use crate::{
     api::types::Refusal,
     config::{Config, Policy},
     domain::{BackendState, Queries, Service, Transport},
-    plan::classify::{Numbered, classify},
+    plan::{
+        classify::{Numbered, classify},
+        fill::{Fill, fill},
+    },
 };
 
 /// Plain-text HTTP's usual ports.
@@ -76,7 +79,7 @@ pub fn plan(state: &mut State, live: &Rings, forced: &Forced, now: u64) -> Resul
     let new_backends = state.ids.number_backends(&services)?;
     let mut image = Image { drops: state.config.firewall.default == Policy::Drop, ..Image::default() };
     let numbered = state.config.firewall.rules.iter().zip(&rule_ids).map(|(rule, id)| Numbered { rule, id: *id });
-    classify(&numbered.collect::<Vec<_>>(), &mut image)?;
+    classify(&numbered.collect::<Vec<_>>(), &state.ifindexes, &mut image)?;
     let (rings, changed) = plan_rings(state, &services, live, forced, now)?;
     for service in &services {
         listen(service, rings[&service.name].region, &mut image);
@@ -84,10 +87,12 @@ pub fn plan(state: &mut State, live: &Rings, forced: &Forced, now: u64) -> Resul
     Ok(Plan { image, rings, changed, rule_ids, new_rules, terms, limits, new_backends })
 }
 
-/// Whether there is room for a configuration in tables that hold nothing else: what a first start would say to it.
-pub fn judge(config: &Config) -> Result<(), Refusal> {
+/// How full a configuration makes tables that hold nothing else, or what a first start would say to it.
+pub fn judge(config: &Config) -> Result<Vec<Fill>, Refusal> {
     let mut state = State { config: config.clone(), ..State::default() };
-    plan(&mut state, &Rings::new(), &Forced::new(), 0).map(drop)
+    let names: BTreeSet<_> = config.firewall.rules.iter().flat_map(|rule| &rule.on).cloned().collect();
+    state.ifindexes = names.into_iter().zip(1..).map(|(name, index)| (name, BTreeSet::from([index]))).collect();
+    plan(&mut state, &Rings::new(), &Forced::new(), 0).map(|plan| fill(&plan.image))
 }
 
 fn plan_rings(

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     api::types::Refusal,
-    domain::{self, Rule, duration},
+    domain::{self, Rule, Verdict, duration},
 };
 
 /// Gives each rule with `for` that is new its end, and forgets those of rules that are gone. By id, the rules' terms.
@@ -108,7 +108,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes rules off the list whose time is over. Packets do not notice.
+    /// Whether the time of a rule that allows is over: what it let in has to be noted soon, to go on.
+    pub(super) fn allowance_is_over(&self) -> bool {
+        let rules = self.state.config.firewall.rules.iter().enumerate();
+        let mut allow = rules.filter(|(_, rule)| rule.verdict == Verdict::Allow && rule.lifetime.is_some());
+        allow.any(|(index, _)| self.seconds_left(index) == Some(0))
+    }
+
+    /// Takes rules off the list whose time is over.
     pub(super) fn remove_over(&mut self) -> Result<(), Refusal> {
         let over: Vec<_> = (0..self.rule_ids.len()).filter(|index| self.seconds_left(*index) == Some(0)).collect();
         if over.is_empty() {

@@ -17,7 +17,7 @@ impl Engine {
     pub fn watch(&self, wish: Wish) -> Result<Filter, Refusal> {
         let rule = wish.rule.map(|rule| self.find_rule(&rule)).transpose()?.map(|index| self.rule_ids[index]);
         if let Some(on) = &wish.on {
-            self.attached_index(on)?;
+            self.attached_interface(on)?;
         }
         self.datapath.watch_until(now() + WATCH_SECONDS);
         Ok(Filter { outcome: wish.outcome, rule, on: wish.on, from: wish.from })

@@ -12,9 +12,10 @@ use foobar_common::{
     decision::Decision,
     find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
     generation::Generation,
+    interface::{self, Named},
     layout::{
-        MAX_LINKS, MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_SOURCES, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS,
-        PORT_ENTRIES, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS,
+        INTERFACE_WORDS, MAX_LINKS, MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_SOURCES, NODE_FIRST_ENTRY, NODE_OTHERWISE,
+        NODE_WORDS, PORT_ENTRIES, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS,
     },
     next_hop::NextHop,
     note::{Kind, Note},
@@ -30,6 +31,8 @@ use super::{Datapath, tables::Tables};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     pub outcome: Outcome,
+    /// Whether the rules were asked.
+    pub judged: bool,
     /// The id of the rule that was the first to match.
     pub rule: Option<u32>,
     /// Ids of rules before it that match, and whose time is over.
@@ -37,7 +40,7 @@ pub struct Explanation {
     /// Whether the packet would be within the rule's limit; `None` where it is not counted by one.
     pub within_limit: Option<bool>,
     pub service: Option<ServiceKey>,
-    /// The backend's id, and whether a note said so.
+    /// The backend's id, and whether a note said so. Also where the way to it is not known.
     pub backend: Option<u32>,
     pub noted: bool,
     /// Out of which interface it would be redirected.
@@ -47,50 +50,61 @@ pub struct Explanation {
 }
 
 /// The tables, and what was read of them.
-struct Reading<'a> {
+pub(super) struct Reading<'a> {
     datapath: &'a Datapath,
     generation: Generation,
     ingress: u32,
+    judged: Cell<bool>,
     rule: Cell<Option<u32>>,
     over: RefCell<Vec<u32>>,
     within_limit: Cell<Option<bool>>,
     service: Cell<Option<ServiceKey>>,
     backend: Cell<Option<u32>>,
-    note: RefCell<Option<Note>>,
+    note: Cell<Option<Note>>,
     redirected: Cell<Option<u32>>,
 }
 
 impl Datapath {
     /// What would become of a frame that comes in by an interface's index. Changes nothing.
     pub fn explain(&self, mut frame: Vec<u8>, ingress: u32) -> Explanation {
-        let reading = Reading {
-            datapath: self,
-            generation: self.tables.generation(),
-            ingress,
-            rule: Cell::default(),
-            over: RefCell::default(),
-            within_limit: Cell::default(),
-            service: Cell::default(),
-            backend: Cell::default(),
-            note: RefCell::default(),
-            redirected: Cell::default(),
-        };
+        let reading = Reading::new(self, ingress);
         let outcome = foobar_common::serve(frame.as_mut_slice(), &reading);
+        let served =
+            matches!(outcome, Outcome::Forwarded | Outcome::Redirected | Outcome::NoBackend | Outcome::Unresolved);
+        let backend = reading.backend.get().filter(|_| served && outcome != Outcome::NoBackend);
         Explanation {
             outcome,
+            judged: reading.judged.get(),
             rule: reading.rule.get(),
             over: reading.over.take(),
             within_limit: reading.within_limit.get(),
-            service: reading.service.get(),
-            backend: reading.backend.get(),
-            noted: reading.note.borrow().is_some(),
+            service: reading.service.get().filter(|_| served),
+            backend,
+            noted: reading.note.get().is_some_and(|note| Some(note.backend) == backend),
             redirected: reading.redirected.get(),
             frame,
         }
     }
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    /// Of the generation in force.
+    pub(super) fn new(datapath: &'a Datapath, ingress: u32) -> Self {
+        Self {
+            datapath,
+            generation: datapath.tables.generation(),
+            ingress,
+            judged: Cell::default(),
+            rule: Cell::default(),
+            over: RefCell::default(),
+            within_limit: Cell::default(),
+            service: Cell::default(),
+            backend: Cell::default(),
+            note: Cell::default(),
+            redirected: Cell::default(),
+        }
+    }
+
     fn tables(&self) -> &Tables {
         &self.datapath.tables
     }
@@ -102,11 +116,18 @@ impl Seen for Reading<'_> {
     }
 
     fn port(&self, bank: usize, entry: usize) -> Port {
+        self.judged.set(true);
         Port::from_word(self.tables().ports.words()[bank * PORT_ENTRIES + entry].load(Ordering::Relaxed))
     }
 
     fn source(&self, bank: usize, class: usize) -> Class {
         Class::from_word(self.tables().sources.words()[bank * MAX_SOURCES + class].load(Ordering::Relaxed))
+    }
+
+    fn interface(&self, bank: usize, ifindex: u32) -> u32 {
+        let words = &self.tables().interfaces.words()[bank * INTERFACE_WORDS..][..INTERFACE_WORDS];
+        let bucket = 1 + interface::bucket_index(ifindex, words[0].load(Ordering::Relaxed));
+        Named::from_word(words[bucket].load(Ordering::Relaxed)).offset_of(ifindex)
     }
 
     fn narrowed(&self, bank: usize, index: u32) -> Class {
@@ -175,6 +196,8 @@ impl Seen for Reading<'_> {
     }
 
     fn next_hop(&self, backend: u32) -> Option<NextHop> {
+        // Whose is asked for last is where the packet would go.
+        self.backend.set(Some(backend));
         self.tables().next_hop(backend).ok().flatten()
     }
 
@@ -186,7 +209,7 @@ impl Seen for Reading<'_> {
             _ => None,
         };
         let note = words.map(Note::from_words);
-        *self.note.borrow_mut() = note;
+        self.note.set(note);
         note
     }
 
@@ -202,7 +225,9 @@ impl Seen for Reading<'_> {
 
     fn refuse(&self, _: u32) {}
 
-    fn delete_note<A: Address>(&self, _: &A::FlowKey) {}
+    fn delete_note<A: Address>(&self, _: &A::FlowKey) {
+        self.note.set(None);
+    }
 
     fn state<A: Address>(&self, key: &A::FlowKey) -> Option<State> {
         let maps = &self.datapath.maps;
@@ -225,9 +250,7 @@ impl Seen for Reading<'_> {
         self.rule.set(Some(id));
     }
 
-    fn count_backend(&self, backend: u32, _: usize, _: u64, _: u64) {
-        self.backend.set(Some(backend));
-    }
+    fn count_backend(&self, _: u32, _: usize, _: u64, _: u64) {}
 
     fn ingress(&self) -> u32 {
         self.ingress

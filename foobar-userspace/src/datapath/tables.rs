@@ -17,9 +17,9 @@ use foobar_common::{
     generation::Generation,
     image::Image,
     layout::{
-        BACKEND_TALLY_WORDS, MAX_LINKS, MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_RINGS, MAX_SOURCES, NEXT_HOP_WORDS,
-        NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, PORT_WORDS, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, ROOTS,
-        SERVICE_WORDS, TALLY_WORDS, TERMS_OF_RULE, map, refused_index,
+        BACKEND_TALLY_WORDS, INTERFACE_WORDS, MAX_LINKS, MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_RINGS, MAX_SOURCES,
+        NEXT_HOP_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, PORT_WORDS, RING_SLOTS, RING_WORDS, ROOT_ENTRIES,
+        ROOTS, SERVICE_WORDS, TALLY_WORDS, TERMS_OF_RULE, map, refused_index,
     },
     next_hop::NextHop,
     slot::Slot,
@@ -39,6 +39,7 @@ pub struct Tables {
     pub(super) nodes: Mapped,
     pub(super) sources: Mapped,
     pub(super) narrowed: Mapped,
+    pub(super) interfaces: Mapped,
     pub(super) pairs: Mapped,
     pub(super) links: Mapped,
     pub(super) terms: Mapped,
@@ -96,6 +97,7 @@ impl Tables {
             nodes: open(map::NODES)?,
             sources: open(map::SOURCES)?,
             narrowed: open(map::NARROWED)?,
+            interfaces: open(map::INTERFACES)?,
             pairs: open(map::PAIRS)?,
             links: open(map::LINKS)?,
             terms: open(map::TERMS)?,
@@ -117,6 +119,7 @@ impl Tables {
             (map::NODES, &self.nodes),
             (map::SOURCES, &self.sources),
             (map::NARROWED, &self.narrowed),
+            (map::INTERFACES, &self.interfaces),
             (map::PAIRS, &self.pairs),
             (map::LINKS, &self.links),
             (map::TERMS, &self.terms),
@@ -142,15 +145,17 @@ impl Tables {
     /// Writes everything of a bank that no packet reads.
     pub fn write_bank(&self, bank: usize, image: &Image) -> Result<()> {
         let services = image.service_table().context("no table holds that many services")?;
+        let interfaces = image.interface_table().context("no table holds that many interfaces")?;
         let nodes = &image.nodes.0;
         ensure!(nodes.len() <= MAX_NODES, "a bank holds {MAX_NODES} trie nodes, not {}", nodes.len());
         ensure!(image.sources.len() <= MAX_SOURCES, "a bank holds {MAX_SOURCES} classes of sources");
         ensure!(image.pairs.len() <= MAX_PAIRS, "a bank holds {MAX_PAIRS} pairs of classes");
-        ensure!(image.narrowed.len() <= MAX_NARROWED, "a bank holds {MAX_NARROWED} classes of ports at destinations");
+        ensure!(image.narrowed.len() <= MAX_NARROWED, "a bank holds {MAX_NARROWED} classes of narrowed ports");
         ensure!(image.links.len() <= MAX_LINKS, "a bank holds {MAX_LINKS} links of conditional decisions");
         store_words(&self.ports.words()[bank * PORT_WORDS..], image.ports.iter().map(|port| port.word()));
         store_words(&self.sources.words()[bank * MAX_SOURCES..], image.sources.iter().map(|class| class.word()));
         store_words(&self.narrowed.words()[bank * MAX_NARROWED..], image.narrowed.iter().map(|class| class.word()));
+        store_words(&self.interfaces.words()[bank * INTERFACE_WORDS..], interfaces.into_iter());
         store(self.pairs.halves(), bank * MAX_PAIRS, image.pairs.iter().copied());
         store_words(&self.links.words()[bank * MAX_LINKS..], image.links.iter().map(|link| link.word()));
         let first = bank * MAX_NODES;

@@ -11,8 +11,8 @@ use foobar_common::{
     terms::Link,
 };
 
-use super::rule_sets::Crowded;
-use crate::{api::types::Refusal, domain::Rule};
+use super::crowded::{Blame, Crowded};
+use crate::domain::Rule;
 
 /// Chains that may be made on the way: more are refused before memory runs out.
 const MAX_CHAINS: usize = 4_000_000;
@@ -41,8 +41,7 @@ enum Condition {
 }
 
 /// All answers of one configuration.
-pub struct Answers<'a> {
-    rules: Vec<&'a Rule>,
+pub struct Answers {
     /// By place.
     decisions: Vec<Decision>,
     conditions: Vec<Condition>,
@@ -53,13 +52,12 @@ pub struct Answers<'a> {
     links: Vec<Link>,
 }
 
-impl<'a> Answers<'a> {
+impl Answers {
     /// For rules by place, and what each of them decides.
-    pub fn new(rules: impl Iterator<Item = (&'a Rule, Decision)>) -> Self {
-        let (rules, decisions): (Vec<_>, Vec<_>) = rules.unzip();
+    pub fn new<'a>(rules: impl Iterator<Item = (&'a Rule, Decision)>) -> Self {
+        let (conditions, decisions) = rules.map(|(rule, decision)| (condition(rule), decision)).unzip();
         Self {
-            conditions: rules.iter().map(|rule| condition(rule)).collect(),
-            rules,
+            conditions,
             decisions,
             chains: Vec::new(),
             numbers: HashMap::new(),
@@ -80,22 +78,22 @@ impl<'a> Answers<'a> {
             return Ok(*known);
         }
         if self.chains.len() == MAX_CHAINS {
-            return Err(Crowded::Sets);
+            return Err(Crowded::overlap(vec![place]));
         }
         let hops = usize::from(ends) + self.chain(next).map_or(0, |chain| chain.hops);
         self.chains.push(Chain { place, next, hops });
-        let answer = Answer((self.rules.len() + self.chains.len()) as u32);
+        let answer = Answer((self.decisions.len() + self.chains.len()) as u32);
         self.numbers.insert((place, next), answer);
         Ok(answer)
     }
 
     fn chain(&self, answer: Answer) -> Option<Chain> {
-        let index = (answer.0 as usize).checked_sub(self.rules.len() + 1)?;
+        let index = (answer.0 as usize).checked_sub(self.decisions.len() + 1)?;
         self.chains.get(index).copied()
     }
 
     /// Refuses answers of which one packet could have one each, where too many of their rules can be over.
-    pub fn refuse_many_hops<'b>(&self, sides: [&mut dyn Iterator<Item = &'b Answer>; 3]) -> Result<(), Refusal> {
+    pub fn refuse_many_hops<'b>(&self, sides: [&mut dyn Iterator<Item = &'b Answer>; 3]) -> Result<(), Crowded> {
         let longest = sides.map(|side| side.filter_map(|answer| self.chain(*answer)).max_by_key(|chain| chain.hops));
         let hops: usize = longest.iter().flatten().map(|chain| chain.hops).sum();
         if hops <= MAX_HOPS {
@@ -103,12 +101,8 @@ impl<'a> Answers<'a> {
         }
         let mut places: Vec<_> = longest.into_iter().flatten().flat_map(|chain| self.timed(chain)).collect();
         places.sort_unstable();
-        let texts: Vec<_> = places.iter().take(3).map(|place| format!("`{}`", self.rules[*place as usize])).collect();
-        Err(Refusal::refused(format!(
-            "{hops} rules with `for` can match one packet, and {MAX_HOPS} may: {} and others",
-            texts.join(", ")
-        ))
-        .hint("join them: one rule can list many addresses or ports"))
+        let problem = format!("{hops} rules with `for` can match one packet, and {MAX_HOPS} may");
+        Err(Crowded::new(problem, Blame::Places(places)))
     }
 
     /// Places of the rules of a chain that can be over.
@@ -123,22 +117,20 @@ impl<'a> Answers<'a> {
     }
 
     /// What the tables hold for an answer; makes the links that it needs.
-    pub fn decision(&mut self, answer: Answer) -> Result<Decision, Refusal> {
+    pub fn decision(&mut self, answer: Answer) -> Result<Decision, Crowded> {
         let Some(chain) = self.chain(answer) else {
             return Ok(answer.0.checked_sub(1).map_or(Decision::NONE, |place| self.decisions[place as usize]));
         };
-        let index = answer.0 as usize - self.rules.len() - 1;
+        let index = answer.0 as usize - self.decisions.len() - 1;
         self.linked.resize(self.chains.len(), None);
         if let Some(decision) = self.linked[index] {
             return Ok(decision);
         }
         let (rule, next) = (self.decisions[chain.place as usize], self.decision(chain.next)?);
         if self.links.len() == MAX_LINKS {
-            return Err(Refusal::refused(format!(
-                "`{}` and other rules with `for`, `limit` or `log` need more than the {MAX_LINKS} links that there are",
-                self.rules[chain.place as usize]
-            ))
-            .hint("join them: one rule can list many addresses or ports"));
+            let problem =
+                format!("the rules with `for`, `limit` or `log` need more than the {MAX_LINKS} links that there are");
+            return Err(Crowded::new(problem, Blame::Places(vec![chain.place])));
         }
         let decision = rule.conditional(self.links.len() as u32);
         self.links.push(Link { rule, next });
@@ -170,7 +162,7 @@ mod tests {
         texts.iter().map(|text| text.parse().expect("a rule")).collect()
     }
 
-    fn answers(rules: &[Rule]) -> Answers<'_> {
+    fn answers(rules: &[Rule]) -> Answers {
         let decision = |place: usize| Decision::new(place as u32, false, place as u32 + 1);
         Answers::new(rules.iter().enumerate().map(|(place, rule)| (rule, decision(place))))
     }
@@ -210,6 +202,7 @@ mod tests {
         let of = |last| answers.refuse_many_hops([&mut [six].iter(), &mut [five].iter(), &mut [last].iter()]);
         assert_eq!(of(five_more), Ok(()));
         let refusal = of(six_more).expect_err("17 rules");
-        assert!(refusal.to_string().contains("`deny tcp for 1m as r0`"), "{refusal}");
+        let wanted = "17 rules with `for` can match one packet, and 16 may";
+        assert_eq!(refusal, Crowded::new(wanted, Blame::Places((0..17).collect())));
     }
 }

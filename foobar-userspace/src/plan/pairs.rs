@@ -1,6 +1,9 @@
 //! The table of pairs: for a class of sources and a class of targets, the first rule that constrains both.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use foobar_common::{
     class::{Class, Port},
@@ -8,11 +11,11 @@ use foobar_common::{
 };
 
 use super::{
+    crowded::{Blame, Crowded},
     links::{Answer, Answers},
-    rule_sets::{Crowded, RuleSets},
+    rule_sets::RuleSets,
     targets::Named,
 };
-use crate::api::types::Refusal;
 
 /// Cells that may be written, some more than once.
 const MAX_STEPS: usize = 100_000_000;
@@ -33,19 +36,19 @@ pub struct Pairs {
 /// Lays the table out: row and column 0 stay empty, so that 0 says that there are no pairs.
 ///
 /// `named` and `answers` are of the rules by place. Refuses what needs more than [`MAX_PAIRS`] cells.
-pub fn lay_out(sources: &Side, targets: &Side, named: &[Named], answers: &mut Answers<'_>) -> Result<Pairs, Refusal> {
+pub fn lay_out(sources: &Side, targets: &Side, named: &[Named], answers: &mut Answers) -> Result<Pairs, Crowded> {
     let columns: Vec<_> = with_pairs(targets, named).collect();
     let rows: Vec<_> = with_pairs(sources, named).collect();
     let stride = columns.len() + 1;
     let count = if columns.is_empty() { 0 } else { stride * (rows.len() + 1) };
     if count > MAX_PAIRS || columns.len() >= Port::MAX_KINDS {
-        return Err(Refusal::refused(format!(
+        let problem = format!(
             "the rules that name both a source and a target make {} kinds of sources and {} kinds of targets, whose table \
              needs {count} cells, and there is room for {MAX_PAIRS}",
             rows.len(),
             columns.len()
-        ))
-        .hint("join rules that have the same ports, or the same sources"));
+        );
+        return Err(Crowded::new(problem, Blame::Places(busiest((sources, &rows), (targets, &columns), named))));
     }
     let mut cells = vec![Answer::default(); count];
     fill(&mut cells, (sources, &rows), (targets, &columns), named, answers)?;
@@ -67,13 +70,30 @@ pub fn lay_out(sources: &Side, targets: &Side, named: &[Named], answers: &mut An
     })
 }
 
+/// The places of the rules that are in the most rows and columns: two and one, busiest first.
+fn busiest((sources, rows): (&Side, &[u32]), (targets, columns): (&Side, &[u32]), named: &[Named]) -> Vec<u32> {
+    let of = |side: &Side, sets: &[u32]| {
+        let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
+        for place in sets.iter().flat_map(|set| pairs(side, *set, named)) {
+            *counts.entry(place).or_default() += 1;
+        }
+        let mut places: Vec<_> = counts.into_iter().collect();
+        places.sort_by_key(|(_, count)| Reverse(*count));
+        places.into_iter().map(|(place, _)| place).collect::<Vec<_>>()
+    };
+    let (mut places, of_rows) = (of(targets, columns), of(sources, rows));
+    places.truncate(2);
+    places.extend(of_rows.into_iter().find(|place| !places.contains(place)));
+    places
+}
+
 /// Writes the first rule that constrains both sides into each cell, and what follows it.
 fn fill(
     cells: &mut [Answer],
     (sources, rows): (&Side, &[u32]),
     (targets, columns): (&Side, &[u32]),
     named: &[Named],
-    answers: &mut Answers<'_>,
+    answers: &mut Answers,
 ) -> Result<(), Crowded> {
     let mut of_rule: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for (index, set) in columns.iter().enumerate() {
@@ -89,7 +109,7 @@ fn fill(
             let matching = of_rule.get(&place).map_or(&[][..], Vec::as_slice);
             steps += matching.len();
             if steps > MAX_STEPS {
-                return Err(Crowded::Sets);
+                return Err(Crowded::overlap(vec![place]));
             }
             for column in matching {
                 let cell = &mut cells[row + column];
@@ -111,7 +131,7 @@ fn with_pairs(side: &Side, named: &[Named]) -> impl Iterator<Item = u32> {
 }
 
 /// By set in use, what its rules that constrain this side alone decide.
-fn alone(side: &Side, named: &[Named], answers: &mut Answers<'_>) -> Result<BTreeMap<u32, Answer>, Crowded> {
+fn alone(side: &Side, named: &[Named], answers: &mut Answers) -> Result<BTreeMap<u32, Answer>, Crowded> {
     let mut alone = BTreeMap::new();
     for set in &side.used {
         let mut rules = side.sets.last_first(*set).filter(|place| !named[*place as usize].is_pair());
@@ -124,8 +144,8 @@ fn classes(
     alone: BTreeMap<u32, Answer>,
     paired: &[u32],
     index: impl Fn(usize) -> u32,
-    answers: &mut Answers<'_>,
-) -> Result<BTreeMap<u32, Class>, Refusal> {
+    answers: &mut Answers,
+) -> Result<BTreeMap<u32, Class>, Crowded> {
     let mut classes = BTreeMap::new();
     for (set, answer) in alone {
         classes.insert(set, Class { decision: answers.decision(answer)?, pairs: 0 });

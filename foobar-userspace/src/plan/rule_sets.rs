@@ -3,17 +3,17 @@
 //! Rules come in the order of the list, so a set is a smaller set and one rule more, and the same steps lead to the same
 //! number.
 
-use std::collections::HashMap;
+use std::{cmp::Reverse, collections::HashMap};
 
-/// Steps that making one side's sets may take: more are refused before time and memory run out.
-const MAX_STEPS: usize = 5_000_000;
+use super::crowded::Crowded;
 
-/// What there is no room for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Crowded {
-    Nodes,
-    Sets,
-}
+/// Steps that making one side's sets may take: more are refused before time runs out.
+const MAX_STEPS: usize = 100_000_000;
+/// Sets of one side: more are refused before memory runs out.
+const MAX_SETS: usize = 5_000_000;
+
+/// Places that are found to be busy.
+const BUSIEST: usize = 3;
 
 /// Numbered sets; 0 is the empty one.
 #[derive(Debug)]
@@ -64,8 +64,8 @@ impl RuleSets {
         let mut set = 0;
         for place in places {
             self.steps += 1;
-            if self.steps > MAX_STEPS {
-                return Err(Crowded::Sets);
+            if self.steps > MAX_STEPS || self.list.len() > MAX_SETS {
+                return Err(Crowded::overlap(self.busiest()));
             }
             set = self.with(set, place, is_final(place));
             if is_final(place) {
@@ -73,6 +73,17 @@ impl RuleSets {
             }
         }
         Ok(set)
+    }
+
+    /// The places of the rules that are in the most combinations with those before them, busiest first.
+    pub fn busiest(&self) -> Vec<u32> {
+        let mut sets: HashMap<u32, usize> = HashMap::new();
+        for set in &self.list[1..] {
+            *sets.entry(set.last).or_default() += 1;
+        }
+        let mut places: Vec<_> = sets.into_iter().collect();
+        places.sort_unstable_by_key(|(place, count)| (Reverse(*count), *place));
+        places.into_iter().map(|(place, _)| place).take(BUSIEST).collect()
     }
 
     /// All rules of the set, first first.
@@ -111,5 +122,7 @@ mod tests {
         assert_eq!(sets.last_first(three).collect::<Vec<_>>(), [8, 5, 3]);
         assert_eq!(sets.rules(three), [3, 5, 8]);
         assert!(sets.rules(0).is_empty());
+        sets.with(0, 5, false);
+        assert_eq!(sets.busiest(), [5, 3, 8]);
     }
 }

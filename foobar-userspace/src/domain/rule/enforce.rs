@@ -1,4 +1,4 @@
-//! What of the language this version enforces: rules by source, destination, protocol and port, and their time.
+//! What of the language this version enforces: rules by source, interface, destination, protocol and port, and their time.
 
 use super::{Rule, Source};
 
@@ -21,7 +21,6 @@ impl NotYet {
 impl Rule {
     /// Refuses what would be accepted and ignored otherwise.
     pub fn enforceable(&self) -> Result<(), NotYet> {
-        self.clauses_enforceable()?;
         if let Some(Source::Set(name)) =
             self.from.iter().chain(&self.to).find(|source| matches!(source, Source::Set(_)))
         {
@@ -31,14 +30,6 @@ impl Rule {
                 "this version has no sets",
                 "write the prefixes: `from 10.0.0.0/8,192.0.2.0/24`",
             ));
-        }
-        Ok(())
-    }
-
-    fn clauses_enforceable(&self) -> Result<(), NotYet> {
-        if !self.on.is_empty() {
-            let hint = "leave `on` out: the rule then holds on every attached interface";
-            return Err(NotYet::new("on", "this version does not enforce rules by interface", hint));
         }
         Ok(())
     }
@@ -68,6 +59,7 @@ mod tests {
             "deny tcp/25 to 0.0.0.0/0",
             "allow udp from 10.0.0.0/8 to 192.0.2.1",
             "deny from 10.0.0.1 for 10m",
+            "allow vrrp on eth1",
         ] {
             assert_eq!(text.parse::<Rule>().unwrap().enforceable(), Ok(()), "{text}");
         }
@@ -75,9 +67,7 @@ mod tests {
 
     #[test]
     fn the_rest_is_refused_at_its_word() {
-        for (text, word) in
-            [("deny from 10.0.0.1,@bad", "@bad"), ("deny to @bad", "@bad"), ("allow vrrp on eth1", "on")]
-        {
+        for (text, word) in [("deny from 10.0.0.1,@bad", "@bad"), ("deny to @bad", "@bad")] {
             let refused = refusal(text);
             assert_eq!(refused.word, word, "{text}");
             assert!(refused.problem.contains("this version"), "{refused:?}");

@@ -20,10 +20,12 @@ use proptest::{prelude::*, sample::Index};
 use super::*;
 use crate::domain::{Ports, rule::arbitrary::enforceable_rule};
 
-/// A moment at which some of the rules with `for` are over: the second, and by a rule's place, when it ends.
+/// Where and when packets come in: by a rule's place, the second when it ends, if it has `for`.
 #[derive(Clone, Debug)]
 struct Moment {
     now: u32,
+    /// Where packets come in.
+    ingress: u32,
     ends: Vec<u32>,
 }
 
@@ -35,22 +37,40 @@ impl Moment {
     /// The rules that hold.
     fn holding(&self, rules: &[Rule]) -> Vec<Rule> {
         let holds = |(place, rule): &(usize, &Rule)| !self.is_over(*place, rule);
-        rules.iter().enumerate().filter(holds).map(|(_, rule)| rule.clone()).collect()
+        let holding: Vec<_> = rules.iter().enumerate().filter(holds).map(|(_, rule)| rule.clone()).collect();
+        on_interface(&holding, self.ingress)
     }
 }
 
 fn moments() -> impl Strategy<Value = Moment> {
-    (0..4u32, prop::collection::vec(1..4u32, 1..8)).prop_map(|(now, ends)| Moment { now, ends })
+    (0..4u32, 2..6u32, prop::collection::vec(1..4u32, 1..8)).prop_map(|(now, ingress, ends)| Moment {
+        now,
+        ingress,
+        ends,
+    })
 }
 
 fn tables(rules: &[Rule], moment: &Moment) -> HostTables {
     let numbered: Vec<_> = rules.iter().enumerate().map(|(id, rule)| Numbered { rule, id: id as u32 }).collect();
     let mut image = Image::default();
-    classify(&numbered, &mut image).expect("enforceable rules");
+    classify(&numbered, &ifindexes(), &mut image).expect("enforceable rules");
     let end = |place: usize| Terms::NONE.until(moment.ends[place % moment.ends.len()]);
     let timed = rules.iter().enumerate().filter(|(_, rule)| rule.lifetime.is_some());
     let terms = timed.map(|(place, _)| (place as u32, end(place))).collect();
-    HostTables { image, terms, now: moment.now, ..HostTables::default() }
+    HostTables { image, terms, now: moment.now, ingress: moment.ingress, ..HostTables::default() }
+}
+
+/// One interface by its name, one that two have, one that is not there.
+const INTERFACES: [(&str, &[u32]); 3] = [("a", &[3]), ("b", &[4, 5]), ("c", &[])];
+
+fn ifindexes() -> Ifindexes {
+    INTERFACES.into_iter().map(|(name, of)| (name.to_owned(), of.iter().copied().collect())).collect()
+}
+
+/// The rules that hold for what comes in there.
+fn on_interface(rules: &[Rule], ingress: u32) -> Vec<Rule> {
+    let is_named = |name: &String| INTERFACES.iter().any(|(other, of)| other == name && of.contains(&ingress));
+    rules.iter().filter(|rule| rule.on.is_empty() || rule.on.iter().any(is_named)).cloned().collect()
 }
 
 /// The rule list read top to bottom.
@@ -138,19 +158,26 @@ fn near_rule() -> impl Strategy<Value = Rule> {
     ];
     let lifetime = prop_oneof![2 => Just(None), 1 => Just(Some(Duration::from_secs(9)))];
     let parts = (any::<bool>(), matcher, any::<bool>().prop_flat_map(prefix), lifetime);
-    parts.prop_map(|(allow, matcher, (from, to), lifetime)| {
+    (parts, on()).prop_map(|((allow, matcher, (from, to), lifetime), on)| {
         let verdict = if allow { Verdict::Allow } else { Verdict::Deny };
-        Rule { from, to, lifetime, ..Rule::new(verdict, matcher) }
+        Rule { from, to, on, lifetime, ..Rule::new(verdict, matcher) }
     })
+}
+
+fn on() -> impl Strategy<Value = Vec<String>> {
+    let names = || prop::sample::subsequence(INTERFACES.map(|(name, _)| name.to_owned()).to_vec(), 1..=2);
+    prop_oneof![3 => Just(Vec::new()), 1 => names()]
 }
 
 /// Enforceable rules; some of them speak of extension headers, and half of the same packets.
 fn rules() -> impl Strategy<Value = Vec<Rule>> {
     let verdict = prop_oneof![Just(Verdict::Allow), Just(Verdict::Deny)];
-    let on_header = (verdict, prop::sample::select(&KINDS), any::<bool>()).prop_map(|(verdict, number, ends)| Rule {
-        lifetime: ends.then_some(Duration::from_secs(9)),
-        ..Rule::new(verdict, Matcher::Protocol(number))
-    });
+    let on_header =
+        (verdict, prop::sample::select(&KINDS), any::<bool>(), on()).prop_map(|(verdict, number, ends, on)| Rule {
+            on,
+            lifetime: ends.then_some(Duration::from_secs(9)),
+            ..Rule::new(verdict, Matcher::Protocol(number))
+        });
     prop::collection::vec(prop_oneof![3 => enforceable_rule(), 4 => near_rule(), 1 => on_header], 0..16)
 }
 
