@@ -1,8 +1,9 @@
 //! The firewall's question: which rule is the first to match this packet?
 //!
-//! A packet's source is of one class, what it is for of another: its protocol and port, narrowed by its interface and
-//! its destination where rules name some. Each class knows the first rule that constrains its side alone, and where the rules that constrain
-//! both sides stand; the first match is the smallest of three. A fixed number of reads, however many rules there are.
+//! A packet's source is of one class, what it is for of another: its protocol and port, narrowed by its interface and its
+//! destination where rules name some. Each class knows the first rule that constrains its side alone, and where the rules
+//! that constrain both sides stand; the first match is the smallest of three. A fixed number of reads, however many rules
+//! there are; where the first match is conditional, [`crate::terms`] says which holds.
 
 use crate::{
     address::Address,
@@ -73,7 +74,7 @@ pub(crate) fn decide<A: Address, T: Tables>(flow: &Flow<A>, generation: Generati
     };
     let mut settled = first(source, at(narrowed, port, bank, tables), bank, tables);
     if flow.extensions != 0 {
-        settled = settled.first(against_extensions(flow.extensions, source, narrowed, bank, tables));
+        settled = settled.first(tables.against_extensions(bank, flow.extensions, source, narrowed));
     }
     (settled, port.listens)
 }
@@ -97,7 +98,13 @@ fn first<T: Tables>(source: Class, port: Class, bank: usize, tables: &T) -> Sett
 ///
 /// An allowance of such a number does not count: what stands behind the header must not fare better for it.
 #[inline(always)]
-fn against_extensions<T: Tables>(extensions: u64, source: Class, narrowed: u32, bank: usize, tables: &T) -> Settled {
+pub fn against_extensions<T: Tables>(
+    bank: usize,
+    extensions: u64,
+    source: Class,
+    narrowed: u32,
+    tables: &T,
+) -> Settled {
     let mut denial = Settled::plain(Decision::NONE);
     for number in KINDS {
         if extensions & extension::bit(number) != 0 {

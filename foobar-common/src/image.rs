@@ -14,11 +14,14 @@ use crate::{
     find::{BUCKET_WORDS, Bucket, ServiceEntry, ServiceKey, bucket_index, service_key},
     generation::Generation,
     interface::{self, Named},
-    layout::{INTERFACE_WORDS, PORT_ENTRIES, ROOTS, SERVICE_WORDS, Side, root_index, service_entry},
+    layout::{
+        INTERFACE_WORDS, PORT_ENTRIES, ROOTS, SERVICE_WORDS, SPARSE_SEED, SPARSE_WORDS, Side, root_index, service_entry,
+    },
     next_hop::NextHop,
     note::{Kind, Note},
     outcome::Outcome,
     slot::Slot,
+    sparse,
     state::State,
     tables::{Node, Tables},
     terms::{Link, Terms},
@@ -38,8 +41,10 @@ pub struct Image {
     pub narrowed: Vec<Class>,
     /// By the index of an interface that rules name, its part of the index into `narrowed`.
     pub interfaces: BTreeMap<u32, u32>,
-    /// For each pair of classes that rules constrain together, the first of them.
+    /// For each pair of classes that rules may constrain together, the first of them.
     pub pairs: Vec<u32>,
+    /// The same by key, where there are too many for that (see [`crate::sparse`]).
+    pub sparse: BTreeMap<u32, u32>,
     /// What conditional decisions stand for.
     pub links: Vec<Link>,
     /// By [`root_index`] of bank 0.
@@ -57,6 +62,7 @@ impl Default for Image {
             narrowed: Vec::new(),
             interfaces: BTreeMap::new(),
             pairs: Vec::new(),
+            sparse: BTreeMap::new(),
             links: Vec::new(),
             roots: std::array::from_fn(|_| Root::default()),
             nodes: Nodes::default(),
@@ -91,6 +97,24 @@ impl Image {
     /// `None` where no such seed was found, as with more services than `MAX_SERVICES`.
     pub fn service_table(&self) -> Option<Vec<u64>> {
         (0..SEEDS).find_map(|seed| self.table_with(seed))
+    }
+
+    /// The hashed pairs as a bank holds them: the buckets, and a seed under which none overflows.
+    ///
+    /// `None` where no such seed was found, as with more pairs than `MAX_SPARSE`.
+    pub fn sparse_table(&self) -> Option<Vec<u64>> {
+        (0..SEEDS).find_map(|seed| self.sparse_with(seed))
+    }
+
+    fn sparse_with(&self, seed: u64) -> Option<Vec<u64>> {
+        let mut words = vec![0; SPARSE_SEED + 1];
+        words[SPARSE_SEED] = seed;
+        for (key, decision) in &self.sparse {
+            let bucket = sparse::bucket(*key, seed);
+            let free = words[bucket..bucket + SPARSE_WORDS].iter_mut().find(|word| **word == 0)?;
+            *free = sparse::word(*key, *decision);
+        }
+        Some(words)
     }
 
     /// The interfaces as a bank's table holds them: a seed under which no two share a bucket, and the buckets.
@@ -186,8 +210,8 @@ fn add<const N: usize>(total: &mut [u64; N], amounts: [u64; N]) {
 }
 
 impl Tables for HostTables {
-    fn generation(&self) -> Generation {
-        Generation::new(1, 0, self.image.drops, !self.image.narrowed.is_empty())
+    fn published(&self) -> Generation {
+        Generation::new(0, self.image.drops, !self.image.narrowed.is_empty())
     }
 
     fn port(&self, _: usize, entry: usize) -> Port {
@@ -207,6 +231,9 @@ impl Tables for HostTables {
     }
 
     fn pair(&self, _: usize, index: u32) -> Decision {
+        if sparse::is_key(index) {
+            return self.image.sparse.get(&index).map_or(Decision::NONE, |word| Decision::from_word(*word));
+        }
         Decision::from_word(self.image.pairs[index as usize])
     }
 
@@ -313,7 +340,7 @@ mod tests {
     use crate::{
         address::V6,
         flow::TCP,
-        layout::{MAX_INTERFACES, MAX_SERVICES},
+        layout::{MAX_INTERFACES, MAX_SERVICES, MAX_SPARSE},
     };
 
     #[test]
@@ -345,6 +372,18 @@ mod tests {
                 assert_eq!(offset(*ifindex), *wanted, "step {step}");
             }
             assert_eq!(offset(step * 65), 0, "no rule names it");
+        }
+    }
+
+    #[test]
+    fn as_many_pairs_as_are_hashed_find_a_seed() {
+        let keys = (0..MAX_SPARSE as u32).map(|n| sparse::row(1 + n as usize % 10_000) + 1 + n / 10_000 * 17);
+        let image = Image { sparse: keys.map(|key| (key, key & !1)).collect(), ..Image::default() };
+        assert_eq!(image.sparse.len(), MAX_SPARSE);
+        let words = image.sparse_table().expect("a seed");
+        for (key, decision) in &image.sparse {
+            let bucket = sparse::bucket(*key, words[SPARSE_SEED]);
+            assert!(words[bucket..bucket + SPARSE_WORDS].contains(&sparse::word(*key, *decision)));
         }
     }
 }

@@ -95,6 +95,13 @@ pub const INTERFACE_BUCKETS: usize = 512;
 pub const INTERFACE_WORDS: usize = 1 + INTERFACE_BUCKETS;
 /// Cells in one bank's table of pairs: a row for each class of sources that pairs are for, a column for each of ports.
 pub const MAX_PAIRS: usize = 3_145_728;
+/// Pairs in one bank that are hashed, where the dense table has no room: a third of its words, for a seed to be found.
+pub const MAX_SPARSE: usize = 262_144;
+/// Buckets of hashed pairs in one bank, and the words of a bucket: a cache line.
+pub const SPARSE_BUCKETS: usize = 196_600;
+pub const SPARSE_WORDS: usize = 8;
+/// The word of a bank's pairs that holds the seed.
+pub const SPARSE_SEED: usize = SPARSE_BUCKETS * SPARSE_WORDS;
 /// Links of conditional decisions in one bank.
 pub const MAX_LINKS: usize = 16_384;
 /// Rules whose time is over that a packet can meet before the one that decides.
@@ -154,7 +161,9 @@ pub const BUCKETS_WORDS: usize = BUCKETS_FIRST + LIMITED_SETS * SET_WORDS;
 pub const NEXT_HOP_WORDS: usize = 2;
 
 /// The tables' words, everything in them included: what exists in both banks twice.
-pub const GENERATION_WORDS: usize = 1;
+///
+/// Here: the word that packets read, and the number of publications, which only the daemon reads.
+pub const GENERATION_WORDS: usize = 2;
 pub const PORTS_WORDS: usize = 2 * PORT_WORDS;
 pub const ROOTS_WORDS: usize = 8 * ROOT_WORDS;
 pub const NODES_WORDS: usize = 2 * MAX_NODES * NODE_WORDS;
@@ -230,6 +239,8 @@ pub const fn service_entry(protocol: u8, port: u16) -> Option<usize> {
 }
 
 const _: () = assert!(SERVICE_BUCKETS.is_power_of_two());
+const _: () = assert!(SPARSE_SEED < MAX_PAIRS / 2);
+const _: () = assert!(MAX_SOURCES <= 1 << 15);
 const _: () = assert!(INTERFACE_BUCKETS.is_power_of_two());
 const _: () = assert!(MAX_RULES <= crate::decision::Decision::MAX_IDS);
 const _: () = assert!(MAX_LINKS <= crate::decision::Decision::MAX_IDS as usize);

@@ -31,6 +31,7 @@ pub mod pick;
 pub mod query;
 pub mod serve;
 pub mod slot;
+pub mod sparse;
 pub mod state;
 pub mod tables;
 pub mod terms;

@@ -4,6 +4,7 @@
 
 use crate::{
     address::Address,
+    admit::against_extensions,
     class::{Class, Port},
     decision::Decision,
     find::{Bucket, ServiceKey},
@@ -27,7 +28,15 @@ pub struct Node {
 }
 
 pub trait Tables {
-    fn generation(&self) -> Generation;
+    /// The word as it was published.
+    fn published(&self) -> Generation;
+
+    /// What is in force for this packet, which asks once. The clock is read only while a change waits for confirmation.
+    #[inline(always)]
+    fn generation(&self) -> Generation {
+        let word = self.published();
+        word.at(if word.deadline() == 0 { 0 } else { self.now() })
+    }
 
     fn port(&self, bank: usize, entry: usize) -> Port;
 
@@ -39,7 +48,7 @@ pub trait Tables {
     /// The class of a port at an interface or destination that rules name.
     fn narrowed(&self, bank: usize, index: u32) -> Class;
 
-    /// What the rules that constrain both source and port say of a pair of classes.
+    /// What the rules that constrain both source and port say of a pair of classes, by the sum of their parts.
     fn pair(&self, bank: usize, index: u32) -> Decision;
 
     /// What a conditional decision stands for.
@@ -65,6 +74,15 @@ pub trait Tables {
 
     /// Counts one packet of `len` bytes that is over its rule's limit.
     fn count_limited(&self, rule: u32, len: usize);
+
+    /// The first denial of a kind of extension header in the mask. In a function of its own too, since few packets have
+    /// any.
+    fn against_extensions(&self, bank: usize, extensions: u64, source: Class, narrowed: u32) -> Settled
+    where
+        Self: Sized,
+    {
+        against_extensions(bank, extensions, source, narrowed, self)
+    }
 
     /// A word of a trie's root.
     fn root(&self, root: usize, prefix16: u16) -> u32;

@@ -4,6 +4,7 @@
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![expect(clippy::needless_pass_by_value, reason = "the entry points' signatures are aya's")]
 
+mod apart;
 mod exit;
 mod hide;
 mod maps;

@@ -7,7 +7,7 @@ use core::cell::Cell;
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
-    helpers::generated::{bpf_ktime_get_ns, bpf_redirect},
+    helpers::generated::{bpf_ktime_get_coarse_ns, bpf_redirect},
     macros::map,
     maps::{HashMap, LruHashMap, PerCpuArray},
     programs::{TcContext, XdpContext},
@@ -24,18 +24,24 @@ use foobar_common::{
         MAX_NARROWED, MAX_NOTES, MAX_PAIRS, MAX_RULES, MAX_SOURCES, MAX_STATES, MAX_UNPROVEN, NARROWED_WORDS,
         NEXT_HOP_WORDS, NEXT_HOPS_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, PAIRS_WORDS,
         PORT_ENTRIES, PORTS_WORDS, RING_WORDS, RINGS_WORDS, ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS,
-        SERVICES_WORDS, SOURCES_WORDS, TALLY_WORDS, TERMS_OF_RULE, TERMS_WORDS, refused_index, unproven_index,
+        SERVICES_WORDS, SOURCES_WORDS, SPARSE_SEED, SPARSE_WORDS, TALLY_WORDS, TERMS_OF_RULE, TERMS_WORDS,
+        refused_index, unproven_index,
     },
     next_hop::NextHop,
     note::{Kind, Note},
     slot::Slot,
+    sparse,
     state::State,
     tables::Node,
-    terms::{Candidates, Link, Settled, Terms, settle},
+    terms::{Candidates, Link, Settled, Terms},
 };
 
 pub use self::shown::{Remark, count_lost, event, is_watched, watched_at, within_budget};
-use crate::table::{Record, Table};
+use crate::{
+    apart::{extensions_apart, settle_apart},
+    hide::hide,
+    table::{Record, Table},
+};
 
 type FlowV4 = <foobar_common::address::V4 as Address>::FlowKey;
 type FlowV6 = <foobar_common::address::V6 as Address>::FlowKey;
@@ -127,6 +133,13 @@ unsafe fn same<K, F>(key: &K) -> &F {
     unsafe { &*core::ptr::from_ref(key).cast() }
 }
 
+/// Seconds of the monotonic clock.
+#[inline(always)]
+fn now() -> u32 {
+    // SAFETY: a helper without arguments.
+    (unsafe { bpf_ktime_get_coarse_ns() } / 1_000_000_000) as u32
+}
+
 /// Where the word of a state is.
 #[inline(always)]
 fn state_of<A: Address>(key: &A::FlowKey) -> Option<*mut u64> {
@@ -161,32 +174,48 @@ impl Context for TcContext {
     }
 }
 
-impl Context for () {
-    #[inline(always)]
-    fn ingress(&self) -> u32 {
-        0
-    }
-}
-
-/// [`settle`] as a function of its own: the verifier looks at it once, whoever calls it, and only packets that a
-/// conditional rule matches do.
+/// What stands in the hash of pairs under this key: a function of its own, as in [`crate::apart`].
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn settle_apart(bank: u64, source: u32, target: u32, pair: u32) -> u64 {
-    let [source, target, pair] = [source, target, pair].map(Decision::from_word);
-    settle(bank as usize, Candidates { source, target, pair }, &Maps::new(&())).word()
+extern "C" fn sparse_pair(bank: u64, key: u32) -> u32 {
+    let first = bank as usize * (MAX_PAIRS / 2);
+    let seed = PAIRS.word(first + SPARSE_SEED).unwrap_or_default();
+    let bucket = first + sparse::bucket(key, seed);
+    for index in 0..SPARSE_WORDS {
+        let word = PAIRS.word(bucket + index).unwrap_or_default();
+        if (word >> 32) as u32 == key {
+            return word as u32;
+        }
+    }
+    Decision::NONE.word()
 }
 
 /// The kernel's tables, for one packet.
 pub struct Maps<'a, C> {
     context: &'a C,
+    /// Found out before the packet is looked at: behind that, the verifier would look at all that follows once for each
+    /// thing that the clock can say, and each kind of packet.
+    generation: Generation,
     remark: Cell<Remark>,
+}
+
+impl Maps<'_, ()> {
+    /// For functions that are handed the bank: a packet reads its generation once.
+    #[inline(always)]
+    pub fn apart() -> Self {
+        Self { context: &(), generation: Generation::default(), remark: Cell::new(Remark::NONE) }
+    }
 }
 
 impl<'a, C> Maps<'a, C> {
     #[inline(always)]
     pub fn new(context: &'a C) -> Self {
-        Self { context, remark: Cell::new(Remark::NONE) }
+        let word = Generation::from_word(GENERATION.first());
+        let now = if word.deadline() == 0 { 0 } else { now() };
+        // A number mixed twice with one that the verifier does not know is the same again.
+        let unknown = GENERATION.first();
+        let word = hide((word.at(now).word() ^ unknown) as usize) as u64 ^ unknown;
+        Self { context, generation: Generation::from_word(word), remark: Cell::new(Remark::NONE) }
     }
 
     #[inline(always)]
@@ -197,8 +226,13 @@ impl<'a, C> Maps<'a, C> {
 
 impl<C: Context> Tables for Maps<'_, C> {
     #[inline(always)]
+    fn published(&self) -> Generation {
+        self.generation
+    }
+
+    #[inline(always)]
     fn generation(&self) -> Generation {
-        Generation::from_word(GENERATION.first())
+        self.generation
     }
 
     #[inline(always)]
@@ -225,7 +259,10 @@ impl<C: Context> Tables for Maps<'_, C> {
 
     #[inline(always)]
     fn pair(&self, bank: usize, index: u32) -> Decision {
-        PAIRS.half(bank * MAX_PAIRS + index as usize).map_or(Decision::NONE, Decision::from_word)
+        if sparse::is_key(index) {
+            return Decision::from_word(sparse_pair(bank as u64, index));
+        }
+        Decision::from_word(PAIRS.half(bank * MAX_PAIRS + index as usize).unwrap_or(Decision::NONE.word()))
     }
 
     #[inline(always)]
@@ -257,6 +294,11 @@ impl<C: Context> Tables for Maps<'_, C> {
     #[inline(always)]
     fn count_limited(&self, rule: u32, len: usize) {
         limits::count_limited(rule, len);
+    }
+
+    #[inline(always)]
+    fn against_extensions(&self, bank: usize, extensions: u64, source: Class, narrowed: u32) -> Settled {
+        Settled::from_word(extensions_apart(bank as u64, extensions, source.word(), narrowed))
     }
 
     #[inline(always)]
@@ -369,8 +411,7 @@ impl<C: Context> Tables for Maps<'_, C> {
 
     #[inline(always)]
     fn now(&self) -> u32 {
-        // SAFETY: a helper without arguments.
-        (unsafe { bpf_ktime_get_ns() } / 1_000_000_000) as u32
+        now()
     }
 
     #[inline(always)]

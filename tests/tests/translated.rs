@@ -10,8 +10,10 @@ const INSTRUCTIONS: usize = 6144;
 /// Half of the verifier's million: another kernel's may look at more.
 const VERIFIED: u32 = 500_000;
 
-/// Functions of their own that rare packets call: those that a rule with terms matches, and those that are shown.
-const RARE: &[&str] = &["_settle_apart", "_show", "_within_limit_apart", "_least_rank_apart"];
+/// Functions of their own that rare packets call: those that a rule with terms matches, that have extension headers, whose
+/// pairs are hashed, or that are shown.
+const RARE: &[&str] =
+    &["_settle_apart", "_sparse_pair", "_extensions_apart", "_show", "_within_limit_apart", "_least_rank_apart"];
 
 #[test]
 fn the_common_path_calls_no_function() {

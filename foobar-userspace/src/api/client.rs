@@ -51,6 +51,10 @@ impl Client {
         self.ask(Method::DELETE, path, Bytes::new()).await
     }
 
+    pub async fn delete_with<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Refusal> {
+        self.ask(Method::DELETE, path, json(body)?).await
+    }
+
     /// Whether anybody accepts.
     pub async fn is_answered(&self) -> bool {
         self.connect().await.is_ok()

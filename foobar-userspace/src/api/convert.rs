@@ -1,16 +1,18 @@
 //! From requests to the domain's values: what is wrong is said with the hint that the domain gives.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
-use super::types::{InterfaceSpec, Place, Refusal, ServiceSpec};
+use super::types::{InterfaceSpec, Place, Refusal, SafeConnection, Safety, ServiceSpec};
 use crate::{
     config::Interface,
+    daemon::caution::{Caution, Connection},
     domain::{
         Backend, BackendAddress, Forward, Mistake, NotYet, Queries, Rule, Service, ServiceFault, ServicePort, duration,
         mistake::{Fault, Word},
         name, prefix,
         service::{DEFAULT_IDLE, DEFAULT_WEIGHT},
     },
+    nexthop::interface_towards,
 };
 
 impl From<Mistake> for Refusal {
@@ -42,6 +44,23 @@ pub fn rule(text: &str) -> Result<Rule, Refusal> {
     let rule: Rule = text.parse()?;
     rule.enforceable()?;
     Ok(rule)
+}
+
+/// How long a change may wait for its confirmation.
+const CONFIRM_WITHIN: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
+
+/// How careful a change is to be made. The interface of its caller's connection is the one towards the other end.
+pub async fn caution(Safety { force, confirm_within, connection }: Safety) -> Result<Caution, Refusal> {
+    let confirm_within = confirm_within.as_deref().map(|text| duration::read(Word::whole(text))).transpose()?;
+    if confirm_within.is_some_and(|within| !CONFIRM_WITHIN.contains(&within)) {
+        return Err(Refusal::malformed("a change waits for its confirmation for one second to one hour")
+            .hint("write it as in `--confirm-within 60s`"));
+    }
+    let mut found = None;
+    if let Some(SafeConnection { local, peer }) = connection {
+        found = Some(Connection { local, peer, interface: interface_towards(peer.ip()).await });
+    }
+    Ok(Caution { force, confirm_within, connection: found })
 }
 
 /// Where a rule goes.

@@ -1,5 +1,6 @@
 //! The daemon's HTTP/JSON over a Unix socket: its types, its server, its client.
 
+mod careful;
 mod changes;
 pub mod client;
 mod convert;
@@ -12,4 +13,4 @@ pub mod server;
 pub mod socket;
 pub mod types;
 mod watch;
-mod wire;
+pub mod wire;

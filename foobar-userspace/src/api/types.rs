@@ -7,8 +7,12 @@ use std::{net::IpAddr, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use super::{
+    careful::{Applied, Confirmed, DryRun, MovedSlots, PendingStatus, RemovedRule, Running, WouldBeDropped},
     refusal::{Refusal, RefusalKind},
-    requests::{AddRule, BackendChange, BackendSpec, Explain, InterfaceSpec, Place, ServiceSpec},
+    requests::{
+        AddRule, ApplyFile, BackendChange, BackendSpec, Explain, InterfaceSpec, Place, SafeConnection, Safety,
+        ServiceSpec,
+    },
 };
 use crate::{
     config::Policy,
@@ -51,6 +55,9 @@ pub struct AddedRule {
     pub renewed: bool,
     /// What is probably not meant, and was not there before it.
     pub warnings: Vec<String>,
+    /// Present where the change waits for confirmation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<PendingStatus>,
 }
 
 /// What would become of a packet.
@@ -107,6 +114,9 @@ pub struct Status {
     pub rules: u32,
     pub services: Vec<ServiceStatus>,
     pub notes: NotesStatus,
+    /// The change that waits for confirmation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<PendingStatus>,
     /// Sentences an operator should read.
     pub warnings: Vec<String>,
 }

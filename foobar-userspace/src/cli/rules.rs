@@ -6,13 +6,14 @@ use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 
 use super::{
     Global, output,
+    safety::{Careful, remind},
     tables::{lines, table},
     text::count,
 };
 use crate::{
     api::{
         client::path,
-        types::{AddRule, AddedRule, Refusal, RuleLine},
+        types::{AddRule, AddedRule, Refusal, RemovedRule, RuleLine},
     },
     domain::duration,
 };
@@ -54,6 +55,8 @@ struct Words {
     /// Put it after this rule: its number, or its name
     #[arg(long, value_name = "ID")]
     after: Option<String>,
+    #[command(flatten)]
+    careful: Careful,
 }
 
 #[derive(Debug, Subcommand)]
@@ -64,6 +67,8 @@ pub enum Rule {
         /// Its number in `foobar rules`, or its name
         #[arg(value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
         id: String,
+        #[command(flatten)]
+        careful: Careful,
     },
 }
 
@@ -87,20 +92,25 @@ impl Words {
             output::say(&format!("warning: {warning}"));
         }
         let renewed = if added.renewed { " is renewed" } else { "" };
-        output::either(global.json, &added, || format!("rule {}{renewed}: {}", added.line.id, added.line.rule))
+        output::either(global.json, &added, || format!("rule {}{renewed}: {}", added.line.id, added.line.rule))?;
+        remind(added.pending.as_ref());
+        Ok(())
     }
 
     fn request(self, verdict: &str) -> AddRule {
-        let Self { rule, before, after } = self;
-        AddRule { rule: format!("{verdict} {}", rule.join(" ")), before, after }
+        let Self { rule, before, after, careful } = self;
+        AddRule { rule: format!("{verdict} {}", rule.join(" ")), before, after, safety: careful.into_safety() }
     }
 }
 
 impl Rule {
     pub async fn run(self, global: &Global) -> Result<(), Refusal> {
-        let Self::Rm { id } = self;
-        let line: RuleLine = global.client().delete(&path(&["rules", &id])).await?;
-        output::either(global.json, &line, || format!("rule {} is removed: {}", line.id, line.rule))
+        let Self::Rm { id, careful } = self;
+        let RemovedRule { line, pending } =
+            global.client().delete_with(&path(&["rules", &id]), &careful.into_safety()).await?;
+        output::either(global.json, &line, || format!("rule {} is removed: {}", line.id, line.rule))?;
+        remind(pending.as_ref());
+        Ok(())
     }
 }
 

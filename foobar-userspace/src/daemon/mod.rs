@@ -3,7 +3,11 @@
 //! `engine` plans, persists, publishes and acknowledges, in this order; `serve` runs it.
 
 mod aging;
+pub mod apply;
+pub mod caution;
 mod changes;
+mod cut;
+pub mod dry_run;
 pub mod engine;
 mod explain;
 mod interfaces;
@@ -19,4 +23,5 @@ mod start;
 pub mod state;
 mod sweep;
 pub mod terms;
+mod waiting;
 mod watching;

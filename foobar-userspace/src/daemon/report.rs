@@ -82,13 +82,14 @@ impl Engine {
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             default: self.state.config.firewall.default,
-            generation: self.datapath.generation().number(),
+            generation: self.datapath.number(),
             pin_dir: self.datapath.pin_dir().to_owned(),
             interfaces: self.interfaces()?,
             program,
             rules: self.rule_ids.len() as u32,
             services: self.services(),
             notes: NotesStatus { used: self.noted, size: 2 * u64::from(MAX_NOTES) },
+            pending: self.pending_status(),
             warnings: self.warnings()?,
         })
     }

@@ -15,11 +15,12 @@ use foobar_common::{
     interface::{self, Named},
     layout::{
         INTERFACE_WORDS, MAX_LINKS, MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_SOURCES, NODE_FIRST_ENTRY, NODE_OTHERWISE,
-        NODE_WORDS, PORT_ENTRIES, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS,
+        NODE_WORDS, PORT_ENTRIES, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS, SPARSE_SEED, SPARSE_WORDS,
     },
     next_hop::NextHop,
     note::{Kind, Note},
     slot::Slot,
+    sparse,
     state::State,
     tables::Node,
     terms::{Link, Terms},
@@ -92,7 +93,7 @@ impl<'a> Reading<'a> {
     pub(super) fn new(datapath: &'a Datapath, ingress: u32) -> Self {
         Self {
             datapath,
-            generation: datapath.tables.generation(),
+            generation: datapath.tables.published(),
             ingress,
             judged: Cell::default(),
             rule: Cell::default(),
@@ -111,7 +112,7 @@ impl<'a> Reading<'a> {
 }
 
 impl Seen for Reading<'_> {
-    fn generation(&self) -> Generation {
+    fn published(&self) -> Generation {
         self.generation
     }
 
@@ -135,6 +136,13 @@ impl Seen for Reading<'_> {
     }
 
     fn pair(&self, bank: usize, index: u32) -> Decision {
+        if sparse::is_key(index) {
+            let words = &self.tables().pairs.words()[bank * (MAX_PAIRS / 2)..];
+            let bucket = sparse::bucket(index, words[SPARSE_SEED].load(Ordering::Relaxed));
+            let words = words[bucket..bucket + SPARSE_WORDS].iter().map(|word| word.load(Ordering::Relaxed));
+            let found = words.into_iter().find(|word| (word >> 32) as u32 == index);
+            return found.map_or(Decision::NONE, |word| Decision::from_word(word as u32));
+        }
         Decision::from_word(self.tables().pairs.halves()[bank * MAX_PAIRS + index as usize].load(Ordering::Relaxed))
     }
 

@@ -133,13 +133,20 @@ impl Tables {
         tables.into_iter().filter(|(_, table)| !table.is_new).map(|(name, table)| (name, table.contents())).collect()
     }
 
-    pub fn generation(&self) -> Generation {
+    /// The word that packets read.
+    pub fn published(&self) -> Generation {
         Generation::from_word(self.generation.words()[0].load(Ordering::Acquire))
     }
 
     /// Everything written before is seen by the packets that see the generation.
-    pub fn set_generation(&self, generation: Generation) {
+    pub fn set_generation(&self, generation: Generation, number: u64) {
+        self.generation.words()[1].store(number, Ordering::Relaxed);
         self.generation.words()[0].store(generation.word(), Ordering::Release);
+    }
+
+    /// Publications since the tables were made.
+    pub fn number(&self) -> u64 {
+        self.generation.words()[1].load(Ordering::Relaxed)
     }
 
     /// Writes everything of a bank that no packet reads.
@@ -157,6 +164,10 @@ impl Tables {
         store_words(&self.narrowed.words()[bank * MAX_NARROWED..], image.narrowed.iter().map(|class| class.word()));
         store_words(&self.interfaces.words()[bank * INTERFACE_WORDS..], interfaces.into_iter());
         store(self.pairs.halves(), bank * MAX_PAIRS, image.pairs.iter().copied());
+        if !image.sparse.is_empty() {
+            let pairs = image.sparse_table().context("no table holds that many pairs")?;
+            store_words(&self.pairs.words()[bank * (MAX_PAIRS / 2)..], pairs.into_iter());
+        }
         store_words(&self.links.words()[bank * MAX_LINKS..], image.links.iter().map(|link| link.word()));
         let first = bank * MAX_NODES;
         let moved = |entry: &u32| Child::from_entry(*entry).map_or(*entry, |child| child.moved(first).entry());
@@ -202,6 +213,17 @@ impl Tables {
         ensure!(slots.len() == RING_SLOTS as usize, "a ring has {RING_SLOTS} slots, not {}", slots.len());
         self.room.words()[refused_index(region)].store(0, Ordering::Relaxed);
         store(self.rings.halves(), region as usize * RING_WORDS * 2, slots.iter().map(|slot| slot.word()));
+        Ok(())
+    }
+
+    /// Writes the slots of a ring in use that differ, each whole.
+    pub fn mark_ring(&self, region: u32, slots: &[Slot]) -> Result<()> {
+        ensure!(region < MAX_RINGS, "there are {MAX_RINGS} regions for rings, and none is {region}");
+        for (half, slot) in self.rings.halves()[region as usize * RING_WORDS * 2..].iter().zip(slots) {
+            if half.load(Ordering::Relaxed) != slot.word() {
+                half.store(slot.word(), Ordering::Relaxed);
+            }
+        }
         Ok(())
     }
 

@@ -121,7 +121,7 @@ fn lay_down(
             if set == 0 { 0 } else { (row_of[set as usize] + 1) * kinds.len() as u32 }
         });
     }
-    image.pairs = pairs.cells;
+    (image.pairs, image.sparse) = (pairs.cells, pairs.sparse);
     Crowded::within(pairs.sources.len(), MAX_SOURCES, "kinds of sources", Blame::Sources)?;
     image.sources = pairs.sources.values().copied().collect();
     let class_of = numbers_of(&pairs.sources.into_keys().collect::<Vec<_>>());

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use foobar_common::terms::Terms;
 use foobar_userspace::{
+    config::{Firewall, Policy},
     daemon::state::State,
     domain::{Backend, BackendState},
 };
@@ -38,6 +39,16 @@ impl Lab {
             for service in &mut state.config.services {
                 service.backends.retain(|backend| backend.address != address);
             }
+        });
+    }
+
+    /// Puts other rules and another default in force.
+    pub fn replace(&mut self, rules: &[String], default: Policy) {
+        let read = |text: &String| text.parse().unwrap_or_else(|mistake| panic!("{text:?} is a rule: {mistake}"));
+        let rules = rules.iter().map(read).collect();
+        self.change(|state| {
+            let Firewall { default: wanted, rules: list, .. } = &mut state.config.firewall;
+            (*wanted, *list) = (default, rules);
         });
     }
 

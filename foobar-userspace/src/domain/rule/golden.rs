@@ -102,7 +102,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("deny from 10.0.0.1/8", "10.0.0.1/8", "bits set beyond", "is `10.0.0.0/8` meant, or `10.0.0.1` alone?"),
     ("deny from 10.0.0.0/33", "10.0.0.0/33", "not the length of an IPv4 prefix", "0 to 32"),
     ("deny from 2001:db8::/129", "2001:db8::/129", "not the length of an IPv6 prefix", "0 to 128"),
-    ("deny from 10.0.0.0/", "10.0.0.0/", "not the length", "0 to 32"),
+    ("deny from 10.0.0.0/", "10.0.0.0/", "missing after the slash", "`10.0.0.0/8`"),
     ("deny from 10.0.0.0/255.0.0.0", "10.0.0.0/255.0.0.0", "not a netmask", "write `10.0.0.0/8`"),
     ("deny from ::ffff:10.0.0.1", "::ffff:10.0.0.1", "IPv4 address inside IPv6", "write `10.0.0.1`"),
     ("deny from ::ffff:0:0/96", "::ffff:0:0/96", "IPv4 address inside IPv6", "write `0.0.0.0/0`"),

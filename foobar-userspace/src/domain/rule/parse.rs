@@ -40,7 +40,10 @@ impl<'a> Parser<'a> {
     /// The word after `self.last`, without which the rule ends too early.
     fn need(&mut self, what: &str) -> Parsed<Word<'a>> {
         let before = self.last;
-        self.next().ok_or_else(|| before.fault(format!("`{}` needs {what} after it", before.text)))
+        self.next().ok_or_else(|| {
+            let fault = before.fault(format!("`{}` needs {what} after it", before.text));
+            fault.hint(format!("write it as in `{}`", example(before.text)))
+        })
     }
 
     fn rule(mut self) -> Parsed<Rule> {
@@ -216,6 +219,20 @@ impl<'a> Parser<'a> {
                 .to_owned()
         };
         fault.hint(hint)
+    }
+}
+
+/// A clause, or a part of one, that is complete.
+fn example(keyword: &str) -> &str {
+    match keyword {
+        "from" => "from 10.0.0.0/8,2001:db8::/32",
+        "to" => "to 192.0.2.0/24",
+        "on" => "on eth0",
+        "for" => "for 10m",
+        "as" => "as scanner",
+        "per" => "per source",
+        "burst" => "burst 20",
+        _ => "limit 10/s",
     }
 }
 
