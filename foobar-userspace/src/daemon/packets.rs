@@ -20,10 +20,7 @@ use rustix::{
 };
 use tokio::sync::broadcast::{Receiver, Sender, channel};
 
-use super::{
-    packet_log::PacketLog,
-    recent::{Recent, RecentFrame},
-};
+use super::{dry_run::SeenFrame, packet_log::PacketLog, recent::Recent};
 use crate::{
     api::events::{EventRule, PacketEvent, WatchLine},
     datapath::{Events, ShownPacket},
@@ -99,7 +96,7 @@ impl Packets {
     }
 
     /// One of 1,024 packets of the last minute.
-    pub fn recent(&self) -> Vec<RecentFrame> {
+    pub fn recent(&self) -> Vec<SeenFrame> {
         self.shared().recent.frames(Instant::now())
     }
 

@@ -9,23 +9,13 @@ use std::{
 
 use foobar_common::event::ONE_OF;
 
+use super::dry_run::SeenFrame;
 use crate::datapath::ShownPacket;
 
 /// Packets that are kept.
 const MOST: usize = 4096;
 /// How long each is kept.
 const LIFE: Duration = Duration::from_mins(1);
-
-/// A packet that came in lately.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecentFrame {
-    /// Index of the interface that it came in by.
-    pub ingress: u32,
-    /// The frame, with zeros where its bytes were not kept: as long as it was.
-    pub bytes: Vec<u8>,
-    /// How many packets it stands for.
-    pub packets: u64,
-}
 
 /// The packets, oldest first.
 #[derive(Debug, Default)]
@@ -43,7 +33,7 @@ impl Recent {
     }
 
     /// What came in during the last minute.
-    pub fn frames(&self, now: Instant) -> Vec<RecentFrame> {
+    pub fn frames(&self, now: Instant) -> Vec<SeenFrame> {
         let fresh = self.packets.iter().filter(|(at, _)| now.saturating_duration_since(*at) <= LIFE);
         fresh.map(|(_, packet)| frame(packet)).collect()
     }
@@ -55,10 +45,11 @@ impl Recent {
     }
 }
 
-fn frame(packet: &ShownPacket) -> RecentFrame {
+/// The frame with zeros where its bytes were not kept: as long as it was.
+fn frame(packet: &ShownPacket) -> SeenFrame {
     let mut bytes = packet.front.clone();
     bytes.resize(bytes.len().max(packet.head.len as usize), 0);
-    RecentFrame { ingress: packet.head.ingress, bytes, packets: ONE_OF }
+    SeenFrame { interface: packet.head.ingress, frame: bytes, weight: ONE_OF }
 }
 
 #[cfg(test)]
@@ -81,8 +72,8 @@ mod tests {
         assert_eq!(recent.frames(start + Duration::from_secs(59)).len(), 2);
         let frames = recent.frames(start + Duration::from_secs(80));
         assert_eq!(frames.len(), 1);
-        assert_eq!((frames[0].bytes.len(), frames[0].ingress, frames[0].packets), (1500, 3, 1024));
-        assert_eq!(frames[0].bytes[..6], [9, 9, 9, 9, 0, 0]);
+        assert_eq!((frames[0].frame.len(), frames[0].interface, frames[0].weight), (1500, 3, 1024));
+        assert_eq!(frames[0].frame[..6], [9, 9, 9, 9, 0, 0]);
     }
 
     #[test]
