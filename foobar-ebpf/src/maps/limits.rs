@@ -12,7 +12,7 @@ use foobar_common::{
     terms::{Demands, Terms},
 };
 
-use super::{TERMS, add};
+use super::{TERMS, counts::add};
 use crate::table::{Record, Table};
 
 #[unsafe(no_mangle)]

@@ -9,7 +9,7 @@ use foobar_common::{
     layout::{BUDGET_WORDS, EVENTS_BYTES, WATCH_WORDS},
 };
 
-use super::add;
+use super::counts::add;
 use crate::table::Table;
 
 #[unsafe(no_mangle)]
