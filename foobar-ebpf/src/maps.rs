@@ -1,26 +1,31 @@
 //! Every map, and the named ways into them. Nothing else in this crate knows that there are maps.
 
+mod context;
+mod counts;
+mod limits;
+mod shown;
+
+use core::cell::Cell;
+
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     helpers::generated::{bpf_ktime_get_coarse_ns, bpf_redirect},
     macros::map,
-    maps::{HashMap, LruHashMap, PerCpuArray},
-    programs::{TcContext, XdpContext},
+    maps::{HashMap, LruHashMap},
 };
 use foobar_common::{
-    Address, Outcome, Tables,
+    Address, Tables,
     class::{Class, Port},
     decision::Decision,
     find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
     generation::Generation,
     interface::{self, Named},
     layout::{
-        BACKEND_TALLY_WORDS, GENERATION_WORDS, INTERFACE_WORDS, INTERFACES_WORDS, LINKS_WORDS, MAX_BACKENDS, MAX_LINKS,
-        MAX_NARROWED, MAX_NOTES, MAX_PAIRS, MAX_RULES, MAX_SOURCES, MAX_STATES, MAX_UNPROVEN, NARROWED_WORDS,
-        NEXT_HOP_WORDS, NEXT_HOPS_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, PAIRS_WORDS,
-        PORT_ENTRIES, PORTS_WORDS, RING_WORDS, RINGS_WORDS, ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS,
-        SERVICES_WORDS, SOURCES_WORDS, SPARSE_SEED, SPARSE_WORDS, TALLY_WORDS, TERMS_OF_RULE, TERMS_WORDS,
-        refused_index, unproven_index,
+        GENERATION_WORDS, INTERFACE_WORDS, INTERFACES_WORDS, LINKS_WORDS, MAX_LINKS, MAX_NARROWED, MAX_NOTES,
+        MAX_PAIRS, MAX_SOURCES, MAX_STATES, MAX_UNPROVEN, NARROWED_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS,
+        NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, PAIRS_WORDS, PORT_ENTRIES, PORTS_WORDS, RING_WORDS,
+        RINGS_WORDS, ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS, SERVICES_WORDS, SOURCES_WORDS, SPARSE_SEED,
+        SPARSE_WORDS, TERMS_OF_RULE, TERMS_WORDS, refused_index, unproven_index,
     },
     next_hop::NextHop,
     note::{Kind, Note},
@@ -31,6 +36,11 @@ use foobar_common::{
     terms::{Candidates, Link, Settled, Terms},
 };
 
+pub use self::{
+    context::Context,
+    counts::count_outcome,
+    shown::{Remark, count_lost, event, is_watched, watched_at, within_budget},
+};
 use crate::{
     apart::{extensions_apart, settle_apart},
     hide::hide,
@@ -39,8 +49,6 @@ use crate::{
 
 type FlowV4 = <foobar_common::address::V4 as Address>::FlowKey;
 type FlowV6 = <foobar_common::address::V6 as Address>::FlowKey;
-type Tally = [u64; TALLY_WORDS];
-type BackendTally = [u64; BACKEND_TALLY_WORDS];
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.GENERATION")]
@@ -92,29 +100,6 @@ static NOTES_V6: HashMap<FlowV6, [u64; 2]> = HashMap::with_max_entries(MAX_NOTES
 static STATES_V4: LruHashMap<FlowV4, u64> = LruHashMap::with_max_entries(MAX_STATES, 0);
 #[map]
 static STATES_V6: LruHashMap<FlowV6, u64> = LruHashMap::with_max_entries(MAX_STATES, 0);
-#[map]
-static OUTCOMES: PerCpuArray<Tally> = PerCpuArray::with_max_entries(Outcome::COUNT as u32, 0);
-#[map]
-static RULES: PerCpuArray<Tally> = PerCpuArray::with_max_entries(MAX_RULES, 0);
-#[map]
-static BACKENDS: PerCpuArray<BackendTally> = PerCpuArray::with_max_entries(MAX_BACKENDS, 0);
-
-/// Counts a packet of `len` bytes that left with `outcome`.
-#[inline(always)]
-pub fn count_outcome(outcome: Outcome, len: usize) {
-    add(&OUTCOMES, outcome.index(), [1, len as u64]);
-}
-
-/// Adds to this CPU's counter. A counter that is not there changes no verdict.
-#[inline(always)]
-fn add<const N: usize>(counters: &PerCpuArray<[u64; N]>, index: u32, amounts: [u64; N]) {
-    let Some(counter) = counters.get_ptr_mut(index) else { return };
-    // SAFETY: the kernel gave this CPU's own element, and nothing else runs on this CPU meanwhile.
-    let counter = unsafe { &mut *counter };
-    for (total, amount) in counter.iter_mut().zip(amounts) {
-        *total += amount;
-    }
-}
 
 /// The same key under the type that the map of its family has.
 ///
@@ -146,27 +131,6 @@ fn state_of<A: Address>(key: &A::FlowKey) -> Option<*mut u64> {
     }
 }
 
-/// What a program is called for.
-pub trait Context {
-    /// Index of the interface that the frame comes in by, or leaves by.
-    fn ingress(&self) -> u32;
-}
-
-impl Context for XdpContext {
-    #[inline(always)]
-    fn ingress(&self) -> u32 {
-        self.ingress_ifindex() as u32
-    }
-}
-
-impl Context for TcContext {
-    #[inline(always)]
-    fn ingress(&self) -> u32 {
-        // SAFETY: the kernel gives the program a buffer's context, which lives as long as the program runs.
-        unsafe { (*self.skb.skb).ifindex }
-    }
-}
-
 /// What stands in the hash of pairs under this key: a function of its own, as in [`crate::apart`].
 #[inline(never)]
 #[unsafe(no_mangle)]
@@ -189,13 +153,14 @@ pub struct Maps<'a, C> {
     /// Found out before the packet is looked at: behind that, the verifier would look at all that follows once for each
     /// thing that the clock can say, and each kind of packet.
     generation: Generation,
+    remark: Cell<Remark>,
 }
 
 impl Maps<'_, ()> {
     /// For functions that are handed the bank: a packet reads its generation once.
     #[inline(always)]
     pub fn apart() -> Self {
-        Self { context: &(), generation: Generation::default() }
+        Self { context: &(), generation: Generation::default(), remark: Cell::new(Remark::NONE) }
     }
 }
 
@@ -207,7 +172,12 @@ impl<'a, C> Maps<'a, C> {
         // A number mixed twice with one that the verifier does not know is the same again.
         let unknown = GENERATION.first();
         let word = hide((word.at(now).word() ^ unknown) as usize) as u64 ^ unknown;
-        Self { context, generation: Generation::from_word(word) }
+        Self { context, generation: Generation::from_word(word), remark: Cell::new(Remark::NONE) }
+    }
+
+    #[inline(always)]
+    pub fn remarked(&self) -> Remark {
+        self.remark.get()
     }
 }
 
@@ -266,6 +236,21 @@ impl<C: Context> Tables for Maps<'_, C> {
     fn settle(&self, bank: usize, candidates: Candidates) -> Settled {
         let Candidates { source, target, pair } = candidates;
         Settled::from_word(settle_apart(bank as u64, source.word(), target.word(), pair.word()))
+    }
+
+    #[inline(always)]
+    fn within_limit(&self, rule: u32, source: u64) -> bool {
+        limits::within_limit_apart(rule, source) != 0
+    }
+
+    #[inline(always)]
+    fn remark(&self, rule: u32, logs: bool) {
+        self.remark.set(Remark::NONE.by(rule).logged(logs));
+    }
+
+    #[inline(always)]
+    fn count_limited(&self, rule: u32, len: usize) {
+        limits::count_limited(rule, len);
     }
 
     #[inline(always)]
@@ -388,12 +373,13 @@ impl<C: Context> Tables for Maps<'_, C> {
 
     #[inline(always)]
     fn count_rule(&self, id: u32, len: usize) {
-        add(&RULES, id, [1, len as u64]);
+        self.remark.set(self.remark.get().by(id));
+        counts::count_rule(id, len);
     }
 
     #[inline(always)]
     fn count_backend(&self, backend: u32, len: usize, connections: u64, queries: u64) {
-        add(&BACKENDS, backend, [1, len as u64, connections, queries]);
+        counts::count_backend(backend, [1, len as u64, connections, queries]);
     }
 
     #[inline(always)]

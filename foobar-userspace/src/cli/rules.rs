@@ -127,10 +127,15 @@ pub async fn list(global: &Global) -> Result<(), Refusal> {
 /// The rules in their order, with what they decided.
 pub fn show(rules: &[RuleLine]) -> String {
     let mut table = table(["ID", "RULE", "PACKETS", "BYTES"], &[0, 2, 3]);
-    for RuleLine { id, rule, packets, bytes, left } in rules {
-        table.add_row([id.to_string(), format!("{rule}{}", said(*left)), count(*packets), count(*bytes)]);
+    for RuleLine { id, rule, packets, bytes, left, limited } in rules {
+        let rule = format!("{rule}{}{}", said(*left), over(*limited));
+        table.add_row([id.to_string(), rule, count(*packets), count(*bytes)]);
     }
     lines(&table)
+}
+
+fn over(limited: Option<u64>) -> String {
+    limited.filter(|packets| *packets > 0).map_or_else(String::new, |packets| format!(", {} limited", count(packets)))
 }
 
 fn said(left: Option<u64>) -> String {
@@ -180,11 +185,14 @@ mod tests {
 
     #[test]
     fn rules_are_listed_in_columns() {
-        let mut rules = [RuleLine { id: 3, rule: "allow tcp/80".into(), packets: 1234, bytes: 99, left: None }];
+        let mut rules =
+            [RuleLine { id: 3, rule: "allow tcp/80".into(), packets: 1234, bytes: 99, left: None, limited: None }];
         assert_eq!(show(&rules), " ID  RULE          PACKETS  BYTES\n  3  allow tcp/80    1 234     99");
         for (left, said) in [(432, "allow tcp/80, 7m12s left"), (0, "allow tcp/80, over")] {
             rules[0].left = Some(left);
             assert!(show(&rules).contains(&format!("  3  {said}  ")), "{}", show(&rules));
         }
+        (rules[0].left, rules[0].limited) = (None, Some(20_000));
+        assert!(show(&rules).contains("  3  allow tcp/80, 20 000 limited  "), "{}", show(&rules));
     }
 }

@@ -254,8 +254,9 @@ fn a_whole_is_checked_wherever_it_came_from() {
     config.services.push(config.services[0].clone());
     assert_eq!(config.check().unwrap_err().place, Place::Service(1, crate::domain::Part::Name));
     config.services.clear();
-    config.firewall.rules.push(Rule { log: true, ..Rule::new(Verdict::Deny, crate::domain::Matcher::Any) });
-    assert_eq!(config.check().unwrap_err().place, Place::Rule { index: 0, word: Some("log".to_owned()) });
+    let from = vec![crate::domain::Source::Set("bad".to_owned())];
+    config.firewall.rules.push(Rule { from, ..Rule::new(Verdict::Deny, crate::domain::Matcher::Any) });
+    assert_eq!(config.check().unwrap_err().place, Place::Rule { index: 0, word: Some("@bad".to_owned()) });
 }
 
 pub(super) fn any_config() -> impl Strategy<Value = Config> {

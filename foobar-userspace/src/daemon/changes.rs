@@ -59,7 +59,7 @@ impl Engine {
     }
 
     /// A rule's place in the list, by id or name.
-    fn find_rule(&self, id: &str) -> Result<usize, Refusal> {
+    pub(super) fn find_rule(&self, id: &str) -> Result<usize, Refusal> {
         let by_name = |rule: &Rule| rule.name.as_deref() == Some(id);
         let by_id = id.parse().ok().and_then(|id: u32| self.rule_ids.iter().position(|other| *other == id));
         by_id.or_else(|| self.state.config.firewall.rules.iter().position(by_name)).ok_or_else(|| {

@@ -29,8 +29,16 @@ impl Engine {
     pub(super) fn rule_line(&self, index: usize) -> Result<RuleLine, Refusal> {
         let id = self.rule_ids[index];
         let tally = self.datapath.rule(id)?;
-        let rule = self.state.config.firewall.rules[index].to_string();
-        Ok(RuleLine { id, rule, packets: tally.packets, bytes: tally.bytes, left: self.seconds_left(index) })
+        let rule = &self.state.config.firewall.rules[index];
+        let limited = rule.limit.is_some().then(|| self.datapath.limited(id)).transpose()?;
+        Ok(RuleLine {
+            id,
+            rule: rule.to_string(),
+            packets: tally.packets,
+            bytes: tally.bytes,
+            left: self.seconds_left(index),
+            limited: limited.map(|tally| tally.packets),
+        })
     }
 
     pub fn services(&self) -> Vec<ServiceStatus> {

@@ -5,9 +5,11 @@
 mod attach;
 mod counters;
 mod egress;
+mod events;
 mod explain;
 mod foreign;
 mod grace;
+mod limits;
 mod links;
 mod load;
 mod mapped;
@@ -27,6 +29,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 use aya::Ebpf;
+pub use events::{Events, ShownPacket};
 pub use explain::Explanation;
 use foobar_common::{
     find::ServiceKey, generation::Generation, image::Image, next_hop::NextHop, slot::Slot, terms::Terms,
@@ -61,6 +64,8 @@ pub struct Datapath {
     grace: Grace,
     /// Whether interfaces that are attached note what is opened through them.
     notes_opened: bool,
+    /// Until somebody reads them.
+    events: Option<Events>,
 }
 
 /// A generation, and the rings that its services' entries name.
@@ -68,6 +73,11 @@ pub struct Publication<'a> {
     pub image: &'a Image,
     /// Regions that no generation in force uses, and what to write there.
     pub rings: Vec<(u32, &'a [Slot])>,
+}
+
+/// The name of an interface of this network namespace.
+pub fn interface_name(ifindex: u32) -> Option<String> {
+    links::name_of(ifindex).ok().flatten()
 }
 
 impl Datapath {
@@ -84,7 +94,9 @@ impl Datapath {
             load::follow_log(&mut ebpf)?;
         }
         let maps = Maps::take(&mut ebpf)?;
-        let mut datapath = Self { pins, ebpf, tables, maps, grace: Grace::default(), notes_opened: false };
+        tables.seed_buckets();
+        let events = Some(Events::open(&mut ebpf)?);
+        let mut datapath = Self { pins, ebpf, tables, maps, grace: Grace::default(), notes_opened: false, events };
         datapath.adopt_links()?;
         datapath.adopt_egress()?;
         load::pin_programs(&datapath.pins, &mut datapath.ebpf)?;

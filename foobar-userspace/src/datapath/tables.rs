@@ -47,6 +47,8 @@ pub struct Tables {
     pub(super) rings: Mapped,
     next_hops: Mapped,
     room: Mapped,
+    watch: Mapped,
+    pub(super) buckets: Mapped,
 }
 
 /// Open handles of the maps that packets look up.
@@ -56,6 +58,7 @@ pub struct Maps {
     pub states_v4: HashTable<MapData, [u64; 2], u64>,
     pub states_v6: HashTable<MapData, [u64; 5], u64>,
     pub outcomes: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
+    pub limited: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
     pub rules: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
     pub backends: PerCpuArray<MapData, [u64; BACKEND_TALLY_WORDS]>,
 }
@@ -68,13 +71,14 @@ impl Maps {
             states_v4: take(ebpf, map::STATES_V4)?,
             states_v6: take(ebpf, map::STATES_V6)?,
             outcomes: take(ebpf, map::OUTCOMES)?,
+            limited: take(ebpf, map::LIMITED)?,
             rules: take(ebpf, map::RULES)?,
             backends: take(ebpf, map::BACKENDS)?,
         })
     }
 }
 
-fn take<M: TryFrom<Map>>(ebpf: &mut Ebpf, name: &str) -> Result<M>
+pub(super) fn take<M: TryFrom<Map>>(ebpf: &mut Ebpf, name: &str) -> Result<M>
 where
     M::Error: std::error::Error + Send + Sync + 'static,
 {
@@ -101,6 +105,8 @@ impl Tables {
             rings: open(map::RINGS)?,
             next_hops: open(map::NEXT_HOPS)?,
             room: open(map::ROOM)?,
+            watch: open(map::WATCH)?,
+            buckets: open(map::BUCKETS)?,
         })
     }
 
@@ -121,6 +127,8 @@ impl Tables {
             (map::RINGS, &self.rings),
             (map::NEXT_HOPS, &self.next_hops),
             (map::ROOM, &self.room),
+            (map::WATCH, &self.watch),
+            (map::BUCKETS, &self.buckets),
         ];
         tables.into_iter().filter(|(_, table)| !table.is_new).map(|(name, table)| (name, table.contents())).collect()
     }
@@ -228,6 +236,15 @@ impl Tables {
     /// Words about notes, by [`foobar_common::layout::unproven_index`] and [`foobar_common::layout::refused_index`].
     pub fn room(&self) -> &[AtomicU64] {
         self.room.words()
+    }
+
+    pub fn watched_until(&self) -> u64 {
+        self.watch.words()[0].load(Ordering::Relaxed)
+    }
+
+    /// Drops are shown until this second of the monotonic clock.
+    pub fn watch_until(&self, second: u64) {
+        self.watch.words()[0].store(second, Ordering::Relaxed);
     }
 
     pub fn next_hop(&self, backend: u32) -> Result<Option<NextHop>> {
