@@ -6,7 +6,7 @@ use super::{engine::Engine, plan::key};
 use crate::{
     api::types::{Explained, ExplainedRule, InterfaceStatus, Refusal},
     datapath::Explanation,
-    domain::packet::SaidPacket,
+    domain::packet::{SaidPacket, hex},
     nexthop::NextHop,
 };
 
@@ -82,8 +82,4 @@ impl Engine {
         let leads = |hop: &&NextHop| hop.ifindex == index;
         self.hops.values().flatten().find(leads).map(|hop| hop.interface.clone())
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
