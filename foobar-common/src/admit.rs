@@ -15,10 +15,11 @@ use crate::{
     fragment::is_open,
     generation::Generation,
     layout::{PROTOCOLS, Side, port_entry},
+    limit::source_word,
     outcome::{Outcome, Step},
     plane::{Plane, Way},
     tables::Tables,
-    terms::{Candidates, Settled},
+    terms::{Candidates, Demands, Settled},
 };
 
 /// What is known of a packet that no rule denied.
@@ -41,15 +42,31 @@ pub fn admit<A: Address, T: Tables>(
     tables: &T,
     frame_len: usize,
 ) -> Step<Admission> {
-    let (Settled { decision, demands: _ }, listens) = decide(flow, generation, way, tables);
+    let (Settled { decision, demands }, listens) = decide(flow, generation, way, tables);
     if decision.is_none() {
         return Ok(Admission { allowed: false, listens, open: false });
     }
     if flow.fragment.is_later() && is_open(decision, flow, generation.plane(way), tables) {
         return Ok(Admission { allowed: false, listens, open: true });
     }
+    if demands != 0 {
+        meet(Demands::from_word(demands), decision.id(), flow, tables, frame_len)?;
+    }
     tables.count_rule(decision.id(), frame_len);
     if decision.allows() { Ok(Admission { allowed: true, listens, open: false }) } else { Err(Outcome::Denied) }
+}
+
+/// Sees to what a rule demands of a packet that it decides.
+#[inline(always)]
+fn meet<A: Address, T: Tables>(demands: Demands, rule: u32, flow: &Flow<A>, tables: &T, frame_len: usize) -> Step<()> {
+    tables.remark(rule, demands.logs());
+    let is_counted =
+        demands.limits() && (!demands.counts_connections() || flow.segment().is_some_and(|segment| segment.opens()));
+    if is_counted && !tables.within_limit(rule, source_word(flow)) {
+        tables.count_limited(rule, frame_len);
+        return Err(Outcome::Limited);
+    }
+    Ok(())
 }
 
 /// The first rule that matches and holds, and whether some service listens there.

@@ -42,16 +42,21 @@ pub mod map {
     pub const SENT: &str = "SENT";
     pub const RULES: &str = "RULES";
     pub const BACKENDS: &str = "BACKENDS";
+    pub const WATCH: &str = "WATCH";
+    pub const EVENTS: &str = "EVENTS";
+    pub const BUDGETS: &str = "BUDGETS";
+    pub const BUCKETS: &str = "BUCKETS";
+    pub const LIMITED: &str = "LIMITED";
 
     /// What every packet reads at a fixed address: the statics of the program's `.bss.NAME` sections.
     pub const TABLES: &[&str] = &[
         GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, INTERFACES, PAIRS, NEEDS, LINKS, TERMS, SERVICES, RINGS,
-        NEXT_HOPS, ROOM,
+        NEXT_HOPS, ROOM, WATCH, BUCKETS,
     ];
     /// What is looked up.
     pub const MAPS: &[&str] = &[
         NOTES_V4, NOTES_V6, STATES_V4, STATES_V6, HEARD_V4, HEARD_V6, FIRSTS_V4, FIRSTS_V6, OUTCOMES, SENT, RULES,
-        BACKENDS,
+        BACKENDS, EVENTS, BUDGETS, LIMITED,
     ];
 }
 
@@ -158,8 +163,20 @@ pub const TALLY_WORDS: usize = 2;
 /// Words of a backend's counter: packets, bytes, connections, queries.
 pub const BACKEND_TALLY_WORDS: usize = 4;
 
-/// Words of a rule's terms, by the rule's id.
+/// Words of a rule's terms, by the rule's id: what it demands and when it ends, then its limit and the whole rule's bucket.
 pub const TERMS_OF_RULE: usize = 4;
+pub const TERMS_LIMIT: usize = 1;
+pub const TERMS_BUCKET: usize = 3;
+
+/// Sets of buckets of sources, and the ways of each: 524,288 sources.
+pub const LIMITED_SETS: usize = 32_768;
+pub const LIMITED_WAYS: usize = 16;
+/// A way's words: who it is of, and its bucket.
+pub const WAY_WORDS: usize = 2;
+pub const SET_WORDS: usize = LIMITED_WAYS * WAY_WORDS;
+/// The sets begin here, behind two words that nobody outside knows.
+pub const BUCKETS_FIRST: usize = 2;
+pub const BUCKETS_WORDS: usize = BUCKETS_FIRST + LIMITED_SETS * SET_WORDS;
 
 /// A next hop's words.
 pub const NEXT_HOP_WORDS: usize = 2;
@@ -186,6 +203,13 @@ pub const NEXT_HOPS_WORDS: usize = MAX_BACKENDS as usize * NEXT_HOP_WORDS;
 /// Unproven notes by family and kind, then by ring the second when a flow last found no room.
 pub const ROOM_WORDS: usize = UNPROVEN_WORDS + MAX_RINGS as usize;
 pub const UNPROVEN_WORDS: usize = 4;
+
+/// The second until which drops are shown to who watches; 0: nobody does.
+pub const WATCH_WORDS: usize = 1;
+/// Bytes of the ring of packets that are shown: a power of two, and whole pages.
+pub const EVENTS_BYTES: u32 = 1 << 20;
+/// A kind's budget on a CPU, and how many packets it could not show.
+pub const BUDGET_WORDS: usize = 2;
 
 /// The word that counts a family's notes of an unproven kind. What deletes notes corrects it.
 #[inline(always)]

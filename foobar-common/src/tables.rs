@@ -71,6 +71,16 @@ pub trait Tables {
         settle(bank, candidates, self)
     }
 
+    /// Takes a packet of this source (see [`crate::limit::source_word`]) from the bucket of a rule that has a limit; false
+    /// where it is over the limit.
+    fn within_limit(&self, rule: u32, source: u64) -> bool;
+
+    /// Remembers which rule with terms decided, and whether it asks for the packet to be logged.
+    fn remark(&self, rule: u32, logs: bool);
+
+    /// Counts one packet of `len` bytes that is over its rule's limit.
+    fn count_limited(&self, rule: u32, len: usize);
+
     /// The first denial of a kind of extension header in the mask. In a function of its own too, since few packets have
     /// any.
     fn against_extensions(&self, bank: usize, extensions: u64, source: Class, narrowed: u32) -> Settled

@@ -9,6 +9,7 @@ mod exit;
 mod hide;
 mod maps;
 mod packet;
+mod report;
 mod table;
 
 use aya_ebpf::{
@@ -22,8 +23,9 @@ use foobar_common::{Departure, depart, serve};
 #[xdp(frags)]
 pub fn foobar(context: XdpContext) -> u32 {
     let mut packet = packet::Packet::new(&context);
-    let outcome = serve(&mut packet, &maps::Maps::new(&context));
-    exit::leave(&context, &packet, outcome)
+    let maps = maps::Maps::new(&context);
+    let outcome = serve(&mut packet, &maps);
+    exit::leave(&context, &packet, outcome, maps.remarked())
 }
 
 /// Judges what this host sends, notes what it opens, and lets others decide about what may leave.

@@ -1,12 +1,14 @@
 //! Every map, and the named ways into them. Nothing else in this crate knows that there are maps.
 
-use aya_ebpf::{
-    bindings::BPF_F_NO_PREALLOC,
-    helpers::generated::{bpf_ktime_get_coarse_ns, bpf_redirect},
-    macros::map,
-    maps::{HashMap, LruHashMap, PerCpuArray},
-    programs::{TcContext, XdpContext},
-};
+mod context;
+mod counts;
+mod flows;
+mod limits;
+mod shown;
+
+use core::cell::Cell;
+
+use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_redirect};
 use foobar_common::{
     Address, Outcome, Tables,
     class::{Class, Port},
@@ -16,11 +18,10 @@ use foobar_common::{
     generation::Generation,
     interface::{self, Named},
     layout::{
-        BACKEND_TALLY_WORDS, GENERATION_WORDS, INTERFACE_WORDS, INTERFACES_WORDS, LINKS_WORDS, MAX_BACKENDS,
-        MAX_FIRSTS, MAX_HEARD, MAX_LINKS, MAX_NOTES, MAX_PAIRS, MAX_RULES, MAX_STATES, MAX_UNPROVEN, NARROWED_WORDS,
-        NEEDS_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS,
-        PAIRS_WORDS, PORTS_WORDS, RING_WORDS, RINGS_WORDS, ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS,
-        SERVICES_WORDS, SOURCES_WORDS, SPARSE_SEED, SPARSE_WORDS, TALLY_WORDS, TERMS_OF_RULE, TERMS_WORDS,
+        GENERATION_WORDS, INTERFACE_WORDS, INTERFACES_WORDS, LINKS_WORDS, MAX_LINKS, MAX_PAIRS, MAX_UNPROVEN,
+        NARROWED_WORDS, NEEDS_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS,
+        NODES_WORDS, PAIRS_WORDS, PORTS_WORDS, RING_WORDS, RINGS_WORDS, ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS,
+        SERVICE_WORDS, SERVICES_WORDS, SOURCES_WORDS, SPARSE_SEED, SPARSE_WORDS, TERMS_OF_RULE, TERMS_WORDS,
         refused_index, unproven_index,
     },
     next_hop::NextHop,
@@ -33,16 +34,16 @@ use foobar_common::{
     terms::{Candidates, Link, Settled, Terms},
 };
 
+pub use self::{
+    context::Context,
+    counts::count_outcome,
+    shown::{Remark, count_lost, event, is_watched, watched_at, within_budget},
+};
 use crate::{
     apart::{extensions_apart, recall_v4, recall_v6, remember_v4, remember_v6, settle_apart, walk_v4, walk_v6},
     hide::hide,
     table::{Record, Table},
 };
-
-type FlowV4 = <foobar_common::address::V4 as Address>::FlowKey;
-type FlowV6 = <foobar_common::address::V6 as Address>::FlowKey;
-type Tally = [u64; TALLY_WORDS];
-type BackendTally = [u64; BACKEND_TALLY_WORDS];
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.GENERATION")]
@@ -89,101 +90,11 @@ static NEXT_HOPS: Table<NEXT_HOPS_WORDS> = Table::new();
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.ROOM")]
 static ROOM: Table<ROOM_WORDS> = Table::new();
-#[map]
-static NOTES_V4: HashMap<FlowV4, [u64; 2]> = HashMap::with_max_entries(MAX_NOTES, BPF_F_NO_PREALLOC);
-#[map]
-static NOTES_V6: HashMap<FlowV6, [u64; 2]> = HashMap::with_max_entries(MAX_NOTES, BPF_F_NO_PREALLOC);
-#[map]
-static STATES_V4: LruHashMap<FlowV4, u64> = LruHashMap::with_max_entries(MAX_STATES, 0);
-#[map]
-static STATES_V6: LruHashMap<FlowV6, u64> = LruHashMap::with_max_entries(MAX_STATES, 0);
-#[map]
-static HEARD_V4: LruHashMap<FlowV4, u64> = LruHashMap::with_max_entries(MAX_HEARD, 0);
-#[map]
-static HEARD_V6: LruHashMap<FlowV6, u64> = LruHashMap::with_max_entries(MAX_HEARD, 0);
-#[map]
-static FIRSTS_V4: LruHashMap<FlowV4, [u64; 2]> = LruHashMap::with_max_entries(MAX_FIRSTS, 0);
-#[map]
-static FIRSTS_V6: LruHashMap<FlowV6, [u64; 2]> = LruHashMap::with_max_entries(MAX_FIRSTS, 0);
-#[map]
-static OUTCOMES: PerCpuArray<Tally> = PerCpuArray::with_max_entries(Outcome::COUNT as u32, 0);
-#[map]
-static SENT: PerCpuArray<Tally> = PerCpuArray::with_max_entries(Outcome::COUNT as u32, 0);
-#[map]
-static RULES: PerCpuArray<Tally> = PerCpuArray::with_max_entries(MAX_RULES, 0);
-#[map]
-static BACKENDS: PerCpuArray<BackendTally> = PerCpuArray::with_max_entries(MAX_BACKENDS, 0);
-
-/// Counts a packet of `len` bytes that left with `outcome`.
-#[inline(always)]
-pub fn count_outcome(outcome: Outcome, len: usize) {
-    add(&OUTCOMES, outcome.index(), [1, len as u64]);
-}
-
-/// Adds to this CPU's counter. A counter that is not there changes no verdict.
-#[inline(always)]
-fn add<const N: usize>(counters: &PerCpuArray<[u64; N]>, index: u32, amounts: [u64; N]) {
-    let Some(counter) = counters.get_ptr_mut(index) else { return };
-    // SAFETY: the kernel gave this CPU's own element, and nothing else runs on this CPU meanwhile.
-    let counter = unsafe { &mut *counter };
-    for (total, amount) in counter.iter_mut().zip(amounts) {
-        *total += amount;
-    }
-}
-
-/// The same key under the type that the map of its family has.
-///
-/// # Safety
-/// `K` and `F` are the same type, which the caller knows from `A::V6`.
-#[inline(always)]
-unsafe fn same<K, F>(key: &K) -> &F {
-    // SAFETY: as the caller promises.
-    unsafe { &*core::ptr::from_ref(key).cast() }
-}
-
 /// Seconds of the monotonic clock.
 #[inline(always)]
 fn now() -> u32 {
     // SAFETY: a helper without arguments.
     (unsafe { bpf_ktime_get_coarse_ns() } / 1_000_000_000) as u32
-}
-
-/// Where the word of a state is.
-#[inline(always)]
-fn state_of<A: Address>(way: Way, key: &A::FlowKey) -> Option<*mut u64> {
-    let (v4, v6) = opened(way);
-    // SAFETY: `A::V6` tells which key this is.
-    unsafe { if A::V6 { v6.get_ptr_mut(same::<_, FlowV6>(key)) } else { v4.get_ptr_mut(same::<_, FlowV4>(key)) } }
-}
-
-/// What was opened, by the way of the answer.
-#[inline(always)]
-fn opened(way: Way) -> (&'static LruHashMap<FlowV4, u64>, &'static LruHashMap<FlowV6, u64>) {
-    match way {
-        Way::In => (&STATES_V4, &STATES_V6),
-        Way::Out => (&HEARD_V4, &HEARD_V6),
-    }
-}
-
-/// What a program is called for.
-pub trait Context {
-    /// Index of the interface that the frame comes in by, or leaves by.
-    fn ingress(&self) -> u32;
-}
-
-impl Context for XdpContext {
-    #[inline(always)]
-    fn ingress(&self) -> u32 {
-        self.ingress_ifindex() as u32
-    }
-}
-
-impl Context for TcContext {
-    #[inline(always)]
-    fn ingress(&self) -> u32 {
-        // SAFETY: the kernel gives the program a buffer's context, which lives as long as the program runs.
-        unsafe { (*self.skb.skb).ifindex }
-    }
 }
 
 /// What stands in the hash of pairs under this key: a function of its own, as in [`crate::apart`].
@@ -208,13 +119,14 @@ pub struct Maps<'a, C> {
     /// Found out before the packet is looked at: behind that, the verifier would look at all that follows once for each
     /// thing that the clock can say, and each kind of packet.
     generation: Generation,
+    remark: Cell<Remark>,
 }
 
 impl Maps<'_, ()> {
     /// For functions that are handed the bank: a packet reads its generation once.
     #[inline(always)]
     pub fn apart() -> Self {
-        Self { context: &(), generation: Generation::default() }
+        Self { context: &(), generation: Generation::default(), remark: Cell::new(Remark::NONE) }
     }
 }
 
@@ -226,7 +138,12 @@ impl<'a, C> Maps<'a, C> {
         // A number mixed twice with one that the verifier does not know is the same again.
         let unknown = GENERATION.first();
         let word = hide((word.at(now).word() ^ unknown) as usize) as u64 ^ unknown;
-        Self { context, generation: Generation::from_word(word) }
+        Self { context, generation: Generation::from_word(word), remark: Cell::new(Remark::NONE) }
+    }
+
+    #[inline(always)]
+    pub fn remarked(&self) -> Remark {
+        self.remark.get()
     }
 }
 
@@ -293,6 +210,21 @@ impl<C: Context> Tables for Maps<'_, C> {
     }
 
     #[inline(always)]
+    fn within_limit(&self, rule: u32, source: u64) -> bool {
+        limits::within_limit_apart(rule, source) != 0
+    }
+
+    #[inline(always)]
+    fn remark(&self, rule: u32, logs: bool) {
+        self.remark.set(Remark::NONE.by(rule).logged(logs));
+    }
+
+    #[inline(always)]
+    fn count_limited(&self, rule: u32, len: usize) {
+        limits::count_limited(rule, len);
+    }
+
+    #[inline(always)]
     fn against_extensions(&self, bank: usize, extensions: u64, source: Class, narrowed: u32) -> Settled {
         Settled::from_word(extensions_apart(bank as u64, extensions, source.word(), narrowed))
     }
@@ -342,24 +274,12 @@ impl<C: Context> Tables for Maps<'_, C> {
 
     #[inline(always)]
     fn note<A: Address>(&self, key: &A::FlowKey) -> Option<Note> {
-        // SAFETY: `A::V6` tells which key this is; an element is copied while the program holds RCU's read lock.
-        let words =
-            unsafe { if A::V6 { NOTES_V6.get(same::<_, FlowV6>(key)) } else { NOTES_V4.get(same::<_, FlowV4>(key)) } };
-        words.map(|words| Note::from_words(*words))
+        flows::note::<A>(key)
     }
 
     #[inline(always)]
     fn set_note<A: Address>(&self, key: &A::FlowKey, note: Note) -> bool {
-        let words = note.to_words();
-        // SAFETY: as for `note`.
-        let done = unsafe {
-            if A::V6 {
-                NOTES_V6.insert(same::<_, FlowV6>(key), words, 0)
-            } else {
-                NOTES_V4.insert(same::<_, FlowV4>(key), words, 0)
-            }
-        };
-        done.is_ok()
+        flows::set_note::<A>(key, note)
     }
 
     #[inline(always)]
@@ -379,60 +299,27 @@ impl<C: Context> Tables for Maps<'_, C> {
 
     #[inline(always)]
     fn delete_note<A: Address>(&self, key: &A::FlowKey) {
-        // A note that is gone already is what was wanted.
-        // SAFETY: as for `note`.
-        let _ = unsafe {
-            if A::V6 { NOTES_V6.remove(same::<_, FlowV6>(key)) } else { NOTES_V4.remove(same::<_, FlowV4>(key)) }
-        };
+        flows::delete_note::<A>(key);
     }
 
     #[inline(always)]
     fn state<A: Address>(&self, way: Way, key: &A::FlowKey) -> Option<State> {
-        let place = state_of::<A>(way, key)?;
-        // SAFETY: an element's word is there while the program holds RCU's read lock; writers store it whole.
-        Some(State::from_word(unsafe { place.read_volatile() }))
+        flows::state::<A>(way, key)
     }
 
     #[inline(always)]
     fn set_state<A: Address>(&self, way: Way, key: &A::FlowKey, state: State) {
-        if let Some(place) = state_of::<A>(way, key) {
-            // SAFETY: as for `state`; should it be another's by now, that is fresh for a little longer.
-            unsafe { place.write_volatile(state.word()) };
-            return;
-        }
-        let (v4, v6) = opened(way);
-        // Where the kernel finds no room, the answer is dropped.
-        // SAFETY: `A::V6` tells which key this is.
-        let _ = unsafe {
-            if A::V6 {
-                v6.insert(same::<_, FlowV6>(key), state.word(), 0)
-            } else {
-                v4.insert(same::<_, FlowV4>(key), state.word(), 0)
-            }
-        };
+        flows::set_state::<A>(way, key, state);
     }
 
     #[inline(always)]
     fn first<A: Address>(&self, key: &A::FlowKey) -> Option<First> {
-        // SAFETY: as for `note`.
-        let words = unsafe {
-            if A::V6 { FIRSTS_V6.get(same::<_, FlowV6>(key)) } else { FIRSTS_V4.get(same::<_, FlowV4>(key)) }
-        };
-        words.map(|words| First::from_words(*words))
+        flows::first::<A>(key)
     }
 
     #[inline(always)]
     fn set_first<A: Address>(&self, key: &A::FlowKey, first: First) {
-        let words = first.to_words();
-        // Where the kernel finds no room, the later fragments are dropped.
-        // SAFETY: `A::V6` tells which key this is.
-        let _ = unsafe {
-            if A::V6 {
-                FIRSTS_V6.insert(same::<_, FlowV6>(key), words, 0)
-            } else {
-                FIRSTS_V4.insert(same::<_, FlowV4>(key), words, 0)
-            }
-        };
+        flows::set_first::<A>(key, first);
     }
 
     #[inline(always)]
@@ -462,17 +349,18 @@ impl<C: Context> Tables for Maps<'_, C> {
 
     #[inline(always)]
     fn count_sent(&self, outcome: Outcome, len: usize) {
-        add(&SENT, outcome.index(), [1, len as u64]);
+        counts::count_sent(outcome, len);
     }
 
     #[inline(always)]
     fn count_rule(&self, id: u32, len: usize) {
-        add(&RULES, id, [1, len as u64]);
+        self.remark.set(self.remark.get().by(id));
+        counts::count_rule(id, len);
     }
 
     #[inline(always)]
     fn count_backend(&self, backend: u32, len: usize, connections: u64, queries: u64) {
-        add(&BACKENDS, backend, [1, len as u64, connections, queries]);
+        counts::count_backend(backend, [1, len as u64, connections, queries]);
     }
 
     #[inline(always)]

@@ -4,7 +4,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{HashMap, HashSet},
 };
 
 use super::Image;
@@ -39,6 +39,8 @@ pub struct HostTables {
     pub image: Image,
     /// By a rule's id.
     pub terms: HashMap<u32, Terms>,
+    /// Rules whose limit is used up.
+    pub over: HashSet<u32>,
     pub rings: Vec<Vec<Slot>>,
     pub next_hops: HashMap<u32, NextHop>,
     /// By the words of a flow's key.
@@ -178,6 +180,14 @@ impl Tables for HostTables {
     fn terms(&self, rule: u32) -> Terms {
         self.terms.get(&rule).copied().unwrap_or_default()
     }
+
+    fn within_limit(&self, rule: u32, _: u64) -> bool {
+        !self.over.contains(&rule)
+    }
+
+    fn remark(&self, _: u32, _: bool) {}
+
+    fn count_limited(&self, _: u32, _: usize) {}
 
     fn root(&self, root: usize, prefix16: u16) -> u32 {
         let first = Plane { bank: 0, way: Way::Out }.root(Side::Source, false);

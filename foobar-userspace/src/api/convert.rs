@@ -199,7 +199,7 @@ mod tests {
     fn a_rule_is_right_and_enforceable_or_refused() {
         rule("allow tcp/80").unwrap();
         assert!(rule("allow tcp/99999").unwrap_err().hint.is_some(), "a mistake has a hint");
-        assert!(rule("allow tcp/22 on eth0").unwrap_err().hint.is_some(), "so has what is not enforced");
+        assert!(rule("allow tcp/22 from @bad").unwrap_err().hint.is_some(), "so has what is not enforced");
     }
 
     #[test]

@@ -69,7 +69,8 @@ pub async fn dry_run(State(daemon): State<Daemon>, body: Bytes) -> Answer<DryRun
         ways.insert(peer, interface_towards(peer).await);
     }
     let sockets: Vec<_> = open.into_iter().map(|socket| (socket, ways[&socket.peer.ip()])).collect();
-    daemon.with(move |engine| engine.dry_run(&ReadFile { path, text }, &sockets, &[])).await.map(Reply)
+    let recent = daemon.packets().recent();
+    daemon.with(move |engine| engine.dry_run(&ReadFile { path, text }, &sockets, &recent)).await.map(Reply)
 }
 
 pub async fn running(State(daemon): State<Daemon>) -> Answer<Running> {

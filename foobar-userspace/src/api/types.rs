@@ -43,6 +43,9 @@ pub struct RuleLine {
     /// Seconds for which a rule with `for` still holds; 0: its time is over, and it goes in some moments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<u64>,
+    /// Packets that were over its limit; absent where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited: Option<u64>,
 }
 
 /// A rule that was added.
@@ -77,6 +80,9 @@ pub struct Explained {
     pub rule: Option<ExplainedRule>,
     /// Rules that match and would have decided, but for their time, which is over.
     pub over: Vec<String>,
+    /// Whether the rule's limit would let it pass at this moment; absent where no limit counts it.
+    #[serde(default)]
+    pub within_limit: Option<bool>,
     pub service: Option<String>,
     pub backend: Option<IpAddr>,
     /// A note of this very flow was found.

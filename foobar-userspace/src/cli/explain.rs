@@ -36,8 +36,21 @@ impl Explain {
 }
 
 fn text(explained: &Explained) -> String {
-    let Explained { outcome, action, why, assumed, judged, rule, over, service, backend, noted, interface, frame } =
-        explained;
+    let Explained {
+        outcome,
+        action,
+        why,
+        assumed,
+        judged,
+        rule,
+        over,
+        within_limit,
+        service,
+        backend,
+        noted,
+        interface,
+        frame,
+    } = explained;
     let mut lines = vec![format!("{outcome} ({action}): {why}")];
     let mut line = |name: &str, value: String| lines.push(format!("  {name:<9} {value}"));
     if let Some(assumed) = assumed {
@@ -58,6 +71,9 @@ fn text(explained: &Explained) -> String {
     }
     for rule in over {
         line("expired", format!("{rule}: it matches, and its time is over"));
+    }
+    if let Some(is_within) = within_limit {
+        line("limit", if *is_within { "would pass now" } else { "over the limit now" }.to_owned());
     }
     if let Some(service) = service {
         line("service", service.clone());
@@ -92,6 +108,7 @@ mod tests {
                 before: (1..=7).map(|n| format!("allow tcp/{n}")).collect(),
             }),
             over: vec!["deny tcp for 10m".into()],
+            within_limit: Some(false),
             service: None,
             backend: None,
             noted: false,
@@ -109,6 +126,7 @@ mod tests {
             "            not allow tcp/7",
             "            nor 2 before these",
             "  expired   deny tcp for 10m: it matches, and its time is over",
+            "  limit     over the limit now",
         ];
         assert_eq!(text(&explained), wanted.join("\n"));
     }

@@ -20,6 +20,7 @@ mod stats;
 mod status;
 mod tables;
 mod text;
+mod watch;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -102,6 +103,8 @@ enum Command {
     Status,
     /// Show what was counted
     Stats(stats::Stats),
+    /// Show packets that are dropped, as they come, and those of rules with `log`
+    Watch(watch::Watch),
 }
 
 /// Reads the command line, does what it says, and says how that went.
@@ -134,6 +137,7 @@ fn dispatch(cli: Cli) -> Result<(), Refusal> {
         Command::Explain(explain) => talk(explain.run(global)),
         Command::Status => talk(status::run(global)),
         Command::Stats(stats) => talk(stats.run(global)),
+        Command::Watch(watch) => talk(watch.run(global)),
     }
 }
 

@@ -133,7 +133,15 @@ mod tests {
                 per_cpu: vec![],
             }],
             sent: vec![],
-            rules: vec![RuleLine { id: 1, rule: "allow tcp/80".into(), egress: false, packets, bytes, left: None }],
+            rules: vec![RuleLine {
+                id: 1,
+                rule: "allow tcp/80".into(),
+                egress: false,
+                packets,
+                bytes,
+                left: None,
+                limited: None,
+            }],
             services: vec![ServiceCount {
                 name: "web".into(),
                 address,

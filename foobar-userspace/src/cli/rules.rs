@@ -140,10 +140,15 @@ pub fn show(rules: &[RuleLine]) -> String {
 
 fn list_of(rules: &[&RuleLine]) -> String {
     let mut table = table(["ID", "RULE", "PACKETS", "BYTES"], &[0, 2, 3]);
-    for RuleLine { id, rule, egress: _, packets, bytes, left } in rules {
-        table.add_row([id.to_string(), format!("{rule}{}", said(*left)), count(*packets), count(*bytes)]);
+    for RuleLine { id, rule, egress: _, packets, bytes, left, limited } in rules {
+        let rule = format!("{rule}{}{}", said(*left), over(*limited));
+        table.add_row([id.to_string(), rule, count(*packets), count(*bytes)]);
     }
     lines(&table)
+}
+
+fn over(limited: Option<u64>) -> String {
+    limited.filter(|packets| *packets > 0).map_or_else(String::new, |packets| format!(", {} limited", count(packets)))
 }
 
 fn said(left: Option<u64>) -> String {
@@ -201,8 +206,8 @@ mod tests {
     #[test]
     fn rules_are_listed_in_columns() {
         let line = |rule: &str, egress| {
-            let (rule, left) = (rule.into(), None);
-            RuleLine { id: 3, rule, egress, packets: 1234, bytes: 99, left }
+            let rule = rule.into();
+            RuleLine { id: 3, rule, egress, packets: 1234, bytes: 99, left: None, limited: None }
         };
         let table = " ID  RULE          PACKETS  BYTES\n  3  allow tcp/80    1 234     99";
         assert_eq!(show(&[line("allow tcp/80", false)]), table);
@@ -212,5 +217,7 @@ mod tests {
             let line = RuleLine { left: Some(left), ..line("allow tcp/80", false) };
             assert!(show(&[line.clone()]).contains(&format!("  3  {said}  ")), "{}", show(&[line]));
         }
+        let rules = [RuleLine { limited: Some(20_000), ..line("allow tcp/80", false) }];
+        assert!(show(&rules).contains("  3  allow tcp/80, 20 000 limited  "), "{}", show(&rules));
     }
 }

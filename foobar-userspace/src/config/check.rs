@@ -70,9 +70,14 @@ impl Config {
                 return Err(fault(at(refused.word), refused.problem, refused.hint));
             }
             if way == Way::Out
-                && let Some(word) = [(!rule.on.is_empty(), "on"), (rule.lifetime.is_some(), "for")]
-                    .into_iter()
-                    .find_map(|(asks, word)| asks.then_some(word))
+                && let Some(word) = [
+                    (!rule.on.is_empty(), "on"),
+                    (rule.lifetime.is_some(), "for"),
+                    (rule.limit.is_some(), "limit"),
+                    (rule.log, "log"),
+                ]
+                .into_iter()
+                .find_map(|(asks, word)| asks.then_some(word))
             {
                 let problem = format!("`{rule}`: this version does not enforce `{word}` on the way out");
                 return Err(fault(at(word.to_owned()), problem, format!("leave `{word}` out of egress rules")));

@@ -79,7 +79,7 @@ const WRONG: &[Wrong] = &[
     ("firewall = 1", (1, 12), "1", "must be a table", "[firewall]"),
     ("[firewall]\ndefault = \"deny\"", (2, 12), "deny", "not a value of `default`", "did you mean `drop`?"),
     ("[firewall]\ndefault = true", (2, 11), "true", "must be a string, and is true or false", "drop"),
-    ("[firewall.egress]\ndefault = \"deny\"", (2, 12), "deny", "not a value of `default`", "`drop` or `pass`"),
+    ("[firewall.egress]\ndefault = \"deny\"", (2, 12), "deny", "not a value of `default`", "did you mean `drop`?"),
     ("[firewall.egress]\nrule = []", (2, 1), "rule", "unknown key `rule` in [firewall.egress]", "`rules`?"),
     ("[firewall.egress]\nrules = [\"deny tpc/25\"]", (2, 16), "tpc", "not a protocol", "`tcp/80`"),
     ("[firewall]\negress = 1", (2, 10), "1", "must be a table", "[firewall.egress]"),
@@ -104,7 +104,6 @@ const WRONG: &[Wrong] = &[
     ("[firewall]\nrules = ['deny from 10.0.0.1/8']", (2, 21), "10.0.0.1/8", "bits set", "10.0.0.0/8"),
     ("[firewall]\nrules = [\"allow \\u0074pc\"]", (2, 10), "\"allow \\u0074pc\"", "`tpc` is not", "`tcp`"),
     ("[firewall]\nrules = [\"deny from 10.0.0.1,@bad\"]", (2, 30), "@bad", "no sets", "prefixes"),
-    ("[firewall]\nrules = [\"allow tcp limit 10/s\"]", (2, 21), "limit", "does not enforce limits", "leave"),
     ("[firewall]\nrules = [\"allow tcp as x\", \"deny as x\"]", (2, 37), "x", "belongs to `allow tcp as x` already", "once"),
     ("[service]\nname = \"web\"", (1, 1), "[service]", "must be a list of tables", "[[service]]"),
     ("service = 1", (1, 11), "1", "must be a list", "[[service]]"),
@@ -275,8 +274,10 @@ fn a_whole_is_checked_wherever_it_came_from() {
     config.services.push(config.services[0].clone());
     assert_eq!(config.check().unwrap_err().place, Place::Service(1, crate::domain::Part::Name));
     config.services.clear();
-    config.firewall.rules.push(Rule { log: true, ..Rule::new(Verdict::Deny, crate::domain::Matcher::Any) });
-    assert_eq!(config.check().unwrap_err().place, Place::Rule { way: Way::In, index: 0, word: Some("log".to_owned()) });
+    let from = vec![crate::domain::Source::Set("bad".to_owned())];
+    config.firewall.rules.push(Rule { from, ..Rule::new(Verdict::Deny, crate::domain::Matcher::Any) });
+    let place = Place::Rule { way: Way::In, index: 0, word: Some("@bad".to_owned()) };
+    assert_eq!(config.check().unwrap_err().place, place);
 }
 
 pub(super) fn any_config() -> impl Strategy<Value = Config> {

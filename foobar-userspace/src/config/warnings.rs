@@ -131,7 +131,7 @@ impl Earlier {
     }
 
     fn add(&mut self, index: usize, rule: &Rule) {
-        let narrowed = !rule.to.is_empty() || !rule.on.is_empty() || rule.limit.is_some() || rule.lifetime.is_some();
+        let narrowed = !rule.to.is_empty() || !rule.on.is_empty() || rule.lifetime.is_some();
         if narrowed || !rule.from.is_empty() {
             return;
         }
@@ -221,6 +221,7 @@ mod tests {
         assert_eq!(never(&["deny from 0.0.0.0/0,::/0", "allow gre"]), [2]);
         assert_eq!(never(&["deny icmp/echo-request", "allow icmp/echo-request", "deny icmp/echo-request"]), [2, 3]);
         assert_eq!(never(&["allow gre", "deny proto/47"]), [2]);
+        assert_eq!(never(&["allow tcp limit 10/s", "deny tcp"]), [2], "over the limit is final");
     }
 
     #[test]
@@ -279,7 +280,6 @@ mod tests {
         assert_eq!(never(&["deny from 0.0.0.0/0", "allow from ::/0", "allow udp"]), [3]);
         assert_eq!(never(&["allow icmp", "allow icmpv6"]), [0_usize; 0]);
         assert_eq!(never(&["deny from @bad", "allow from 10.0.0.1"]), [0_usize; 0]);
-        assert_eq!(never(&["allow tcp limit 10/s", "deny tcp"]), [0_usize; 0]);
         assert_eq!(never(&["allow tcp from 10.0.0.0/8", "deny tcp", "deny from 10.0.0.0/8"]), [0_usize; 0]);
     }
 

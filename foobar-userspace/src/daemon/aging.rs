@@ -32,6 +32,7 @@ impl Engine {
     pub fn tick(&mut self) {
         self.ticks += 1;
         self.expected.clear();
+        self.keep_watch();
         self.attach_returned();
         self.undo_when_due();
         if self.unsaved.is_some() {

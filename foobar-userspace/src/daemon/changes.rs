@@ -82,7 +82,7 @@ impl Engine {
     }
 
     /// A rule's list and its place there, by id or name.
-    fn find_rule(&self, id: &str) -> Result<(Way, usize), Refusal> {
+    pub(super) fn find_rule(&self, id: &str) -> Result<(Way, usize), Refusal> {
         let by_id = |way| self.ids(way).iter().position(|other| id.parse() == Ok(*other));
         let by_name =
             |way| self.state.config.firewall.rules(way).iter().position(|rule| rule.name.as_deref() == Some(id));

@@ -11,6 +11,7 @@ use foobar_common::{next_hop::NextHop, plane::Way};
 use super::{
     caution::Caution,
     interfaces::lost_on,
+    packets::Packets,
     plan::{Forced, Plan, Rings, plan},
     state::{Pending, State, Store, now},
     sweep::Sweep,
@@ -63,6 +64,7 @@ pub struct Engine {
     /// The last sweep, where the one before this second's look matters.
     pub(super) swept: Option<Sweep>,
     pub(super) ticks: u64,
+    pub packets: Packets,
 }
 
 impl Engine {
@@ -129,6 +131,7 @@ impl Engine {
         self.state = wanted;
         self.rule_ids = plan.rule_ids;
         self.egress_ids = plan.egress_ids;
+        self.name_rules();
         self.mark_held();
         if will != both {
             self.datapath.attend_egress(will)?;
@@ -160,6 +163,9 @@ impl Engine {
         self.datapath.wait_for_readers()?;
         for id in &plan.new_rules {
             self.datapath.reset_rule(*id)?;
+        }
+        for (id, limit) in &plan.limits {
+            self.datapath.set_limit(*id, *limit)?;
         }
         for (id, terms) in &plan.terms {
             self.datapath.set_terms(*id, *terms)?;

@@ -6,7 +6,7 @@ use super::{engine::Engine, plan::key};
 use crate::{
     api::types::{Explained, ExplainedRule, InterfaceStatus, Refusal},
     datapath::Explanation,
-    domain::packet::SaidPacket,
+    domain::packet::{SaidPacket, hex},
     nexthop::NextHop,
 };
 
@@ -16,7 +16,7 @@ impl Engine {
         let ingress = self.ingress(packet.interface.as_deref())?;
         let came_in = ingress.as_ref().map(|interface| interface.name.clone());
         let ingress = ingress.map_or(0, |interface| interface.ifindex);
-        let Explanation { outcome, judged, rule, over, service, backend, noted, redirected, frame } =
+        let Explanation { outcome, judged, rule, over, within_limit, service, backend, noted, redirected, frame } =
             self.datapath.explain(packet.frame, way, ingress);
         let reaches = matches!(outcome.action(), Action::Tx | Action::Redirect);
         let service = self.state.config.services.iter().find(|candidate| Some(key(candidate)) == service);
@@ -36,6 +36,7 @@ impl Engine {
             judged,
             rule: rule.and_then(|id| self.explained_rule(way, id, &over)),
             over: over.iter().filter_map(|id| self.text_of(*id)).collect(),
+            within_limit,
             service: service.map(|service| service.name.clone()),
             backend: backend.and_then(address),
             noted,
@@ -65,12 +66,15 @@ impl Engine {
         let mut interfaces = self.interfaces()?.into_iter();
         match name {
             None => Ok(interfaces.next()),
-            Some(name) => match interfaces.find(|interface| interface.name == name) {
-                Some(interface) => Ok(Some(interface)),
-                None => Err(Refusal::missing(format!("foobar is not attached to {name}"))
-                    .hint("`foobar status` lists the interfaces; without `on`, the first one is meant")),
-            },
+            Some(name) => self.attached_interface(name).map(Some),
         }
+    }
+
+    pub(super) fn attached_interface(&self, name: &str) -> Result<InterfaceStatus, Refusal> {
+        self.interfaces()?.into_iter().find(|interface| interface.name == name).ok_or_else(|| {
+            Refusal::missing(format!("foobar is not attached to {name}"))
+                .hint("`foobar status` lists the interfaces; without `on`, the first one is meant")
+        })
     }
 
     /// Its name, where it leads to a backend.
@@ -78,8 +82,4 @@ impl Engine {
         let leads = |hop: &&NextHop| hop.ifindex == index;
         self.hops.values().flatten().find(leads).map(|hop| hop.interface.clone())
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }

@@ -11,6 +11,7 @@ use foobar_common::{
     flow::{TCP, UDP},
     image::Image,
     layout::{MAX_RINGS, MAX_SERVICES},
+    limit::Limit,
     plane::{Room, Way},
     ring::{self, Member},
     slot::Slot,
@@ -61,6 +62,8 @@ pub struct Plan {
     pub new_rules: Vec<u32>,
     /// By the id of each rule, what it asks beyond its match: to be written before the image is published.
     pub terms: Vec<(u32, Terms)>,
+    /// By id, to be written before the terms.
+    pub limits: Vec<(u32, Limit)>,
     pub new_backends: Vec<u32>,
 }
 
@@ -80,13 +83,14 @@ pub fn plan(state: &mut State, live: &Rings, forced: &Forced, now: u64) -> Resul
     let sent = plan_egress(egress, &egress_ids)?;
     let mut image = Image { drops: *default == Policy::Drop, sent, ..Image::default() };
     let terms = terms::bring_up_to_date(state, &rule_ids, &new_rules, now);
+    let limits = terms::limits(state, &rule_ids);
     let new_backends = state.ids.number_backends(&services)?;
     classify(&numbered(&state.config.firewall.rules, &rule_ids), &state.ifindexes, &mut image)?;
     let (rings, changed) = plan_rings(state, &services, live, forced, now)?;
     for service in &services {
         listen(service, rings[&service.name].region, &mut image);
     }
-    Ok(Plan { image, rings, changed, rule_ids, egress_ids, new_rules, terms, new_backends })
+    Ok(Plan { image, rings, changed, rule_ids, egress_ids, new_rules, terms, limits, new_backends })
 }
 
 fn numbered<'a>(rules: &'a [Rule], ids: &[u32]) -> Vec<Numbered<'a>> {

@@ -34,9 +34,17 @@ impl Engine {
     pub(super) fn rule_line(&self, way: Way, index: usize) -> Result<RuleLine, Refusal> {
         let id = self.ids(way)[index];
         let tally = self.datapath.rule(id)?;
-        let rule = self.state.config.firewall.rules(way)[index].to_string();
-        let left = (way == Way::In).then(|| self.seconds_left(index)).flatten();
-        Ok(RuleLine { id, rule, egress: way == Way::Out, packets: tally.packets, bytes: tally.bytes, left })
+        let rule = &self.state.config.firewall.rules(way)[index];
+        let limited = rule.limit.is_some().then(|| self.datapath.limited(id)).transpose()?;
+        Ok(RuleLine {
+            id,
+            rule: rule.to_string(),
+            egress: way == Way::Out,
+            packets: tally.packets,
+            bytes: tally.bytes,
+            left: (way == Way::In).then(|| self.seconds_left(index)).flatten(),
+            limited: limited.map(|tally| tally.packets),
+        })
     }
 
     pub fn services(&self) -> Vec<ServiceStatus> {

@@ -11,6 +11,7 @@ use foobar_common::{find::ServiceKey, slot::Slot};
 use super::{
     apply::ReadFile,
     engine::{Engine, Options},
+    packets::Packets,
     plan::{Forced, Ring, Rings, key, members},
     state::{State, Store, Unrest, boot_id, now},
 };
@@ -65,6 +66,7 @@ impl Engine {
             noted: 0,
             swept: None,
             ticks: 0,
+            packets: Packets::new(datapath::interface_name),
         };
         if known && engine.still_waits(wanted) {
             engine.go_on_waiting()?;

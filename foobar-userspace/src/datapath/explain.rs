@@ -41,6 +41,8 @@ pub struct Explanation {
     pub rule: Option<u32>,
     /// Ids of rules before it that match, and whose time is over.
     pub over: Vec<u32>,
+    /// Whether the packet would be within the rule's limit; `None` where it is not counted by one.
+    pub within_limit: Option<bool>,
     pub service: Option<ServiceKey>,
     /// The backend's id, and whether a note said so. Also where the way to it is not known.
     pub backend: Option<u32>,
@@ -59,6 +61,7 @@ pub(super) struct Reading<'a> {
     judged: Cell<bool>,
     rule: Cell<Option<u32>>,
     over: RefCell<Vec<u32>>,
+    within_limit: Cell<Option<bool>>,
     service: Cell<Option<ServiceKey>>,
     backend: Cell<Option<u32>>,
     note: Cell<Option<Note>>,
@@ -81,6 +84,7 @@ impl Datapath {
             judged: reading.judged.get(),
             rule: reading.rule.get(),
             over: reading.over.take(),
+            within_limit: reading.within_limit.get(),
             service: reading.service.get().filter(|_| served),
             backend,
             noted: reading.note.get().is_some_and(|note| Some(note.backend) == backend),
@@ -100,6 +104,7 @@ impl<'a> Reading<'a> {
             judged: Cell::default(),
             rule: Cell::default(),
             over: RefCell::default(),
+            within_limit: Cell::default(),
             service: Cell::default(),
             backend: Cell::default(),
             note: Cell::default(),
@@ -163,6 +168,18 @@ impl Seen for Reading<'_> {
         }
         terms
     }
+
+    fn within_limit(&self, rule: u32, source: u64) -> bool {
+        let is_within = self.tables().would_be_within(rule, source).unwrap_or(false);
+        self.within_limit.set(Some(is_within));
+        is_within
+    }
+
+    fn remark(&self, rule: u32, _: bool) {
+        self.rule.set(Some(rule));
+    }
+
+    fn count_limited(&self, _: u32, _: usize) {}
 
     fn root(&self, root: usize, prefix16: u16) -> u32 {
         self.tables().roots.halves()[root * ROOT_ENTRIES + usize::from(prefix16)].load(Ordering::Relaxed)

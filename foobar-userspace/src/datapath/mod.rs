@@ -5,9 +5,11 @@
 mod attach;
 mod counters;
 mod egress;
+mod events;
 mod explain;
 mod foreign;
 mod grace;
+mod limits;
 mod links;
 mod load;
 mod mapped;
@@ -28,6 +30,7 @@ use std::{
 use anyhow::{Result, ensure};
 use aya::Ebpf;
 pub use egress::Attention;
+pub use events::{Events, ShownPacket};
 pub use explain::Explanation;
 use foobar_common::{
     find::ServiceKey, generation::Generation, image::Image, next_hop::NextHop, slot::Slot, terms::Terms,
@@ -62,6 +65,8 @@ pub struct Datapath {
     grace: Grace,
     /// What the program is for by which interfaces are left.
     attention: Attention,
+    /// Until somebody reads them.
+    events: Option<Events>,
 }
 
 /// A generation, and the rings that its services' entries name.
@@ -69,6 +74,11 @@ pub struct Publication<'a> {
     pub image: &'a Image,
     /// Regions that no generation in force uses, and what to write there.
     pub rings: Vec<(u32, &'a [Slot])>,
+}
+
+/// The name of an interface of this network namespace.
+pub fn interface_name(ifindex: u32) -> Option<String> {
+    links::name_of(ifindex).ok().flatten()
 }
 
 impl Datapath {
@@ -85,8 +95,10 @@ impl Datapath {
             load::follow_log(&mut ebpf)?;
         }
         let maps = Maps::take(&mut ebpf)?;
+        tables.seed_buckets();
+        let events = Some(Events::open(&mut ebpf)?);
         let (grace, attention) = (Grace::default(), Attention::default());
-        let mut datapath = Self { pins, ebpf, tables, maps, grace, attention };
+        let mut datapath = Self { pins, ebpf, tables, maps, grace, attention, events };
         datapath.adopt_links()?;
         datapath.adopt_egress()?;
         load::pin_programs(&datapath.pins, &mut datapath.ebpf)?;

@@ -50,6 +50,8 @@ pub struct Tables {
     pub(super) rings: Mapped,
     next_hops: Mapped,
     room: Mapped,
+    watch: Mapped,
+    pub(super) buckets: Mapped,
 }
 
 /// Open handles of the maps that packets look up.
@@ -64,6 +66,7 @@ pub struct Maps {
     pub firsts_v6: HashTable<MapData, [u64; 5], [u64; 2]>,
     pub outcomes: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
     pub sent: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
+    pub limited: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
     pub rules: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
     pub backends: PerCpuArray<MapData, [u64; BACKEND_TALLY_WORDS]>,
 }
@@ -81,6 +84,7 @@ impl Maps {
             firsts_v6: take(ebpf, map::FIRSTS_V6)?,
             outcomes: take(ebpf, map::OUTCOMES)?,
             sent: take(ebpf, map::SENT)?,
+            limited: take(ebpf, map::LIMITED)?,
             rules: take(ebpf, map::RULES)?,
             backends: take(ebpf, map::BACKENDS)?,
         })
@@ -105,7 +109,7 @@ impl Maps {
 /// States by keys of so many words.
 type Opened<const WORDS: usize> = HashTable<MapData, [u64; WORDS], u64>;
 
-fn take<M: TryFrom<Map>>(ebpf: &mut Ebpf, name: &str) -> Result<M>
+pub(super) fn take<M: TryFrom<Map>>(ebpf: &mut Ebpf, name: &str) -> Result<M>
 where
     M::Error: std::error::Error + Send + Sync + 'static,
 {
@@ -133,6 +137,8 @@ impl Tables {
             rings: open(map::RINGS)?,
             next_hops: open(map::NEXT_HOPS)?,
             room: open(map::ROOM)?,
+            watch: open(map::WATCH)?,
+            buckets: open(map::BUCKETS)?,
         })
     }
 
@@ -154,6 +160,8 @@ impl Tables {
             (map::RINGS, &self.rings),
             (map::NEXT_HOPS, &self.next_hops),
             (map::ROOM, &self.room),
+            (map::WATCH, &self.watch),
+            (map::BUCKETS, &self.buckets),
         ];
         tables.into_iter().filter(|(_, table)| !table.is_new).map(|(name, table)| (name, table.contents())).collect()
     }
@@ -277,6 +285,15 @@ impl Tables {
     /// Words about notes, by [`foobar_common::layout::unproven_index`] and [`foobar_common::layout::refused_index`].
     pub fn room(&self) -> &[AtomicU64] {
         self.room.words()
+    }
+
+    pub fn watched_until(&self) -> u64 {
+        self.watch.words()[0].load(Ordering::Relaxed)
+    }
+
+    /// Drops are shown until this second of the monotonic clock.
+    pub fn watch_until(&self, second: u64) {
+        self.watch.words()[0].store(second, Ordering::Relaxed);
     }
 
     pub fn next_hop(&self, backend: u32) -> Result<Option<NextHop>> {

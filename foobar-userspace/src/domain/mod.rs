@@ -8,6 +8,7 @@ pub mod name;
 pub mod packet;
 pub mod prefix;
 pub mod rule;
+pub mod seen;
 pub mod service;
 
 pub use mistake::Mistake;

@@ -59,6 +59,13 @@ impl Lab {
         self.loaded().terms.insert(id, over);
     }
 
+    /// Puts these rules in the place of all others.
+    pub fn becomes(&mut self, rules: &[&str]) {
+        let rules = rules.iter().map(|text| text.parse().unwrap_or_else(|mistake| panic!("{text:?}: {mistake}")));
+        let rules = rules.collect();
+        self.change(|state| state.config.firewall.rules = rules);
+    }
+
     fn change(&mut self, edit: impl FnOnce(&mut State)) {
         // What was before is in force first.
         self.loaded();

@@ -21,7 +21,6 @@ impl NotYet {
 impl Rule {
     /// Refuses what would be accepted and ignored otherwise.
     pub fn enforceable(&self) -> Result<(), NotYet> {
-        self.clauses_enforceable()?;
         if let Some(Source::Set(name)) =
             self.from.iter().chain(&self.to).find(|source| matches!(source, Source::Set(_)))
         {
@@ -31,18 +30,6 @@ impl Rule {
                 "this version has no sets",
                 "write the prefixes: `from 10.0.0.0/8,192.0.2.0/24`",
             ));
-        }
-        Ok(())
-    }
-
-    fn clauses_enforceable(&self) -> Result<(), NotYet> {
-        if self.limit.is_some() {
-            let hint = "leave `limit` out to allow without a limit";
-            return Err(NotYet::new("limit", "this version does not enforce limits", hint));
-        }
-        if self.log {
-            let hint = "leave `log` out; `foobar rules` counts what every rule matched";
-            return Err(NotYet::new("log", "this version does not log packets", hint));
         }
         Ok(())
     }
@@ -80,12 +67,7 @@ mod tests {
 
     #[test]
     fn the_rest_is_refused_at_its_word() {
-        for (text, word) in [
-            ("deny from 10.0.0.1,@bad", "@bad"),
-            ("deny to @bad", "@bad"),
-            ("allow icmp limit 10/s", "limit"),
-            ("deny from 10.0.0.1 log", "log"),
-        ] {
+        for (text, word) in [("deny from 10.0.0.1,@bad", "@bad"), ("deny to @bad", "@bad")] {
             let refused = refusal(text);
             assert_eq!(refused.word, word, "{text}");
             assert!(refused.problem.contains("this version"), "{refused:?}");

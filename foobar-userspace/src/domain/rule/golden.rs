@@ -132,6 +132,8 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("allow limit 10/s burst", "burst", "needs a number", ""),
     ("allow limit 10/s burst many", "many", "not a number", ""),
     ("allow limit 10/s burst 5 burst 6", "burst", "stands twice in a limit", "leave one"),
+    ("allow udp limit 5 connections/s", "limit", "only TCP has connections", "allow tcp"),
+    ("allow limit 5 connections/s", "limit", "only TCP has connections", "allow tcp"),
     ("allow log log", "log", "stands twice", "leave one"),
     ("deny for", "for", "needs a duration", ""),
     ("deny for 10", "10", "not a duration", "10m"),
