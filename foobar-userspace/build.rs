@@ -33,6 +33,8 @@ fn allow_build_std() {
     // SAFETY: this process has one thread.
     unsafe {
         env::set_var("RUSTC_BOOTSTRAP", "1");
+        // Built in parts, it is another program, at which the verifier looks for longer.
+        env::set_var("CARGO_INCREMENTAL", "0");
         // What the inner build says becomes a warning of this one: only what matters.
         env::set_var("CARGO_TERM_QUIET", "true");
     }

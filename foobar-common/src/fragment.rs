@@ -43,16 +43,6 @@ impl Fragment {
     const LATER: u64 = 1 << 33;
 
     #[inline(always)]
-    pub const fn word(self) -> u64 {
-        self.0
-    }
-
-    #[inline(always)]
-    pub const fn from_word(word: u64) -> Self {
-        Self(word)
-    }
-
-    #[inline(always)]
     pub const fn first(id: u32) -> Self {
         Self(id as u64 | Self::FIRST)
     }

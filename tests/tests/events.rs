@@ -31,7 +31,7 @@ fn drops() -> Vec<(Packet, Outcome)> {
     vec![
         (tcp("203.0.113.9:4000", "10.0.0.1:22").syn(), Outcome::Denied),
         (tcp(CLIENT, "10.0.0.1:23").syn(), Outcome::DefaultDrop),
-        (tcp(CLIENT, "10.0.0.1:80").fragment(2, false), Outcome::Fragment),
+        (tcp(CLIENT, "10.0.0.1:80").fragment(2, false), Outcome::FragmentUnknown),
         (tcp(CLIENT, "10.0.0.1:80").cut(40), Outcome::Truncated),
         (tcp(CLIENT, "10.0.0.1:80").ip_bytes(0, &[0x44]), Outcome::BadHeader),
         (tcp("224.0.0.5:1", "10.0.0.1:80"), Outcome::BadAddress),

@@ -145,8 +145,10 @@ impl Datapath {
         self.tables.write_bank(bank, publication.image)?;
         let Image { drops, narrowed, sent, .. } = publication.image;
         let next = Generation::new(bank, *drops, !narrowed.is_empty());
-        let next = next.sending(sent.is_some(), sent.as_ref().is_some_and(|sent| sent.drops));
-        let next = word(next.noting(self.attention.notes, self.attention.hears), now);
+        let sent_drops = sent.as_ref().is_some_and(|sent| sent.drops);
+        let Attention { judges: _, notes, hears } = self.attention;
+        let next = next.sending(sent.is_some(), sent_drops).noting(*drops || notes, sent_drops || hears);
+        let next = word(next, now);
         self.tables.set_generation(next, self.number() + 1);
         self.grace.begin();
         Ok(next)
