@@ -263,4 +263,4 @@ const _: () = assert!(MAX_RULES <= crate::decision::Decision::MAX_IDS);
 const _: () = assert!(MAX_LINKS <= crate::decision::Decision::MAX_IDS as usize);
 const _: () = assert!(MAX_BACKENDS <= crate::slot::Slot::MAX_BACKENDS);
 const _: () = assert!(2 * (MAX_NODES + MAX_SENT_NODES) <= crate::child::Child::MAX_NODES);
-const _: () = assert!(MAX_RULES as usize % Need::IN_A_WORD == 0);
+const _: () = assert!((MAX_RULES as usize).is_multiple_of(Need::IN_A_WORD));

@@ -28,9 +28,9 @@ pub fn refuse<F: Resize + ?Sized, A: Address>(frame: &mut F, offset: usize, flow
     }
     let addresses = swapped(frame.read::<MacAddresses>(0)?);
     if A::V6 {
-        refuse_v6(frame, offset, flow)?
+        refuse_v6(frame, offset, flow)?;
     } else {
-        refuse_v4(frame, offset, flow)?
+        refuse_v4(frame, offset, flow)?;
     }
     frame.write(0, addresses)
 }
@@ -110,7 +110,7 @@ fn reset(refused: &Tcp, segment: &Segment) -> Tcp {
         destination: refused.source,
         sequence: if has_ack { refused.acknowledgement } else { zero },
         acknowledgement: if has_ack { zero } else { next },
-        data_offset: (Tcp::LEN / 4 << 4) as u8,
+        data_offset: ((Tcp::LEN / 4) << 4) as u8,
         flags: if has_ack { Segment::RST } else { Segment::RST | Segment::ACK },
         window: Be16::new(0),
         checksum: Be16::new(0),

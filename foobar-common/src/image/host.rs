@@ -169,8 +169,8 @@ impl Tables for HostTables {
         Decision::from_word(image.pairs[index as usize])
     }
 
-    fn need(&self, plane: Plane, place: usize) -> Need {
-        self.plane(plane).needs.get(place).copied().unwrap_or_default()
+    fn need(&self, plane: Plane, rule: usize) -> Need {
+        self.plane(plane).needs.get(rule).copied().unwrap_or_default()
     }
 
     fn link(&self, _: usize, index: u32) -> Link {
