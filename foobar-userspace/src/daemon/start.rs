@@ -130,7 +130,7 @@ impl Engine {
         self.datapath.attend_egress(self.state.attention().and(attention))?;
         self.put_in_force(state, plan)?;
         self.refuse_at_start();
-        Ok(self.datapath.attend_egress(attention)?)
+        self.datapath.attend_egress(attention)
     }
 
     /// What packets wrote while the tables were taken over may be lost: as if each ring that waits had just had no room.

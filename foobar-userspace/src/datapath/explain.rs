@@ -152,8 +152,8 @@ impl Seen for Reading<'_> {
         Decision::from_word(self.tables().pairs.halves()[plane.pair(index as usize)].load(Ordering::Relaxed))
     }
 
-    fn need(&self, plane: Plane, place: usize) -> Need {
-        Need::from_word(self.tables().needs.words()[plane.need(place)].load(Ordering::Relaxed), place)
+    fn need(&self, plane: Plane, rule: usize) -> Need {
+        Need::from_word(self.tables().needs.words()[plane.need(rule)].load(Ordering::Relaxed), rule)
     }
 
     fn link(&self, bank: usize, index: u32) -> Link {

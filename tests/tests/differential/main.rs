@@ -21,7 +21,7 @@ use twin::Twin;
 const FRAMES: usize = 1_000_000;
 const BATCH: usize = 100;
 /// Frames that this host sends before each batch.
-const SENT: usize = 2;
+const SENT: usize = 4;
 const SEED: u64 = 0xf00b_a200;
 
 /// What each outcome is reached by, at least.
