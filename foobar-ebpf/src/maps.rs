@@ -192,8 +192,8 @@ impl<C: Context> Tables for Maps<'_, C> {
     }
 
     #[inline(always)]
-    fn need(&self, plane: Plane, place: usize) -> Need {
-        NEEDS.word(plane.need(place)).map_or(Need::Port, |word| Need::from_word(word, place))
+    fn need(&self, plane: Plane, rule: usize) -> Need {
+        NEEDS.word(plane.need(rule)).map_or(Need::Port, |word| Need::from_word(word, rule))
     }
 
     #[inline(always)]

@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(show(&both), format!("{table}\n\negress\n{table}"));
         for (left, said) in [(432, "allow tcp/80, 7m12s left"), (0, "allow tcp/80, over")] {
             let line = RuleLine { left: Some(left), ..line("allow tcp/80", false) };
-            assert!(show(&[line.clone()]).contains(&format!("  3  {said}  ")), "{}", show(&[line]));
+            assert!(show(std::slice::from_ref(&line)).contains(&format!("  3  {said}  ")), "{}", show(&[line]));
         }
         let rules = [RuleLine { limited: Some(20_000), ..line("allow tcp/80", false) }];
         assert!(show(&rules).contains("  3  allow tcp/80, 20 000 limited  "), "{}", show(&rules));

@@ -81,7 +81,7 @@ const WRONG: &[Wrong] = &[
     ("[firewall]\ndefault = true", (2, 11), "true", "must be a string, and is true or false", "drop"),
     ("[firewall.egress]\ndefault = \"deny\"", (2, 12), "deny", "not a value of `default`", "did you mean `drop`?"),
     ("[firewall.egress]\nrule = []", (2, 1), "rule", "unknown key `rule` in [firewall.egress]", "`rules`?"),
-    ("[firewall.egress]\nrules = [\"deny tpc/25\"]", (2, 16), "tpc", "not a protocol", "`tcp/80`"),
+    ("[firewall.egress]\nrules = [\"deny tpc/25\"]", (2, 16), "tpc", "not a protocol", "`tcp/25`"),
     ("[firewall]\negress = 1", (2, 10), "1", "must be a table", "[firewall.egress]"),
     (
         "[firewall]\nrules = [\"deny as x\"]\n[firewall.egress]\nrules = [\"deny tcp/25 as x\"]",
