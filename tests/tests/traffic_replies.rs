@@ -225,6 +225,19 @@ fn a_denial_beats_a_reply_and_a_live_allowance_needs_none() {
 }
 
 #[test]
+fn what_notes_is_put_back_where_somebody_takes_it_off() {
+    let mut site = site("drop");
+    site.foobar.start();
+    let layout = fs::read_dir(&site.foobar.pins).expect("pins").flatten().next().expect("a layout").path();
+    let pin = fs::read_dir(layout.join("egress")).expect("links").flatten().next().expect("a link").path();
+    let detached = said(std::process::Command::new("bpftool").args(["link", "detach", "pinned"]).arg(&pin));
+    assert_eq!(detached.code, Some(0), "{}", detached.stderr);
+    assert_eq!(ask(&site, "lb", backend(1), 80, SHORT), [false; 3], "nobody notes");
+
+    wait_until("the answers", PATIENCE, || ask(&site, "lb", backend(1), 80, SHORT) == [true; 3]);
+}
+
+#[test]
 fn detach_takes_the_noting_off_and_an_interface_that_returns_gets_it_again() {
     let mut site = site("drop");
     site.foobar.start();

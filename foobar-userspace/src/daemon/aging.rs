@@ -46,6 +46,11 @@ impl Engine {
         {
             tracing::error!("removing rules whose time is over: {refusal}");
         }
+        if self.ticks.is_multiple_of(REMOVE_EVERY)
+            && let Err(error) = self.datapath.mend_egress()
+        {
+            tracing::error!("looking after what looks at what is sent: {error:#}");
+        }
         if self.ticks.is_multiple_of(SWEEP_EVERY)
             && !waits
             && let Err(refusal) = self.age()

@@ -13,7 +13,9 @@ use rustix::io::Errno;
 use thiserror::Error;
 
 use super::{
-    Datapath, egress, foreign,
+    Datapath,
+    egress::{self, Attending},
+    foreign,
     links::{self, Place},
     load,
     pins::LinkPin,
@@ -83,7 +85,7 @@ impl Datapath {
         for pin in self.pins.links()? {
             let path = self.pins.link(&pin);
             if links::place(&self.pins, &pin)? == Place::Gone {
-                egress::take_off(&self.pins, &pin)?;
+                Attending::beside(&self.pins, &pin)?.take_off()?;
                 fs::remove_file(&path).with_context(|| format!("removing the dead link {}", path.display()))?;
                 continue;
             }
@@ -152,10 +154,10 @@ impl Datapath {
     /// Takes the program off an interface, and the passing one off its peer.
     pub fn detach(&mut self, interface: &str) -> Result<()> {
         for pin in self.pins.links()?.iter().filter(|pin| pin.interface == interface) {
-            // The filter of an older kernel is found by the main program's link.
-            egress::take_off(&self.pins, pin)?;
+            let attending = Attending::beside(&self.pins, pin)?;
             let path = self.pins.link(pin);
             fs::remove_file(&path).with_context(|| format!("removing the pin {}", path.display()))?;
+            attending.take_off()?;
         }
         self.detach_peer(interface)
     }
@@ -164,7 +166,7 @@ impl Datapath {
     fn forget_dead(&self, interface: &str) -> Result<()> {
         for pin in self.pins.links()?.iter().filter(|pin| pin.interface == interface) {
             if links::place(&self.pins, pin)? == Place::Gone {
-                egress::take_off(&self.pins, pin)?;
+                Attending::beside(&self.pins, pin)?.take_off()?;
                 fs::remove_file(self.pins.link(pin)).context("removing a dead link")?;
             }
         }

@@ -4,7 +4,10 @@
 //! From Linux 6.6 on it has a link, pinned under the name of the main program's. Before, it is a filter of the interface,
 //! which holds by itself and is found again by its priority and handle: nothing else has these.
 
-use std::{fs, mem, path::Path};
+use std::{
+    fs, mem,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use aya::{
@@ -67,9 +70,9 @@ impl Datapath {
         }
         for pin in self.pins.links()? {
             if attention.is_idle() {
-                take_off(&self.pins, &pin)?;
+                Attending::beside(&self.pins, &pin)?.take_off()?;
             } else if let Place::Here(name) = links::place(&self.pins, &pin)?
-                && !(has_links()? && self.pins.egress(&pin).exists())
+                && !(has_links()? && self.stands(&pin)?)
             {
                 let link = attach(load::egress_program(&mut self.ebpf)?, &name)?;
                 keep(link, &self.pins.egress(&pin))?;
@@ -80,6 +83,29 @@ impl Datapath {
             self.note_open_sockets();
         }
         Ok(())
+    }
+
+    /// Puts the program back where somebody else took it off: without it, a default that drops drops answers too.
+    pub fn mend_egress(&mut self) -> Result<()> {
+        // Whether a filter of an older kernel still is there, nobody tells cheaply.
+        if self.attention.is_idle() || !has_links()? {
+            return Ok(());
+        }
+        self.attend_egress(self.attention)
+    }
+
+    /// Whether the pinned link of the program holds it still; removes one that does not.
+    fn stands(&self, pin: &LinkPin) -> Result<bool> {
+        let path = self.pins.egress(pin);
+        if !path.exists() {
+            return Ok(false);
+        }
+        if links::look(&path)?.ifindex != 0 {
+            return Ok(true);
+        }
+        tracing::warn!("somebody took off what looks at what {} sends; it is put back", pin.interface);
+        remove(&path)?;
+        Ok(false)
     }
 
     /// Begins to look at what leaves by an interface, where that is wanted. It ends with what is returned, unless that is
@@ -141,19 +167,34 @@ pub(super) fn keep(link: SchedClassifierLink, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Takes the program off the interface of a main program's link.
-pub(super) fn take_off(pins: &Pins, pin: &LinkPin) -> Result<()> {
-    let path = pins.egress(pin);
-    if path.exists() {
-        remove(&path)?;
+/// The program on the interface of a main program's link, by which it is found.
+///
+/// To be looked up while that link is there, and taken off after it: what drops goes before what knows the answers.
+pub(super) struct Attending {
+    link: PathBuf,
+    /// The interface that may have the filter of an older kernel.
+    filter: Option<String>,
+}
+
+impl Attending {
+    pub fn beside(pins: &Pins, pin: &LinkPin) -> Result<Self> {
+        let filter = match links::place(pins, pin)? {
+            Place::Here(name) if !has_links()? => Some(name),
+            _ => None,
+        };
+        Ok(Self { link: pins.egress(pin), filter })
     }
-    if !has_links()?
-        && let Place::Here(name) = links::place(pins, pin)?
-    {
-        // Where it is not, nothing is to be done.
-        let _ = filter(&name)?.detach();
+
+    pub fn take_off(self) -> Result<()> {
+        if self.link.exists() {
+            remove(&self.link)?;
+        }
+        if let Some(name) = self.filter {
+            // Where it is not, nothing is to be done.
+            let _ = filter(&name)?.detach();
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The filter that an earlier process may have made.

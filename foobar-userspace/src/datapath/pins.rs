@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use foobar_common::layout::LAYOUT;
 
-use super::egress;
+use super::egress::Attending;
 
 /// What follows the name of a pin that has not taken its place.
 const FRESH: &str = ":new";
@@ -173,9 +173,8 @@ pub fn is_pinned(pin_dir: &Path) -> bool {
 /// Traffic passes unfiltered from then on.
 pub fn remove_pins(pin_dir: &Path) -> Result<Vec<String>> {
     let pins = Pins::new(pin_dir)?;
-    for pin in &pins.links()? {
-        egress::take_off(&pins, pin)?;
-    }
+    // What cannot be found out of them must not keep the rest.
+    let attending: Vec<_> = pins.links()?.iter().filter_map(|pin| Attending::beside(&pins, pin).ok()).collect();
     let mut interfaces = Vec::new();
     for name in names(pin_dir)?.iter().filter(|name| name.starts_with("layout-")) {
         let layout = pin_dir.join(name);
@@ -185,6 +184,9 @@ pub fn remove_pins(pin_dir: &Path) -> Result<Vec<String>> {
             remove_dir(&layout.join(part))?;
         }
         remove_empty(&layout)?;
+    }
+    for attending in attending {
+        attending.take_off()?;
     }
     // Somebody else's files, and a directory that others share, stay.
     let _ = fs::remove_dir(pin_dir);
