@@ -87,4 +87,7 @@ pub struct Running {
     pub source: Option<PathBuf>,
     /// The file's text as it was applied.
     pub file: Option<String>,
+    /// A change waits for confirmation, and may be undone.
+    #[serde(default)]
+    pub waits: bool,
 }

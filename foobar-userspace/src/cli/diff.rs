@@ -94,6 +94,10 @@ impl Save {
     pub async fn run(self, global: &Global) -> Result<(), Refusal> {
         let client = global.client();
         let running: Running = client.get(&path(&["config"])).await?;
+        if running.waits {
+            return Err(Refusal::refused("a change waits for confirmation, and may be undone")
+                .hint("`foobar confirm` or `foobar rollback` first"));
+        }
         let file = named(self.file, &running)?;
         // A link stays one: what it names is written.
         let file = file.canonicalize().unwrap_or(file);

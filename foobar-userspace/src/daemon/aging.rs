@@ -46,6 +46,10 @@ impl Engine {
         {
             tracing::error!("removing rules whose time is over: {refusal}");
         }
+        if waits && self.ticks.is_multiple_of(REMOVE_EVERY) && self.allowance_is_over() {
+            // It stays on the list meanwhile, but what it let in has to go on.
+            self.datapath.note_open_sockets();
+        }
         if self.ticks.is_multiple_of(REMOVE_EVERY)
             && let Err(error) = self.datapath.mend_egress()
         {

@@ -84,12 +84,13 @@ impl Engine {
 
     /// What runs, and the file that it came from.
     pub fn running(&self) -> Running {
-        let State { config, source, file, .. } = self.state.clone();
-        Running { config, source, file }
+        let State { config, source, file, pending, .. } = self.state.clone();
+        Running { config, source, file, waits: pending.is_some() }
     }
 
     /// A file was written that says what runs: the next start finds it unchanged.
     pub fn saved(&mut self, file: &ReadFile) -> Result<(), Refusal> {
+        self.refuse_while_waiting()?;
         let (said, runs) = (file.config()?.as_file().0, self.state.config.as_file().0);
         if !Difference::between(&said, &runs).is_empty() {
             return Err(Refusal::refused(format!("what runs changed while {} was written", file.path.display()))

@@ -21,6 +21,10 @@ impl Engine {
             && way == Way::In
             && let Some(index) = self.renewable(&rule)
         {
+            if caution.confirm_within.is_some() {
+                return Err(Refusal::refused("the rule is there already, and what is renewed cannot be undone")
+                    .hint("renew it without --confirm-within, or remove it first"));
+            }
             self.renew(index, rule)?;
             let line = self.rule_line(way, index)?;
             return Ok(AddedRule { line, renewed: true, warnings: Vec::new(), pending: None });

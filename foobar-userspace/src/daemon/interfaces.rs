@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::engine::Engine;
+use super::{engine::Engine, state::State};
 use crate::{
     api::types::{Attached, AttachedMode, Detached, Refusal},
     config::{Config, Interface, Mode},
@@ -36,7 +36,15 @@ impl Engine {
 
     /// Plans anew where an interface that rules name is another one by now: before packets come in by it.
     fn follow_interfaces(&mut self) -> Result<(), Refusal> {
-        if self.state.pending.is_some() || self.ifindexes(&self.state.config)? == self.state.ifindexes {
+        if let Some(pending) = self.state.pending.as_deref() {
+            let stays = |state: &State| Ok::<_, Refusal>(self.ifindexes(&state.config)? == state.ifindexes);
+            if !(stays(&self.state)? && stays(&pending.before)?) {
+                self.roll_back()?;
+                tracing::warn!("the change that waited is undone: an interface that rules name is another one");
+            }
+            return Ok(());
+        }
+        if self.ifindexes(&self.state.config)? == self.state.ifindexes {
             return Ok(());
         }
         self.change(|_| Ok(()))?;

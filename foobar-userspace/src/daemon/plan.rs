@@ -10,7 +10,7 @@ use foobar_common::{
     find::{ServiceEntry, ServiceKey, service_key},
     flow::{TCP, UDP},
     image::Image,
-    layout::{MAX_RINGS, MAX_SERVICES},
+    layout::{MAX_PAIRS, MAX_RINGS, MAX_SERVICES},
     limit::Limit,
     plane::{Room, Way},
     ring::{self, Member},
@@ -115,13 +115,19 @@ fn plan_egress(egress: &Egress, ids: &[u32]) -> Result<Option<Box<Image>>, Refus
         (image.pairs.len(), pairs, "cells for pairs of destinations and ports"),
     ] {
         if count > room {
-            let error = format!("the egress rules need {count} {what}, and there is room for {room}");
-            return Err(
-                Refusal::refused(error).hint("join egress rules that have the same addresses or the same ports")
-            );
+            return Err(no_room(&count.to_string(), room, what));
         }
     }
+    // Where they are hashed, they are too many for these tables.
+    if !image.sparse.is_empty() {
+        return Err(no_room(&format!("more than {MAX_PAIRS}"), pairs, "cells for pairs of destinations and ports"));
+    }
     Ok(Some(Box::new(image)))
+}
+
+fn no_room(count: &str, room: usize, what: &str) -> Refusal {
+    Refusal::refused(format!("the egress rules need {count} {what}, and there is room for {room}"))
+        .hint("join egress rules that have the same addresses or the same ports")
 }
 
 /// How full a configuration makes tables that hold nothing else, or what a first start would say to it.
@@ -244,4 +250,18 @@ pub fn shares(ring: &Ring) -> HashMap<u32, u32> {
         *shares.entry(slot.current()).or_default() += 1;
     }
     shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn egress_rules_that_make_too_many_pairs_are_refused_by_the_planner() {
+        let rule = |n: u32| format!("deny tcp/{} to 10.{}.{}.0/24", n + 1, n / 256, n % 256).parse().expect("a rule");
+        let egress = Egress { rules: (0..1_800).map(rule).collect(), ..Egress::default() };
+        let ids: Vec<_> = (1..=1_800).collect();
+        let refusal = plan_egress(&egress, &ids).expect_err("no room");
+        assert!(refusal.error.contains("pairs of destinations and ports"), "{}", refusal.error);
+    }
 }

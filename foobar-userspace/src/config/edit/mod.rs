@@ -112,21 +112,22 @@ pub(super) fn set(table: &mut Table, key: &str, value: impl Into<Value>) {
     table.insert(key, Node::Value(value));
 }
 
-/// Rules that end by themselves stay in the file behind the rule that they stand behind.
+/// Rules that end by themselves stay in the file behind the last of the rules before them that stays.
 fn edit_rules(items: &mut Vec<Item>, wanted: &[Rule]) {
     let read = |value: &Value| value.as_str().and_then(|text| text.parse::<Rule>().ok());
     let mut ending = Vec::new();
-    let mut before = None;
+    let mut before = Vec::new();
     for item in items.iter() {
         match read(&item.value) {
-            Some(rule) if rule.lifetime.is_some() => ending.push((before.clone(), item.clone())),
-            rule => before = rule,
+            Some(rule) if rule.lifetime.is_some() => ending.push((before.len(), item.clone())),
+            rule => before.extend(rule),
         }
     }
     let known = |value: &Value, rule: &Rule| read(value).as_ref() == Some(rule);
     follow(items, wanted, known, |_, _| {}, |rule| rule.to_string().into());
-    for (before, item) in ending.into_iter().rev() {
-        let place = items.iter().position(|item| before.is_some() && read(&item.value) == before);
+    for (count, item) in ending.into_iter().rev() {
+        let find = |rule: &Rule| items.iter().position(|item| read(&item.value).as_ref() == Some(rule));
+        let place = before[..count].iter().rev().find_map(find);
         items.insert(place.map_or(0, |place| place + 1), item);
     }
 }

@@ -77,6 +77,15 @@ fn config(text: &str) -> Config {
 }
 
 #[test]
+fn a_rule_that_ends_stays_behind_what_is_left_before_it() {
+    let file = |rules: &str| format!("[firewall]\nrules = [{rules}]\n");
+    let before = file("\"deny from 10.0.0.1\", \"deny from 10.0.0.2\", \"allow tcp/80 for 7d\"");
+    let wanted = config(&file("\"deny from 10.0.0.1\""));
+    let after = file("\"deny from 10.0.0.1\", \"allow tcp/80 for 7d\"");
+    assert_eq!(save(&before, &wanted).expect("saved"), after);
+}
+
+#[test]
 fn comments_and_forms_are_kept() {
     let saved = save(BEFORE, &config(AFTER)).expect("saved");
     assert_eq!(saved, AFTER);
