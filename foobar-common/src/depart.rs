@@ -5,8 +5,7 @@
 
 use crate::{
     address::Address,
-    admit::{Admission, admit},
-    essential::is_essential,
+    admit::admit,
     flow::{Flow, Transport},
     fragment::{follow_sent, remember},
     frame::{Frame, Resize},
@@ -15,7 +14,8 @@ use crate::{
     parse::{self, Network},
     plane::Way,
     refuse::refuse,
-    state::{is_reply, note_opened, note_refused},
+    serve::unserved,
+    state::{note_opened, note_refused},
     tables::Tables,
 };
 
@@ -104,27 +104,9 @@ fn verdict<F: Frame + ?Sized, A: Address, T: Tables>(
     if flow.fragment.is_later() {
         return follow_sent(flow, admission, generation, tables);
     }
-    undecided(frame, flow, admission, generation, tables)
-}
-
-#[inline(always)]
-fn undecided<F: Frame + ?Sized, A: Address, T: Tables>(
-    frame: &F,
-    flow: &Flow<A>,
-    admission: Admission,
-    generation: Generation,
-    tables: &T,
-) -> Step<Outcome> {
-    if admission.allowed {
-        Ok(Outcome::Allowed)
-    } else if is_essential(flow, Way::Out) {
-        Ok(Outcome::Essential)
-    } else if !generation.drops_sent() {
-        Ok(Outcome::DefaultPass)
-    } else if is_reply(frame, flow, Way::Out, tables) {
-        Ok(Outcome::Reply)
-    } else {
-        Err(Outcome::DefaultDrop)
+    match unserved(frame, flow, admission, (Way::Out, generation.drops_sent()), tables) {
+        Outcome::DefaultDrop => Err(Outcome::DefaultDrop),
+        outcome => Ok(outcome),
     }
 }
 

@@ -45,8 +45,8 @@ impl Generation {
         Self(self.0 & !(Self::SENT_RULES | Self::SENT_DROPS) | rules | drops)
     }
 
-    #[must_use]
     /// `opened`: what this host opens is noted. `heard`: what others open to it.
+    #[must_use]
     pub const fn noting(self, opened: bool, heard: bool) -> Self {
         let opened = if opened { Self::NOTES } else { 0 };
         let heard = if heard { Self::HEARS } else { 0 };

@@ -2,7 +2,7 @@
 //!
 //! Userspace looks for a seed under which no two interfaces of a bank share a bucket.
 
-use crate::layout::INTERFACE_BUCKETS;
+use crate::{hash::seeded, layout::INTERFACE_BUCKETS};
 
 /// An interface that rules name.
 ///
@@ -36,8 +36,5 @@ impl Named {
 /// Where an interface stands in the table that was built with `seed`.
 #[inline(always)]
 pub const fn bucket_index(ifindex: u32, seed: u64) -> usize {
-    // Indexes lie close together: were the seed mixed into the same bits, many seeds would do the same.
-    let hash = (ifindex as u64 | seed << 32).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    let hash = (hash ^ (hash >> 32)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    (hash >> 32) as usize % INTERFACE_BUCKETS
+    seeded(ifindex, seed) as usize % INTERFACE_BUCKETS
 }

@@ -21,6 +21,7 @@ pub mod forward;
 pub mod fragment;
 pub mod frame;
 pub mod generation;
+pub mod hash;
 pub mod header;
 pub mod interface;
 pub mod layout;

@@ -7,6 +7,7 @@
 use crate::{
     address::Address,
     flow::Flow,
+    hash::mix,
     layout::{LIMITED_SETS, LIMITED_WAYS},
 };
 
@@ -77,14 +78,6 @@ pub const fn tag(rule: u32, limit: Limit, source: u64, seeds: [u64; 2]) -> u64 {
 #[inline(always)]
 pub const fn set_of(tag: u64) -> usize {
     tag as usize & (LIMITED_SETS - 1)
-}
-
-/// A bijection that spreads each bit over all (the finaliser of `SplitMix64`, Steele and others, OOPSLA 2014).
-#[inline(always)]
-const fn mix(word: u64) -> u64 {
-    let word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ word >> 31
 }
 
 /// What speaks for a way of a set: the least of them is the source's own, else the one that is full soonest.

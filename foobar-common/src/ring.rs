@@ -2,7 +2,7 @@
 //!
 //! A ring depends on the members' names and weights alone, so every machine builds the same one.
 
-use crate::{layout::RING_SLOTS, slot::Slot};
+use crate::{hash, layout::RING_SLOTS, slot::Slot};
 
 /// A backend as a ring sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,12 +20,9 @@ pub const fn name(address: u128) -> u64 {
     mix(mix(address as u64).wrapping_add((address >> 64) as u64))
 }
 
-/// `SplitMix64`'s finalizer (Steele et al., OOPSLA 2014).
-const fn mix(mut word: u64) -> u64 {
-    word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ word >> 31
+/// A step of `SplitMix64`, so that 0 is not itself.
+const fn mix(word: u64) -> u64 {
+    hash::mix(word.wrapping_add(0x9e37_79b9_7f4a_7c15))
 }
 
 /// A member's own order of all slots: `offset`, then every `skip`-th.

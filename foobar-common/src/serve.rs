@@ -8,7 +8,7 @@ use crate::{
     flow::Flow,
     forward::forward,
     fragment::{follow, remember},
-    frame::FrameMut,
+    frame::{Frame, FrameMut},
     generation::Generation,
     outcome::{Outcome, Step},
     parse::{self, Network},
@@ -75,7 +75,7 @@ fn serve_whole<F: FrameMut + ?Sized, A: Address, T: Tables>(
         count(frame, flow, &service, &picked, tables);
         return Ok((outcome, picked.backend));
     }
-    let outcome = unserved(frame, flow, admission, generation, tables);
+    let outcome = unserved(frame, flow, admission, (Way::In, generation.drops()), tables);
     if generation.hears() && matches!(outcome, Outcome::Allowed | Outcome::DefaultPass) {
         note_heard(frame, flow, tables);
     }
@@ -91,22 +91,22 @@ pub(crate) fn is_for_a_group<F: FrameMut + ?Sized>(frame: &F) -> bool {
     frame.read::<u8>(0).is_some_and(|first| first & GROUP != 0)
 }
 
-/// What becomes of a packet that is for no service.
+/// What becomes of a packet that is for no service. `drops`: on this way, what nothing decides is dropped.
 #[inline(always)]
-fn unserved<F: FrameMut + ?Sized, A: Address, T: Tables>(
+pub(crate) fn unserved<F: Frame + ?Sized, A: Address, T: Tables>(
     frame: &F,
     flow: &Flow<A>,
     admission: Admission,
-    generation: Generation,
+    (way, drops): (Way, bool),
     tables: &T,
 ) -> Outcome {
     if admission.allowed {
         Outcome::Allowed
-    } else if is_essential(flow, Way::In) {
+    } else if is_essential(flow, way) {
         Outcome::Essential
-    } else if !generation.drops() {
+    } else if !drops {
         Outcome::DefaultPass
-    } else if is_reply(frame, flow, Way::In, tables) {
+    } else if is_reply(frame, flow, way, tables) {
         Outcome::Reply
     } else {
         Outcome::DefaultDrop

@@ -90,6 +90,7 @@ static NEXT_HOPS: Table<NEXT_HOPS_WORDS> = Table::new();
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.ROOM")]
 static ROOM: Table<ROOM_WORDS> = Table::new();
+
 /// Seconds of the monotonic clock.
 #[inline(always)]
 fn now() -> u32 {
