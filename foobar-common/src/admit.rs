@@ -14,6 +14,7 @@ use crate::{
     generation::Generation,
     layout::{PROTOCOLS, Side, port_entry, root_index},
     outcome::{Outcome, Step},
+    sets::{Known, ask},
     tables::Tables,
 };
 
@@ -49,8 +50,15 @@ pub(crate) fn decide<A: Address, T: Tables>(flow: &Flow<A>, generation: Generati
     let port = tables.port(bank, port_entry(flow));
     let source = by_source(flow.source, bank, tables);
     let narrowed = if generation.narrows() { by_destination(flow.destination, bank, tables) } else { 0 };
-    let mut decision = first(source, at(narrowed, port, bank, tables), bank, tables);
-    if flow.extensions != 0 {
+    let target = at(narrowed, port, bank, tables);
+    let mut decision = first(source, target, bank, tables);
+    let mut whole = false;
+    if generation.asks_sets() {
+        let answer = ask(flow, &Known { bank, own: source, target, kind: port.kind, narrowed }, tables);
+        decision = decision.first(answer.decision);
+        whole = answer.whole;
+    }
+    if flow.extensions != 0 && !whole {
         decision = decision.first(against_extensions(flow.extensions, source, narrowed, bank, tables));
     }
     (decision, port.listens)
@@ -58,13 +66,13 @@ pub(crate) fn decide<A: Address, T: Tables>(flow: &Flow<A>, generation: Generati
 
 /// The class of a port at the packet's destination.
 #[inline(always)]
-fn at<T: Tables>(narrowed: u32, port: Port, bank: usize, tables: &T) -> Class {
+pub(crate) fn at<T: Tables>(narrowed: u32, port: Port, bank: usize, tables: &T) -> Class {
     if narrowed == 0 { port.class } else { tables.narrowed(bank, narrowed + u32::from(port.kind)) }
 }
 
 /// The first rule that matches both sides.
 #[inline(always)]
-fn first<T: Tables>(source: Class, port: Class, bank: usize, tables: &T) -> Decision {
+pub(crate) fn first<T: Tables>(source: Class, port: Class, bank: usize, tables: &T) -> Decision {
     let alone = port.decision.first(source.decision);
     match source.pair_with(port) {
         Some(index) => alone.first(tables.pair(bank, index)),

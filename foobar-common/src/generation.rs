@@ -8,6 +8,7 @@
 /// | 0 | bank |
 /// | 1 | 1: drop by default |
 /// | 2 | 1: some rule names a destination |
+/// | 3 | 1: some rule names a set |
 /// | 8–63 | number of the generation |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Generation(u64);
@@ -15,11 +16,18 @@ pub struct Generation(u64);
 impl Generation {
     const DROPS: u64 = 2;
     const NARROWS: u64 = 4;
+    const ASKS_SETS: u64 = 8;
 
     pub const fn new(number: u64, bank: usize, drops: bool, narrows: bool) -> Self {
         let drops = if drops { Self::DROPS } else { 0 };
         let narrows = if narrows { Self::NARROWS } else { 0 };
         Self(number << 8 | (bank & 1) as u64 | drops | narrows)
+    }
+
+    /// The same, whose rules name sets or do not.
+    #[must_use]
+    pub const fn asking_sets(self, asks: bool) -> Self {
+        Self(self.0 & !Self::ASKS_SETS | if asks { Self::ASKS_SETS } else { 0 })
     }
 
     #[inline(always)]
@@ -46,6 +54,12 @@ impl Generation {
     #[inline(always)]
     pub const fn narrows(self) -> bool {
         self.0 & Self::NARROWS != 0
+    }
+
+    /// Whether packets are asked for the sets that their addresses are in.
+    #[inline(always)]
+    pub const fn asks_sets(self) -> bool {
+        self.0 & Self::ASKS_SETS != 0
     }
 
     /// Counts publications since the tables were made.

@@ -17,6 +17,11 @@ use crate::{
     next_hop::NextHop,
     note::{Kind, Note},
     outcome::Outcome,
+    sets::{
+        Asking, ask_one,
+        host::{HostLines, HostSets},
+        weigh_one,
+    },
     slot::Slot,
     state::State,
     tables::{Node, Tables},
@@ -35,6 +40,10 @@ pub struct Image {
     pub narrowed: Vec<Class>,
     /// For each pair of classes that rules constrain together, the first of them.
     pub pairs: Vec<u32>,
+    /// Sets that rules name in `to`, each with its row among the narrowed classes.
+    pub asked_to: Vec<(u32, u32)>,
+    /// Sets that rules name in `from`, each with its class.
+    pub asked_from: Vec<(u32, Class)>,
     /// By [`root_index`] of bank 0.
     pub roots: [Root; ROOTS],
     pub nodes: Nodes,
@@ -49,6 +58,8 @@ impl Default for Image {
             sources: vec![Class::NONE],
             narrowed: Vec::new(),
             pairs: Vec::new(),
+            asked_to: Vec::new(),
+            asked_from: Vec::new(),
             roots: std::array::from_fn(|_| Root::default()),
             nodes: Nodes::default(),
             services: HashMap::new(),
@@ -68,6 +79,19 @@ impl Image {
             let (root, nodes) = self.trie(side, v6);
             root.insert(nodes, V4(0), 0, renumber);
         }
+    }
+
+    /// Whether some rule names a set.
+    pub fn asks_sets(&self) -> bool {
+        !(self.asked_to.is_empty() && self.asked_from.is_empty())
+    }
+
+    /// The list of asked sets as a bank's table holds it.
+    pub fn asked_words(&self) -> Vec<u64> {
+        let counts = self.asked_to.len() as u64 | (self.asked_from.len() as u64) << 8;
+        let to = self.asked_to.iter().flat_map(|(set, row)| [u64::from(*set), u64::from(*row)]);
+        let from = self.asked_from.iter().flat_map(|(set, class)| [u64::from(*set), class.word()]);
+        [counts, 0].into_iter().chain(to).chain(from).collect()
     }
 
     /// Lets packets to this address, protocol and port reach a service. Does nothing for protocols without ports.
@@ -122,6 +146,7 @@ pub struct HostTables {
     pub unproven: RefCell<HashMap<(bool, Kind), usize>>,
     /// By ring, when a flow last found no room.
     pub refused: RefCell<HashMap<u32, u32>>,
+    pub sets: HostSets,
     pub now: u32,
     pub ingress: u32,
     /// Where the last redirected frame went.
@@ -153,8 +178,35 @@ fn add<const N: usize>(total: &mut [u64; N], amounts: [u64; N]) {
 }
 
 impl Tables for HostTables {
+    type Lines = HostLines;
+
     fn generation(&self) -> Generation {
-        Generation::new(1, 0, self.image.drops, !self.image.narrowed.is_empty())
+        Generation::new(1, 0, self.image.drops, !self.image.narrowed.is_empty()).asking_sets(self.image.asks_sets())
+    }
+
+    fn asked(&self, _: usize, index: usize) -> [u64; 2] {
+        let words = self.image.asked_words();
+        [words[2 * index], words[2 * index + 1]]
+    }
+
+    fn set_word(&self, set: usize, word: usize) -> u64 {
+        self.sets.records.get(set).map_or(0, |record| record[word])
+    }
+
+    fn lines(&self, slot: u32) -> Option<HostLines> {
+        self.sets.slots.get(slot as usize).cloned().flatten()
+    }
+
+    fn until(&self, element: &[u64; 3]) -> Option<u64> {
+        self.sets.timed.get(element).copied()
+    }
+
+    fn ask_each<A: Address>(&self, count: u32, asking: &mut Asking) {
+        (0..count).for_each(|index| ask_one::<A, _>(index, asking, self));
+    }
+
+    fn weigh_each(&self, count: u32, asking: &mut Asking) {
+        (0..count).for_each(|index| weigh_one(index, asking, self));
     }
 
     fn port(&self, _: usize, entry: usize) -> Port {

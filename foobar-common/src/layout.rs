@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Changes whenever a map's meaning or size does; pins of another layout are not adopted.
-pub const LAYOUT: u32 = 4;
+pub const LAYOUT: u32 = 5;
 
 /// Names of the maps: of their pins and, but for the tables, as the kernel program declares them.
 pub mod map {
@@ -24,6 +24,10 @@ pub mod map {
     pub const RINGS: &str = "RINGS";
     pub const NEXT_HOPS: &str = "NEXT_HOPS";
     pub const ROOM: &str = "ROOM";
+    pub const SETS: &str = "SETS";
+    pub const ASKED: &str = "ASKED";
+    pub const SET_LINES: &str = "SET_LINES";
+    pub const TIMED: &str = "TIMED";
     pub const NOTES_V4: &str = "NOTES_V4";
     pub const NOTES_V6: &str = "NOTES_V6";
     pub const STATES_V4: &str = "STATES_V4";
@@ -34,9 +38,9 @@ pub mod map {
 
     /// What every packet reads at a fixed address: the statics of the program's `.bss.NAME` sections.
     pub const TABLES: &[&str] =
-        &[GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, PAIRS, SERVICES, RINGS, NEXT_HOPS, ROOM];
+        &[GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, PAIRS, SERVICES, RINGS, NEXT_HOPS, ROOM, SETS, ASKED];
     /// What is looked up.
-    pub const MAPS: &[&str] = &[NOTES_V4, NOTES_V6, STATES_V4, STATES_V6, OUTCOMES, RULES, BACKENDS];
+    pub const MAPS: &[&str] = &[NOTES_V4, NOTES_V6, STATES_V4, STATES_V6, OUTCOMES, RULES, BACKENDS, SET_LINES, TIMED];
 }
 
 /// Names of the programs.
@@ -78,6 +82,16 @@ pub const MAX_SOURCES: usize = 32_768;
 pub const MAX_NARROWED: usize = 262_144;
 /// Cells in one bank's table of pairs: a row for each class of sources that pairs are for, a column for each of ports.
 pub const MAX_PAIRS: usize = 3_145_728;
+
+/// Named sets of prefixes.
+pub const MAX_SETS: usize = 64;
+/// Arrays of lines, slot 0 excluded: one a set and family, and room for those that replace them.
+pub const SET_SLOTS: usize = 256;
+/// Sets that the rules of a bank name in `to`, and in both together.
+pub const MAX_ASKED_TO: usize = 8;
+pub const MAX_ASKED: usize = 64;
+/// Elements that end, of all sets.
+pub const MAX_TIMED: u32 = 131_072;
 
 /// Slots of a ring: a prime (Maglev, NSDI 2016 §3.4).
 pub const RING_SLOTS: u32 = 65_537;
@@ -131,6 +145,13 @@ pub const NEXT_HOPS_WORDS: usize = MAX_BACKENDS as usize * NEXT_HOP_WORDS;
 /// Unproven notes by family and kind, then by ring the second when a flow last found no room.
 pub const ROOM_WORDS: usize = UNPROVEN_WORDS + MAX_RINGS as usize;
 pub const UNPROVEN_WORDS: usize = 4;
+/// A set's record: where each family's lines are, the strides of IPv6, the lengths of elements that end.
+pub const SET_WORDS: usize = 8;
+pub const SETS_WORDS: usize = MAX_SETS * SET_WORDS;
+/// A bank's list of the sets that its rules name: how many in `to` and in `from`; then for each the set, and its row among
+/// the narrowed classes or its class as a source.
+pub const ASKED_BANK_WORDS: usize = 2 * (1 + MAX_ASKED);
+pub const ASKED_WORDS: usize = 2 * ASKED_BANK_WORDS;
 
 /// The word that counts a family's notes of an unproven kind. What deletes notes corrects it.
 #[inline(always)]

@@ -27,6 +27,7 @@ pub mod parse;
 pub mod pick;
 pub mod query;
 pub mod serve;
+pub mod sets;
 pub mod slot;
 pub mod state;
 pub mod tables;

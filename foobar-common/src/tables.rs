@@ -10,6 +10,7 @@ use crate::{
     generation::Generation,
     next_hop::NextHop,
     note::{Kind, Note},
+    sets::Asking,
     slot::Slot,
     state::State,
 };
@@ -25,7 +26,28 @@ pub struct Node {
     pub entry: u32,
 }
 
+/// One line of a set.
+pub trait Line {
+    /// `index` is below 8.
+    fn word(&self, index: usize) -> u64;
+
+    /// `index` is below 16; the lower half of each word first.
+    #[inline(always)]
+    fn half(&self, index: usize) -> u32 {
+        (self.word(index >> 1) >> ((index & 1) * 32)) as u32
+    }
+}
+
+/// The lines of one set and family.
+pub trait Lines {
+    type Line: Line;
+
+    fn line(&self, index: u32) -> Option<Self::Line>;
+}
+
 pub trait Tables {
+    type Lines: Lines;
+
     fn generation(&self) -> Generation;
 
     fn port(&self, bank: usize, entry: usize) -> Port;
@@ -37,6 +59,27 @@ pub trait Tables {
 
     /// What the rules that constrain both source and port say of a pair of classes.
     fn pair(&self, bank: usize, index: u32) -> Decision;
+
+    /// Two words of the list of sets that the bank's rules name; the first two say how many.
+    fn asked(&self, bank: usize, index: usize) -> [u64; 2];
+
+    /// A word of a set's record.
+    fn set_word(&self, set: usize, word: usize) -> u64;
+
+    /// The lines that stand in a slot; none in slot 0.
+    fn lines(&self, slot: u32) -> Option<Self::Lines>;
+
+    /// The second of the monotonic clock at which an element ends.
+    fn until(&self, element: &[u64; 3]) -> Option<u64>;
+
+    /// [`ask_one`] for each index below `count`, in a way that the verifier looks at once.
+    fn ask_each<A: Address>(&self, count: u32, asking: &mut Asking);
+
+    /// [`weigh_one`] for each index below `count`, in the same way.
+    ///
+    /// [`ask_one`]: crate::sets::ask_one
+    /// [`weigh_one`]: crate::sets::weigh_one
+    fn weigh_each(&self, count: u32, asking: &mut Asking);
 
     /// A word of a trie's root.
     fn root(&self, root: usize, prefix16: u16) -> u32;

@@ -8,6 +8,7 @@ mod exit;
 mod hide;
 mod maps;
 mod packet;
+mod sets;
 mod table;
 
 use aya_ebpf::{

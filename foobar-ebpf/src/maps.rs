@@ -14,20 +14,24 @@ use foobar_common::{
     find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
     generation::Generation,
     layout::{
-        BACKEND_TALLY_WORDS, GENERATION_WORDS, MAX_BACKENDS, MAX_NARROWED, MAX_NOTES, MAX_PAIRS, MAX_RULES,
-        MAX_SOURCES, MAX_STATES, MAX_UNPROVEN, NARROWED_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS, NODE_FIRST_ENTRY,
-        NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, PAIRS_WORDS, PORT_ENTRIES, PORTS_WORDS, RING_WORDS, RINGS_WORDS,
-        ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS, SERVICES_WORDS, SOURCES_WORDS, TALLY_WORDS,
-        refused_index, unproven_index,
+        ASKED_BANK_WORDS, BACKEND_TALLY_WORDS, GENERATION_WORDS, MAX_BACKENDS, MAX_NARROWED, MAX_NOTES, MAX_PAIRS,
+        MAX_RULES, MAX_SOURCES, MAX_STATES, MAX_UNPROVEN, NARROWED_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS,
+        NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, PAIRS_WORDS, PORT_ENTRIES, PORTS_WORDS, RING_WORDS,
+        RINGS_WORDS, ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS, SERVICES_WORDS, SET_WORDS, SOURCES_WORDS,
+        TALLY_WORDS, refused_index, unproven_index,
     },
     next_hop::NextHop,
     note::{Kind, Note},
+    sets::Asking,
     slot::Slot,
     state::State,
     tables::Node,
 };
 
-use crate::table::{Record, Table};
+use crate::{
+    sets::{self, ASKED, SETS, SetLines},
+    table::{Record, Table},
+};
 
 type FlowV4 = <foobar_common::address::V4 as Address>::FlowKey;
 type FlowV6 = <foobar_common::address::V6 as Address>::FlowKey;
@@ -156,6 +160,8 @@ impl<'a, C> Maps<'a, C> {
 }
 
 impl<C: Context> Tables for Maps<'_, C> {
+    type Lines = SetLines;
+
     #[inline(always)]
     fn generation(&self) -> Generation {
         Generation::from_word(GENERATION.first())
@@ -179,6 +185,36 @@ impl<C: Context> Tables for Maps<'_, C> {
     #[inline(always)]
     fn pair(&self, bank: usize, index: u32) -> Decision {
         PAIRS.half(bank * MAX_PAIRS + index as usize).map_or(Decision::NONE, Decision::from_word)
+    }
+
+    #[inline(always)]
+    fn asked(&self, bank: usize, index: usize) -> [u64; 2] {
+        ASKED.record::<2>(bank * ASKED_BANK_WORDS + index * 2).map_or([0; 2], Record::words)
+    }
+
+    #[inline(always)]
+    fn set_word(&self, set: usize, word: usize) -> u64 {
+        SETS.word(set * SET_WORDS + word).unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn lines(&self, slot: u32) -> Option<SetLines> {
+        sets::lines(slot)
+    }
+
+    #[inline(always)]
+    fn until(&self, element: &[u64; 3]) -> Option<u64> {
+        sets::until(element)
+    }
+
+    #[inline(always)]
+    fn ask_each<A: Address>(&self, count: u32, asking: &mut Asking) {
+        sets::ask_each::<A>(count, asking);
+    }
+
+    #[inline(always)]
+    fn weigh_each(&self, count: u32, asking: &mut Asking) {
+        sets::weigh_each(count, asking);
     }
 
     #[inline(always)]

@@ -13,17 +13,18 @@ use foobar_common::{
     find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
     generation::Generation,
     layout::{
-        MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_SOURCES, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, PORT_ENTRIES,
-        RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS,
+        ASKED_BANK_WORDS, MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_SOURCES, NODE_FIRST_ENTRY, NODE_OTHERWISE,
+        NODE_WORDS, PORT_ENTRIES, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS, SET_WORDS,
     },
     next_hop::NextHop,
     note::{Kind, Note},
+    sets::{Asking, ask_one, weigh_one},
     slot::Slot,
     state::State,
     tables::Node,
 };
 
-use super::{Datapath, tables::Tables};
+use super::{Datapath, sets::ReadLines, tables::Tables};
 
 /// What became of a frame, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +86,9 @@ impl Reading<'_> {
     }
 }
 
-impl Seen for Reading<'_> {
+impl<'a> Seen for Reading<'a> {
+    type Lines = ReadLines<'a>;
+
     fn generation(&self) -> Generation {
         self.generation
     }
@@ -104,6 +107,31 @@ impl Seen for Reading<'_> {
 
     fn pair(&self, bank: usize, index: u32) -> Decision {
         Decision::from_word(self.tables().pairs.halves()[bank * MAX_PAIRS + index as usize].load(Ordering::Relaxed))
+    }
+
+    fn asked(&self, bank: usize, index: usize) -> [u64; 2] {
+        let words = &self.tables().asked.words()[bank * ASKED_BANK_WORDS + 2 * index..][..2];
+        [words[0].load(Ordering::Relaxed), words[1].load(Ordering::Relaxed)]
+    }
+
+    fn set_word(&self, set: usize, word: usize) -> u64 {
+        self.tables().sets.words().get(set * SET_WORDS + word).map_or(0, |word| word.load(Ordering::Relaxed))
+    }
+
+    fn lines(&self, slot: u32) -> Option<ReadLines<'a>> {
+        self.datapath.sets.at(slot)
+    }
+
+    fn until(&self, element: &[u64; 3]) -> Option<u64> {
+        self.datapath.maps.timed.get(element, 0).ok()
+    }
+
+    fn ask_each<A: Address>(&self, count: u32, asking: &mut Asking) {
+        (0..count).for_each(|index| ask_one::<A, _>(index, asking, self));
+    }
+
+    fn weigh_each(&self, count: u32, asking: &mut Asking) {
+        (0..count).for_each(|index| weigh_one(index, asking, self));
     }
 
     fn root(&self, root: usize, prefix16: u16) -> u32 {

@@ -14,7 +14,7 @@ mod mapped;
 mod notes;
 mod peers;
 mod pins;
-
+mod sets;
 mod sockets;
 mod states;
 mod tables;
@@ -31,11 +31,13 @@ use foobar_common::{find::ServiceKey, generation::Generation, image::Image, next
 pub use load::{HARNESS, object};
 pub use notes::NotedFlow;
 pub use pins::{is_pinned, remove_pins};
+pub use sets::TooManyLengths;
 
 pub use self::attach::{AttachError, Attachment, Patience};
 use self::{
     grace::Grace,
     pins::Pins,
+    sets::Sets,
     tables::{Maps, Tables},
 };
 
@@ -54,6 +56,7 @@ pub struct Datapath {
     ebpf: Ebpf,
     tables: Tables,
     maps: Maps,
+    sets: Sets,
     grace: Grace,
     generation: Generation,
     /// Whether interfaces that are attached note what is opened through them.
@@ -82,7 +85,16 @@ impl Datapath {
         }
         let maps = Maps::take(&mut ebpf)?;
         let generation = tables.generation();
-        let mut datapath = Self { pins, ebpf, tables, maps, grace: Grace::default(), generation, notes_opened: false };
+        let mut datapath = Self {
+            pins,
+            ebpf,
+            tables,
+            maps,
+            sets: Sets::new()?,
+            grace: Grace::default(),
+            generation,
+            notes_opened: false,
+        };
         datapath.adopt_links()?;
         datapath.adopt_egress()?;
         load::pin_programs(&datapath.pins, &mut datapath.ebpf)?;
@@ -112,7 +124,8 @@ impl Datapath {
         }
         self.tables.write_bank(bank, publication.image)?;
         let Image { drops, narrowed, .. } = publication.image;
-        let next = Generation::new(self.generation.number() + 1, bank, *drops, !narrowed.is_empty());
+        let next = Generation::new(self.generation.number() + 1, bank, *drops, !narrowed.is_empty())
+            .asking_sets(publication.image.asks_sets());
         self.tables.set_generation(next);
         self.generation = next;
         self.grace.begin();

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use aya::{
     Ebpf,
-    maps::{HashMap as HashTable, Map, MapData, PerCpuArray},
+    maps::{Array, ArrayOfMaps, HashMap as HashTable, Map, MapData, PerCpuArray},
 };
 use aya_obj::Object;
 use foobar_common::{
@@ -17,11 +17,12 @@ use foobar_common::{
     generation::Generation,
     image::Image,
     layout::{
-        BACKEND_TALLY_WORDS, MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_RINGS, MAX_SOURCES, NEXT_HOP_WORDS,
-        NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, PORT_WORDS, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, ROOTS,
-        SERVICE_WORDS, TALLY_WORDS, map, refused_index,
+        ASKED_BANK_WORDS, BACKEND_TALLY_WORDS, MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_RINGS, MAX_SOURCES,
+        NEXT_HOP_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, PORT_WORDS, RING_SLOTS, RING_WORDS, ROOT_ENTRIES,
+        ROOTS, SERVICE_WORDS, TALLY_WORDS, map, refused_index,
     },
     next_hop::NextHop,
+    sets::LINE_WORDS,
     slot::Slot,
 };
 
@@ -43,6 +44,8 @@ pub struct Tables {
     pub(super) rings: Mapped,
     next_hops: Mapped,
     room: Mapped,
+    pub(super) sets: Mapped,
+    pub(super) asked: Mapped,
 }
 
 /// Open handles of the maps that packets look up.
@@ -54,7 +57,12 @@ pub struct Maps {
     pub outcomes: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
     pub rules: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
     pub backends: PerCpuArray<MapData, [u64; BACKEND_TALLY_WORDS]>,
+    pub set_lines: ArrayOfMaps<MapData, Array<MapData, Line>>,
+    pub timed: HashTable<MapData, [u64; 3], u64>,
 }
+
+/// A line of a set.
+pub type Line = [u64; LINE_WORDS];
 
 impl Maps {
     pub fn take(ebpf: &mut Ebpf) -> Result<Self> {
@@ -66,6 +74,8 @@ impl Maps {
             outcomes: take(ebpf, map::OUTCOMES)?,
             rules: take(ebpf, map::RULES)?,
             backends: take(ebpf, map::BACKENDS)?,
+            set_lines: take(ebpf, map::SET_LINES)?,
+            timed: take(ebpf, map::TIMED)?,
         })
     }
 }
@@ -94,6 +104,8 @@ impl Tables {
             rings: open(map::RINGS)?,
             next_hops: open(map::NEXT_HOPS)?,
             room: open(map::ROOM)?,
+            sets: open(map::SETS)?,
+            asked: open(map::ASKED)?,
         })
     }
 
@@ -111,6 +123,8 @@ impl Tables {
             (map::RINGS, &self.rings),
             (map::NEXT_HOPS, &self.next_hops),
             (map::ROOM, &self.room),
+            (map::SETS, &self.sets),
+            (map::ASKED, &self.asked),
         ];
         tables.into_iter().filter(|(_, table)| !table.is_new).map(|(name, table)| (name, table.contents())).collect()
     }
@@ -147,6 +161,7 @@ impl Tables {
             store(self.nodes.halves(), word * 2 + NODE_OTHERWISE, [node.otherwise].into_iter());
             store(self.nodes.halves(), word * 2 + NODE_FIRST_ENTRY, node.entries.iter().map(moved));
         }
+        store_words(&self.asked.words()[bank * ASKED_BANK_WORDS..], image.asked_words().into_iter());
         store_words(&self.services.words()[bank * SERVICE_WORDS..], services.into_iter());
         Ok(())
     }

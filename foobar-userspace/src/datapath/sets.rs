@@ -1,0 +1,265 @@
+//! Named sets in the kernel: an array of lines for each set and family, and the elements that end.
+//!
+//! A set that is loaded anew is written into fresh arrays, and its record's word says where: a packet sees the old set or
+//! the new one. The outer map keeps the arrays, so that they outlive this process; the next one loads its own.
+
+use std::{
+    collections::BTreeSet,
+    ops::Deref,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use aya::maps::{Array, Map, MapData};
+use aya_obj::Object;
+use foobar_common::{
+    layout::{MAX_SETS, SET_SLOTS, SET_WORDS, map},
+    sets::{
+        Extent, LINE_WORDS, TIMED_LENS, TIMED_WORD,
+        contents::{Contents, Prefix},
+        element,
+        table::{Table, bytes, stride_words},
+    },
+    tables::{Line, Lines},
+};
+
+use super::{Datapath, load::object, mapped::Mapped, tables::Line as Words};
+
+/// The lines of one set and family, mapped.
+pub struct SetLines(Mapped);
+
+impl Deref for SetLines {
+    type Target = [AtomicU64];
+
+    fn deref(&self) -> &[AtomicU64] {
+        self.0.words()
+    }
+}
+
+/// One family of a set, as it was loaded by this process.
+struct Loaded {
+    slot: u32,
+    table: Table<SetLines>,
+}
+
+/// What this process has loaded, by set and family.
+pub struct Sets {
+    loaded: Vec<[Option<Loaded>; 2]>,
+    /// What an array of lines is made like.
+    inner: aya_obj::Map,
+}
+
+/// No element's length has room in the set's record.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("elements that end have {TIMED_LENS} different lengths already, and a set has room for no more")]
+pub struct TooManyLengths;
+
+impl Sets {
+    pub fn new() -> Result<Self> {
+        let object = Object::parse(object()).context("reading the built object")?;
+        let outer = object.maps.get(map::SET_LINES).context("the object has no map SET_LINES")?;
+        let inner = outer.inner().context("SET_LINES says nothing of its arrays")?;
+        Ok(Self { loaded: (0..MAX_SETS).map(|_| [None, None]).collect(), inner })
+    }
+
+    /// A new array of so many lines, all zero.
+    fn make(&self, lines: u32) -> Result<(SetLines, Array<MapData, Words>)> {
+        let mut declared = self.inner.clone();
+        declared.set_max_entries(lines);
+        let map = MapData::create(declared, "set_lines", None)
+            .with_context(|| format!("making room for {} MB of prefixes", bytes(lines) / 1_000_000))?;
+        let mapped = Mapped::over(&map, bytes(lines) as usize).context("mapping a set's lines")?;
+        Ok((SetLines(mapped), Array::try_from(Map::Array(map))?))
+    }
+
+    /// The lines in a slot.
+    pub fn at(&self, slot: u32) -> Option<ReadLines<'_>> {
+        let mut all = self.loaded.iter().flatten().flatten();
+        all.find(|loaded| loaded.slot == slot).map(|loaded| ReadLines(loaded.table.memory()))
+    }
+}
+
+/// A set's lines, for questions.
+#[derive(Clone, Copy)]
+pub struct ReadLines<'a>(&'a [AtomicU64]);
+
+pub struct ReadLine<'a>(&'a [AtomicU64; LINE_WORDS]);
+
+impl<'a> Lines for ReadLines<'a> {
+    type Line = ReadLine<'a>;
+
+    fn line(&self, index: u32) -> Option<ReadLine<'a>> {
+        self.0.as_chunks().0.get(index as usize).map(ReadLine)
+    }
+}
+
+impl Line for ReadLine<'_> {
+    fn word(&self, index: usize) -> u64 {
+        self.0[index].load(Ordering::Relaxed)
+    }
+}
+
+impl Datapath {
+    /// Puts a set's lasting prefixes, IPv4's and IPv6's, in the place of those that it had.
+    pub fn load_set(&mut self, id: u32, families: [&Contents; 2]) -> Result<()> {
+        for (v6, contents) in [false, true].into_iter().zip(families) {
+            self.load_family(id, v6, contents)?;
+        }
+        Ok(())
+    }
+
+    fn load_family(&mut self, id: u32, v6: bool, contents: &Contents) -> Result<()> {
+        let family = usize::from(v6);
+        let fresh = if contents.is_empty() { None } else { Some(self.build(v6, contents)?) };
+        let record = self.record(id)?;
+        let old = Extent::from_word(record[family].load(Ordering::Relaxed));
+        let strides = fresh.as_ref().map_or(&[][..], |fresh| fresh.table.strides());
+        if v6 {
+            // Whoever reads the old lines still asks for their strides, and whoever reads the new ones for theirs.
+            let before = record[2..4].iter().map(|word| word.load(Ordering::Relaxed));
+            write(&record[2..4], &stride_words(&union(&marks(before), strides)));
+        }
+        let extent = fresh.as_ref().map_or(Extent::default(), |fresh| fresh.table.extent(fresh.slot));
+        record[family].store(extent.word(), Ordering::Release);
+        let words = stride_words(strides);
+        self.release(old.slot)?;
+        if v6 {
+            write(&self.record(id)?[2..4], &words);
+        }
+        self.sets.loaded[id as usize][family] = fresh;
+        Ok(())
+    }
+
+    /// Builds lines, and puts them into a slot that no record names.
+    fn build(&mut self, v6: bool, contents: &Contents) -> Result<Loaded> {
+        let taken: BTreeSet<u32> = (0..MAX_SETS)
+            .flat_map(|set| {
+                [0, 1].map(|family| self.tables.sets.words()[set * SET_WORDS + family].load(Ordering::Relaxed))
+            })
+            .map(|word| Extent::from_word(word).slot)
+            .collect();
+        let slot = (1..SET_SLOTS as u32).find(|slot| !taken.contains(slot)).context("every slot for lines is taken")?;
+        let mut map = None;
+        let table = Table::build(contents, v6, |lines| {
+            let (lines, made) = self.sets.make(lines)?;
+            map = Some(made);
+            anyhow::Ok(lines)
+        })?;
+        let map = map.context("no lines were made")?;
+        self.maps.set_lines.set(slot, &map, 0).context("putting a set's lines in force")?;
+        Ok(Loaded { slot, table })
+    }
+
+    /// Frees the lines in a slot. Returns when no packet reads them any more: the kernel waits for that.
+    fn release(&mut self, slot: u32) -> Result<()> {
+        if slot == 0 {
+            return Ok(());
+        }
+        let (_, empty) = self.sets.make(1)?;
+        self.maps.set_lines.set(slot, &empty, 0).context("freeing a set's old lines")
+    }
+
+    /// Adds a prefix, which is in `contents` already, in place.
+    pub fn add_to_set(&mut self, id: u32, v6: bool, prefix: Prefix, contents: &Contents) -> Result<()> {
+        let family = usize::from(v6);
+        let Some(loaded) = &mut self.sets.loaded[id as usize][family] else {
+            return self.load_family(id, v6, contents);
+        };
+        if loaded.table.add(prefix).is_err() {
+            return self.load_family(id, v6, contents);
+        }
+        let words = stride_words(loaded.table.strides());
+        if v6 {
+            write(&self.record(id)?[2..4], &words);
+        }
+        Ok(())
+    }
+
+    /// Removes a prefix, which `contents` does not have any more, in place.
+    pub fn remove_from_set(&mut self, id: u32, v6: bool, prefix: Prefix, contents: &Contents) {
+        if let Some(loaded) = &mut self.sets.loaded[id as usize][usize::from(v6)] {
+            loaded.table.remove(prefix, contents);
+        }
+    }
+
+    /// Adds an element until a second of the monotonic clock. Its length is asked for from then on.
+    pub fn add_until(&mut self, id: u32, v6: bool, prefix: Prefix, until: u64) -> Result<()> {
+        let first = TIMED_WORD + 2 * usize::from(v6);
+        let words = self.record(id)?;
+        let lens: Vec<u8> =
+            words[first..first + 2].iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
+        let place = lens.iter().position(|len| [0, prefix.len].contains(len)).ok_or(TooManyLengths)?;
+        let key = element(id as usize, u64::from(prefix.len), prefix.halves());
+        self.maps.timed.insert(key, until, 0).context("adding an element that ends")?;
+        let bits = u64::from(prefix.len) << (place % 8 * 8);
+        self.record(id)?[first + place / 8].fetch_or(bits, Ordering::Release);
+        Ok(())
+    }
+
+    /// Removes an element that ends; one that is gone already is what was wanted.
+    pub fn remove_until(&mut self, id: u32, prefix: Prefix) {
+        let key = element(id as usize, u64::from(prefix.len), prefix.halves());
+        let _ = self.maps.timed.remove(&key);
+    }
+
+    /// Says which lengths the elements of a set and family that end have left.
+    pub fn keep_lengths(&mut self, id: u32, v6: bool, lens: &BTreeSet<u8>) -> Result<()> {
+        let first = TIMED_WORD + 2 * usize::from(v6);
+        let mut words = [0; 2];
+        for (place, len) in lens.iter().take(TIMED_LENS).enumerate() {
+            words[place / 8] |= u64::from(*len) << (place % 8 * 8);
+        }
+        // Front first: a length that moves there is asked for twice meanwhile, and never not at all.
+        write(&self.record(id)?[first..first + 2], &words);
+        Ok(())
+    }
+
+    /// Empties a set's record, and takes out every element of it that ends.
+    pub fn clear_set(&mut self, id: u32) -> Result<()> {
+        let empty = Contents::default();
+        self.load_set(id, [&empty, &empty])?;
+        write(&self.record(id)?[TIMED_WORD..], &[0; SET_WORDS - TIMED_WORD]);
+        let of_set = |key: &[u64; 3]| key[2] >> 8 == u64::from(id);
+        let keys: Vec<_> = self.maps.timed.keys().filter_map(Result::ok).filter(of_set).collect();
+        for key in keys {
+            let _ = self.maps.timed.remove(&key);
+        }
+        Ok(())
+    }
+
+    /// Ids of the sets that have lines or elements that end.
+    pub fn sets_in_force(&self) -> Vec<u32> {
+        let records = self.tables.sets.words().as_chunks::<SET_WORDS>().0;
+        let used = |record: &[AtomicU64; SET_WORDS]| record.iter().any(|word| word.load(Ordering::Relaxed) != 0);
+        (0..).zip(records).filter(|(_, record)| used(record)).map(|(id, _)| id).collect()
+    }
+
+    /// Bytes of kernel memory in a set's lines.
+    pub fn set_bytes(&self, id: u32) -> u64 {
+        let loaded = self.sets.loaded[id as usize].iter().flatten();
+        loaded.map(|loaded| size_of_val::<[AtomicU64]>(loaded.table.memory()) as u64).sum()
+    }
+
+    fn record(&self, id: u32) -> Result<&[AtomicU64]> {
+        ensure!((id as usize) < MAX_SETS, "there are {MAX_SETS} sets, and none is {id}");
+        Ok(&self.tables.sets.words()[id as usize * SET_WORDS..][..SET_WORDS])
+    }
+}
+
+fn write(words: &[AtomicU64], values: &[u64]) {
+    for (word, value) in words.iter().zip(values) {
+        word.store(*value, Ordering::Release);
+    }
+}
+
+/// The marks in a record's words.
+fn marks(words: impl Iterator<Item = u64>) -> Vec<u64> {
+    let marks =
+        words.flat_map(|word| (0..foobar_common::sets::Stride::A_WORD).map(move |place| word >> (5 * place) & 31));
+    marks.filter(|mark| *mark != 0).collect()
+}
+
+fn union(before: &[u64], more: &[u64]) -> Vec<u64> {
+    let new = more.iter().filter(|mark| !before.contains(mark));
+    before.iter().chain(new).copied().collect()
+}
