@@ -1,8 +1,10 @@
 //! From requests to the domain's values: what is wrong is said with the hint that the domain gives.
 
-use std::net::IpAddr;
+use std::{collections::HashSet, net::IpAddr, time::Duration};
 
-use super::types::{InterfaceSpec, Place, Refusal, ServiceSpec};
+use ipnet::IpNet;
+
+use super::types::{InterfaceSpec, NewSet, Place, Refusal, ServiceSpec};
 use crate::{
     config::Interface,
     domain::{
@@ -77,6 +79,30 @@ pub fn service(spec: ServiceSpec) -> Result<Service, Refusal> {
 pub fn backend(address: &str, weight: Option<u16>, port: ServicePort) -> Result<Backend, Refusal> {
     let address = address.parse::<BackendAddress>()?.for_service(port)?;
     Ok(Backend::new(address, weight.unwrap_or(DEFAULT_WEIGHT)))
+}
+
+/// The name of a new set.
+pub fn set_name(NewSet { name }: NewSet) -> Result<String, Refusal> {
+    name::name(Word::whole(&name))?;
+    Ok(name)
+}
+
+/// Prefixes without host bits, each once.
+pub fn prefixes(texts: &[String]) -> Result<Vec<IpNet>, Refusal> {
+    let mut seen = HashSet::new();
+    let mut prefixes = Vec::new();
+    for text in texts {
+        let prefix = prefix::read(Word::whole(text))?;
+        if seen.insert(prefix) {
+            prefixes.push(prefix);
+        }
+    }
+    Ok(prefixes)
+}
+
+/// How long something lasts, if it ends.
+pub fn lifetime(text: Option<&str>) -> Result<Option<Duration>, Refusal> {
+    Ok(text.map(|text| duration::read(Word::whole(text))).transpose()?)
 }
 
 /// A backend's address as a part of a path.

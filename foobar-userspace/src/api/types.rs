@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 pub use super::{
     refusal::{Refusal, RefusalKind},
-    requests::{AddRule, BackendChange, BackendSpec, Explain, InterfaceSpec, Place, ServiceSpec},
+    requests::{AddRule, BackendChange, BackendSpec, Explain, InterfaceSpec, NewSet, Place, ServiceSpec, SetChange},
+    sets::{Reloaded, SetChanged, SetElement, SetMembers, SetStatus},
 };
 use crate::{
     config::Policy,
@@ -55,6 +56,11 @@ pub struct Explained {
     pub why: String,
     /// The first rule that matches; absent where none does, or the packet leaves before rules are asked.
     pub rule: Option<ExplainedRule>,
+    /// Sets that its source is in, and its destination, whether rules name them or not.
+    #[serde(default)]
+    pub from_sets: Vec<String>,
+    #[serde(default)]
+    pub to_sets: Vec<String>,
     pub service: Option<String>,
     pub backend: Option<IpAddr>,
     /// A note of this very flow was found.

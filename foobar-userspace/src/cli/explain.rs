@@ -32,7 +32,7 @@ impl Explain {
 }
 
 fn text(explained: &Explained) -> String {
-    let Explained { outcome, action, why, rule, service, backend, noted, interface, frame } = explained;
+    let Explained { outcome, action, why, rule, from_sets, to_sets, service, backend, noted, interface, frame } = explained;
     let mut lines = vec![format!("{outcome} ({action}): {why}")];
     let mut line = |name: &str, value: String| lines.push(format!("  {name:<9} {value}"));
     match rule {
@@ -46,6 +46,11 @@ fn text(explained: &Explained) -> String {
             }
         }
         None => line("rule", "none matches".to_owned()),
+    }
+    for (name, sets) in [("from", from_sets), ("to", to_sets)] {
+        if !sets.is_empty() {
+            line(name, sets.iter().map(|set| format!("@{set}")).collect::<Vec<_>>().join(", "));
+        }
     }
     if let Some(service) = service {
         line("service", service.clone());
@@ -77,6 +82,8 @@ mod tests {
                 rule: "deny tcp/25".into(),
                 before: (1..=7).map(|n| format!("allow tcp/{n}")).collect(),
             }),
+            from_sets: vec!["bad".into(), "worse".into()],
+            to_sets: vec![],
             service: None,
             backend: None,
             noted: false,
@@ -92,6 +99,7 @@ mod tests {
             "            not allow tcp/6",
             "            not allow tcp/7",
             "            nor 2 before these",
+            "  from      @bad, @worse",
         ];
         assert_eq!(text(&explained), wanted.join("\n"));
     }

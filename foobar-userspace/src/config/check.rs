@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::{Config, Interface};
 use crate::domain::{
-    Part,
-    mistake::{Fault, Word},
+    Part, Source,
+    mistake::{Fault, Word, nearest},
     name,
 };
 
@@ -28,6 +28,8 @@ pub enum Place {
         /// The word of the rule that is at fault, where it is one word.
         word: Option<String>,
     },
+    /// By name.
+    Set(String),
     Service(usize, Part),
 }
 
@@ -41,6 +43,7 @@ impl Config {
     /// Checks every part, what the parts have in common, and that this version enforces all of it.
     pub fn check(&self) -> Checked {
         self.check_interfaces()?;
+        self.check_sets()?;
         self.check_rules()?;
         self.check_services()
     }
@@ -57,12 +60,49 @@ impl Config {
         Ok(())
     }
 
+    fn check_sets(&self) -> Checked {
+        for set in self.firewall.sets.keys() {
+            name::name(Word::whole(set)).map_err(|wrong| ConfigFault {
+                place: Place::Set(set.clone()),
+                problem: wrong.problem,
+                hint: wrong.hint,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Every set that a rule names is there.
+    fn check_named(&self, index: usize) -> Checked {
+        let rule = &self.firewall.rules[index];
+        for source in rule.from.iter().chain(&rule.to) {
+            let Source::Set(set) = source else { continue };
+            if !self.firewall.sets.contains_key(set) {
+                let place = Place::Rule { index, word: Some(format!("@{set}")) };
+                return Err(fault(place, format!("there is no set `{set}`"), self.other_sets(set)));
+            }
+        }
+        Ok(())
+    }
+
+    /// What to do where there is no set of a name.
+    pub fn other_sets(&self, name: &str) -> String {
+        let names = || self.firewall.sets.keys().map(String::as_str);
+        match nearest(name, names()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if names().next().is_none() => {
+                format!("make it: `foobar set new {name}`, or `{name} = {{ prefixes = [] }}` in `[firewall.sets]`")
+            }
+            None => format!("there are: {}", names().collect::<Vec<_>>().join(", ")),
+        }
+    }
+
     fn check_rules(&self) -> Checked {
         let mut names = HashMap::new();
         for (index, rule) in self.firewall.rules.iter().enumerate() {
             if let Err(refused) = rule.enforceable() {
                 return Err(fault(Place::Rule { index, word: Some(refused.word) }, refused.problem, refused.hint));
             }
+            self.check_named(index)?;
             if let Some(name) = &rule.name
                 && let Some(first) = names.insert(name, index)
             {

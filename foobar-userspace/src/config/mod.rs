@@ -9,21 +9,23 @@ mod interfaces;
 mod places;
 mod section;
 mod services;
+mod sets;
 mod warnings;
 
 #[cfg(test)]
 mod tests;
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 pub use check::{ConfigFault, Place};
 pub use error::{ConfigError, Spot};
+pub use sets::{parse_list, read_list};
 use section::Section;
 use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
 
 use crate::domain::{
-    Rule, Service,
+    Rule, Service, SetSource,
     mistake::{Fault, Parsed},
 };
 
@@ -68,6 +70,9 @@ pub enum Mode {
 pub struct Firewall {
     pub default: Policy,
     pub rules: Vec<Rule>,
+    /// By name.
+    #[serde(default)]
+    pub sets: BTreeMap<String, SetSource>,
 }
 
 /// What happens to a packet that no rule, service or exemption decides.
@@ -103,10 +108,10 @@ fn read(text: &str) -> Parsed<Config> {
         &[("monitor", "metrics and the dashboard are not in this version")],
     )?;
     let (interfaces, interface_places) = interfaces::read(&file)?;
-    let (firewall, rule_places) = firewall::read(&file)?;
+    let (firewall, firewall_places) = firewall::read(&file)?;
     let (services, service_places) = services::read(&file)?;
     let config = Config { interfaces, firewall, services };
-    let places = places::Places { interfaces: interface_places, rules: rule_places, services: service_places };
+    let places = places::Places { interfaces: interface_places, firewall: firewall_places, services: service_places };
     config.check().map_err(|fault| places.place(fault))?;
     Ok(config)
 }

@@ -34,6 +34,9 @@ impl Engine {
         if self.unsaved.is_some() {
             self.save();
         }
+        if let Err(error) = self.end_elements() {
+            tracing::error!("ending elements of sets: {error:#}");
+        }
         if self.ticks.is_multiple_of(SWEEP_EVERY)
             && let Err(refusal) = self.age()
         {

@@ -35,7 +35,7 @@ impl Engine {
 
     /// An allowance that leaves everything as it is. In a file it may be meant for a default to come.
     fn opens_nothing(&self, index: usize) -> Option<String> {
-        let Firewall { default, rules } = &self.state.config.firewall;
+        let Firewall { default, rules, .. } = &self.state.config.firewall;
         let denied_later = rules[index + 1..].iter().any(|rule| rule.verdict == Verdict::Deny);
         (rules[index].verdict == Verdict::Allow && *default == Policy::Pass && !denied_later).then(|| {
             format!(

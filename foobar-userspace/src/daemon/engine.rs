@@ -11,6 +11,7 @@ use foobar_common::next_hop::NextHop;
 use super::{
     interfaces::lost_on,
     plan::{Forced, Plan, Rings, plan},
+    sets::NamedSets,
     state::{State, Store, now},
     sweep::Sweep,
 };
@@ -36,6 +37,7 @@ pub struct Engine {
     pub(super) datapath: Datapath,
     pub(super) store: Store,
     pub(super) state: State,
+    pub(super) sets: NamedSets,
     pub(super) rings: Rings,
     /// Ids of the rules in the order of the list.
     pub(super) rule_ids: Vec<u32>,
@@ -74,6 +76,7 @@ impl Engine {
 
     /// Persists, then publishes. If publishing fails, what was in force stays, on disk too.
     pub(super) fn put_in_force(&mut self, wanted: State, plan: Plan) -> Result<(), Refusal> {
+        self.load_sets(&wanted)?;
         self.store.save(&wanted)?;
         if let Err(error) = self.publish(&wanted, &plan) {
             self.store.save(&self.state)?;
@@ -83,6 +86,9 @@ impl Engine {
         self.state = wanted;
         self.rings = plan.rings;
         self.rule_ids = plan.rule_ids;
+        if let Err(error) = self.unload_sets() {
+            tracing::error!("a set that is gone is still in memory: {error:#}");
+        }
         Ok(())
     }
 

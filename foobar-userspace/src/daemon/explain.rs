@@ -1,6 +1,11 @@
 //! What would become of a packet, in the words of the running configuration.
 
-use foobar_common::Action;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use foobar_common::{
+    Action, Address,
+    parse::{self, Network},
+};
 
 use super::{engine::Engine, plan::key};
 use crate::{
@@ -14,11 +19,13 @@ impl Engine {
     /// Asks the tables in force. Nothing is counted, noted or sent.
     pub fn explain(&mut self, packet: SaidPacket) -> Result<Explained, Refusal> {
         let ingress = self.ingress(packet.interface.as_deref())?;
+        let (from_sets, to_sets) = addresses(&packet.frame)
+            .map_or_else(Default::default, |(source, destination)| (self.sets.of(source), self.sets.of(destination)));
         let Explanation { outcome, rule, service, backend, noted, redirected, frame } =
             self.datapath.explain(packet.frame, ingress);
         let reaches = matches!(outcome.action(), Action::Tx | Action::Redirect);
         let service = self.state.config.services.iter().find(|candidate| Some(key(candidate)) == service);
-        let address = |id: u32| {
+        let address_of = |id: u32| {
             let of = |address| self.state.ids.backend(service?, address);
             service?.backends.iter().map(|backend| backend.address).find(|address| of(*address) == Some(id))
         };
@@ -31,8 +38,10 @@ impl Engine {
             action: outcome.action().name().to_owned(),
             why: outcome.explanation().trim().to_owned(),
             rule: rule.and_then(|id| self.explained_rule(id)),
+            from_sets,
+            to_sets,
             service: service.map(|service| service.name.clone()),
-            backend: backend.and_then(address),
+            backend: backend.and_then(address_of),
             noted,
             interface,
             frame: reaches.then(|| hex(&frame)),
@@ -65,6 +74,29 @@ impl Engine {
     fn interface_name(&self, index: u32) -> Option<String> {
         let leads = |hop: &&NextHop| hop.ifindex == index;
         self.hops.values().flatten().find(leads).map(|hop| hop.interface.clone())
+    }
+}
+
+/// A frame's source and destination.
+fn addresses(frame: &[u8]) -> Option<(IpAddr, IpAddr)> {
+    match parse::link(frame).ok()? {
+        Network::V4(offset) => {
+            let flow = parse::ipv4(frame, offset).ok()?;
+            Some((address(flow.source), address(flow.destination)))
+        }
+        Network::V6(offset) => {
+            let flow = parse::ipv6(frame, offset).ok()?;
+            Some((address(flow.source), address(flow.destination)))
+        }
+    }
+}
+
+fn address<A: Address>(address: A) -> IpAddr {
+    let [high, low] = address.words();
+    if A::V6 {
+        Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low)).into()
+    } else {
+        Ipv4Addr::from_bits(low as u32).into()
     }
 }
 

@@ -12,6 +12,7 @@ pub mod plan;
 pub mod preflight;
 mod report;
 pub mod serve;
+pub mod sets;
 mod start;
 pub mod state;
 mod sweep;

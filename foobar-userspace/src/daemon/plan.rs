@@ -63,9 +63,10 @@ pub fn plan(state: &mut State, live: &Rings, forced: &Forced, now: u64) -> Resul
     }
     let (rule_ids, new_rules) = state.ids.number_rules(&state.config.firewall.rules)?;
     let new_backends = state.ids.number_backends(&services)?;
+    state.ids.number_sets(state.config.firewall.sets.keys())?;
     let mut image = Image { drops: state.config.firewall.default == Policy::Drop, ..Image::default() };
     let numbered = state.config.firewall.rules.iter().zip(&rule_ids).map(|(rule, id)| Numbered { rule, id: *id });
-    classify(&numbered.collect::<Vec<_>>(), &mut image)?;
+    classify(&numbered.collect::<Vec<_>>(), state.ids.sets(), &mut image)?;
     let (rings, changed) = plan_rings(state, &services, live, forced, now)?;
     for service in &services {
         listen(service, rings[&service.name].region, &mut image);

@@ -11,6 +11,7 @@ use foobar_common::{find::ServiceKey, slot::Slot};
 use super::{
     engine::{Engine, Options},
     plan::{Forced, Ring, Rings, key, members, plan},
+    sets::NamedSets,
     state::{State, Store, Unrest, boot_id, now},
 };
 use crate::{
@@ -51,6 +52,7 @@ impl Engine {
             datapath,
             store,
             state: saved.unwrap_or_default(),
+            sets: NamedSets::new(&options.state_dir)?,
             rings,
             rule_ids: Vec::new(),
             hops: NextHops::new(),

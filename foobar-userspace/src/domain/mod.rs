@@ -9,9 +9,11 @@ pub mod packet;
 pub mod prefix;
 pub mod rule;
 pub mod service;
+pub mod set;
 
 pub use mistake::Mistake;
 pub use rule::{IcmpTypes, Limit, Matcher, NotYet, Ports, Rule, Source, Verdict};
+pub use set::SetSource;
 pub use service::{
     Backend, BackendAddress, BackendArg, BackendState, Forward, Part, Queries, Service, ServiceFault, ServicePort,
     Transport,

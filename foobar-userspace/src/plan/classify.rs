@@ -18,6 +18,7 @@ use super::{
     ports::PortSpans,
     prefixes::Prefixes,
     rule_sets::Crowded,
+    sets::{Asked, SetIds},
     targets::{Named, merge},
 };
 use crate::{
@@ -33,8 +34,9 @@ pub struct Numbered<'a> {
 }
 
 /// Adds the rules, first match first, to an image.
-pub fn classify(rules: &[Numbered<'_>], image: &mut Image) -> Result<(), Refusal> {
+pub fn classify(rules: &[Numbered<'_>], ids: &SetIds, image: &mut Image) -> Result<(), Refusal> {
     let (mut sources, mut destinations) = (Prefixes::default(), Prefixes::default());
+    let (mut asked_from, mut asked_to) = (Asked::default(), Asked::default());
     let mut ports = PortSpans::default();
     for (place, Numbered { rule, .. }) in (0..).zip(rules) {
         rule.enforceable()
@@ -44,18 +46,21 @@ pub fn classify(rules: &[Numbered<'_>], image: &mut Image) -> Result<(), Refusal
             for prefix in prefixes {
                 match prefix {
                     Source::Prefix(net) => side.name(*net, place),
-                    // Refused by `Rule::enforceable`.
+                    // Stands in `asked`.
                     Source::Set(_) => {}
                 }
             }
         }
+        asked_from.name(&rule.from, place, ids);
+        asked_to.name(&rule.to, place, ids);
         if !(source || destination || port) {
             sources.name_all(place);
         }
         ports.add(rule, place);
     }
     let named: Vec<_> = rules.iter().map(|numbered| names(numbered.rule)).collect();
-    lay_down((&sources, &destinations, ports), &named, &decisions(rules), image)
+    Asked::within(&asked_from, &asked_to)?;
+    lay_down((&sources, &destinations, ports), (&asked_from, &asked_to), &named, &decisions(rules), image)
 }
 
 fn names(rule: &Rule) -> Named {
@@ -72,21 +77,27 @@ fn decisions(rules: &[Numbered<'_>]) -> Vec<Decision> {
 /// From sets of rules to classes.
 fn lay_down(
     (sources, destinations, ports): (&Prefixes, &Prefixes, PortSpans),
+    (asked_from, asked_to): (&Asked, &Asked),
     named: &[Named],
     decisions: &[Decision],
     image: &mut Image,
 ) -> Result<(), Refusal> {
     let of = |place: u32| named[place as usize];
-    let sources = sources.build(Side::Source, image, |place| !(of(place).destination || of(place).port))?;
-    let destinations = destinations.build(Side::Destination, image, |place| !(of(place).source || of(place).port))?;
+    let by_source = |place| !(of(place).destination || of(place).port);
+    let by_destination = |place| !(of(place).source || of(place).port);
+    let mut sources = sources.build(Side::Source, image, by_source)?;
+    let asked_from = asked_from.number(&mut sources, by_source)?;
+    let mut destinations = destinations.build(Side::Destination, image, by_destination)?;
+    let asked_to = asked_to.number(&mut destinations, by_destination)?;
     let ports = ports.sets(|place| !(of(place).source || of(place).destination))?;
     let kinds: Vec<_> = ports.used().into_iter().collect();
-    let places: Vec<_> = used(image, Side::Destination).into_iter().filter(|set| *set != 0).collect();
+    let places = with(used(image, Side::Destination), &asked_to);
+    let places: Vec<_> = places.into_iter().filter(|set| *set != 0).collect();
     let count = if places.is_empty() { 0 } else { (places.len() + 1) * kinds.len() };
     within(kinds.len(), Port::MAX_KINDS - 1, "kinds of ports")?;
     within(count, MAX_NARROWED, "kinds of ports at destinations")?;
     let targets = merge((&destinations, &places), (&ports.sets, &kinds), named)?;
-    let sources = pairs::Side { used: used(image, Side::Source), sets: sources };
+    let sources = pairs::Side { used: with(used(image, Side::Source), &asked_from), sets: sources };
     let pairs = lay_out(&sources, &targets.side, decisions)?;
     let class = |set: &u32| pairs.targets[set];
     let by_kind: Vec<_> = targets.elsewhere.iter().map(class).collect();
@@ -103,13 +114,22 @@ fn lay_down(
         image.classes(Side::Destination, &mut |set| {
             if set == 0 { 0 } else { (row_of[set as usize] + 1) * kinds.len() as u32 }
         });
+        let row = |(id, set): &(u32, u32)| (*id, (row_of[*set as usize] + 1) * kinds.len() as u32);
+        image.asked_to = asked_to.iter().map(row).collect();
     }
     image.pairs = pairs.cells;
     within(pairs.sources.len(), MAX_SOURCES, "kinds of sources")?;
+    image.asked_from = asked_from.iter().map(|(id, set)| (*id, pairs.sources[set])).collect();
     image.sources = pairs.sources.values().copied().collect();
     let class_of = numbers_of(&pairs.sources.into_keys().collect::<Vec<_>>());
     image.classes(Side::Source, &mut |set| class_of[set as usize]);
     Ok(())
+}
+
+/// The sets in use, and those of rules that name a set of prefixes.
+fn with(mut used: BTreeSet<u32>, asked: &[(u32, u32)]) -> BTreeSet<u32> {
+    used.extend(asked.iter().map(|(_, set)| *set));
+    used
 }
 
 /// By set, its place in an ascending list of sets.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use foobar_common::layout::{MAX_BACKENDS, MAX_RULES};
+use foobar_common::layout::{MAX_BACKENDS, MAX_RULES, MAX_SETS};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -21,6 +21,11 @@ pub struct Ids {
     /// The id that was given last: ids go round, so that one that is free again is not taken at once.
     #[serde(default)]
     last_rule: u32,
+    /// By name.
+    #[serde(default)]
+    sets: BTreeMap<String, u32>,
+    #[serde(default)]
+    last_set: u32,
     /// By service, port and address.
     backends: BTreeMap<String, u32>,
     /// Ids of backends that left: a slot or a note may hold them still.
@@ -54,6 +59,28 @@ impl Ids {
     pub fn keep_rules(&mut self, rules: &[Rule], ids: &[Option<u32>]) {
         let kept = rule_keys(rules).into_iter().zip(ids);
         self.rules = kept.filter_map(|(key, id)| Some((key, (*id)?))).collect();
+    }
+
+    /// Gives every set its id. One that is free again is taken last: rules that are still in force may name it.
+    pub fn number_sets<'a>(&mut self, names: impl Iterator<Item = &'a String>) -> Result<(), Refusal> {
+        let names: BTreeSet<_> = names.collect();
+        self.sets.retain(|name, _| names.contains(name));
+        for name in names {
+            if self.sets.contains_key(name) {
+                continue;
+            }
+            let used: BTreeSet<_> = self.sets.values().copied().collect();
+            let mut round = (1..=MAX_SETS as u32).map(|step| (self.last_set + step) % MAX_SETS as u32);
+            let id = round.find(|id| !used.contains(id)).ok_or_else(too_many_sets)?;
+            self.last_set = id;
+            self.sets.insert(name.clone(), id);
+        }
+        Ok(())
+    }
+
+    /// Ids of the sets, by name.
+    pub fn sets(&self) -> &BTreeMap<String, u32> {
+        &self.sets
     }
 
     /// Gives every backend its id, and retires those of backends that are gone. Returns those that are new.
@@ -111,6 +138,10 @@ impl Ids {
 
 fn too_many_rules() -> Refusal {
     Refusal::refused(format!("more than {} rules", MAX_RULES - 1)).hint("a rule can list many ports or prefixes")
+}
+
+fn too_many_sets() -> Refusal {
+    Refusal::refused(format!("more than {MAX_SETS} sets")).hint("join sets that the same rules name")
 }
 
 fn too_many_backends() -> Refusal {
