@@ -18,7 +18,7 @@ use crate::{
     note::{Kind, Note},
     outcome::Outcome,
     sets::{
-        Asking, ask_one,
+        Answer, Asking, ask_all, ask_one,
         host::{HostLines, HostSets},
         weigh_one,
     },
@@ -199,6 +199,13 @@ impl Tables for HostTables {
 
     fn until(&self, element: &[u64; 3]) -> Option<u64> {
         self.sets.timed.get(element).copied()
+    }
+
+    fn ask_sets<A: Address>(&self, fill: impl FnOnce(&mut Asking)) -> Answer {
+        let mut asking = Asking::default();
+        fill(&mut asking);
+        ask_all::<A, _>(&mut asking, self);
+        asking.answer()
     }
 
     fn ask_each<A: Address>(&self, count: u32, asking: &mut Asking) {

@@ -28,6 +28,7 @@ pub mod map {
     pub const ASKED: &str = "ASKED";
     pub const SET_LINES: &str = "SET_LINES";
     pub const TIMED: &str = "TIMED";
+    pub const ASKING: &str = "ASKING";
     pub const NOTES_V4: &str = "NOTES_V4";
     pub const NOTES_V6: &str = "NOTES_V6";
     pub const STATES_V4: &str = "STATES_V4";
@@ -40,7 +41,8 @@ pub mod map {
     pub const TABLES: &[&str] =
         &[GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, PAIRS, SERVICES, RINGS, NEXT_HOPS, ROOM, SETS, ASKED];
     /// What is looked up.
-    pub const MAPS: &[&str] = &[NOTES_V4, NOTES_V6, STATES_V4, STATES_V6, OUTCOMES, RULES, BACKENDS, SET_LINES, TIMED];
+    pub const MAPS: &[&str] =
+        &[NOTES_V4, NOTES_V6, STATES_V4, STATES_V6, OUTCOMES, RULES, BACKENDS, SET_LINES, TIMED, ASKING];
 }
 
 /// Names of the programs.

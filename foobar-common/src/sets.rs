@@ -30,7 +30,7 @@ pub mod table;
 mod tests;
 
 /// A packet while the sets are asked, in whole words: it goes from step to step behind a pointer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct Asking {
     /// Both halves of each address.
@@ -52,6 +52,8 @@ pub struct Asking {
     /// The first match so far, of the packet's own port and of the extension header that is looked at.
     decision: u64,
     partial: u64,
+    /// Whether its extension headers were looked at too.
+    whole: u64,
 }
 
 /// What a packet's sets say of it.
@@ -75,28 +77,45 @@ pub struct Known {
 #[inline(always)]
 pub fn ask<A: Address, T: Tables>(flow: &Flow<A>, known: &Known, tables: &T) -> Answer {
     let [counts, _] = tables.asked(known.bank, 0);
-    let mut asking = Asking {
-        source: [flow.source.half(false), flow.source.half(true)],
-        destination: [flow.destination.half(false), flow.destination.half(true)],
-        bank: known.bank as u64,
-        to: counts & 0xff,
-        from: counts >> 8 & 0xff,
-        own: known.own.word(),
-        target: known.target.word(),
-        kind: u64::from(known.kind),
-        narrowed: u64::from(known.narrowed),
-        extensions: flow.extensions,
-        members: 0,
-        decision: u64::from(Decision::NONE.word()),
-        partial: 0,
-    };
-    tables.ask_each::<A>((asking.to + asking.from) as u32, &mut asking);
-    let whole = asking.members & ((1 << asking.to) - 1) != 0 || asking.members != 0 && asking.extensions != 0;
-    if whole {
-        let questions = if asking.extensions == 0 { 1 } else { 1 + KINDS.len() as u64 };
-        tables.weigh_each((questions * (asking.from + 1)) as u32, &mut asking);
+    tables.ask_sets::<A>(|asking| {
+        asking.source = [flow.source.half(false), flow.source.half(true)];
+        asking.destination = [flow.destination.half(false), flow.destination.half(true)];
+        asking.bank = known.bank as u64;
+        asking.to = counts & 0xff;
+        asking.from = counts >> 8 & 0xff;
+        asking.own = known.own.word();
+        asking.target = known.target.word();
+        asking.kind = u64::from(known.kind);
+        asking.narrowed = u64::from(known.narrowed);
+        asking.extensions = flow.extensions;
+        asking.members = 0;
+        asking.decision = u64::from(Decision::NONE.word());
+        asking.whole = 0;
+    })
+}
+
+impl Asking {
+    #[inline(always)]
+    pub fn answer(&self) -> Answer {
+        Answer { decision: Decision::from_word(self.decision as u32), whole: self.whole != 0 }
     }
-    Answer { decision: Decision::from_word(asking.decision as u32), whole }
+}
+
+impl Answer {
+    /// As if there were no sets.
+    pub const NONE: Self = Self { decision: Decision::NONE, whole: false };
+}
+
+/// Asks every set, and where a set of destinations or an extension header has part in it, matches all with all.
+#[inline(always)]
+pub fn ask_all<A: Address, T: Tables>(asking: &mut Asking, tables: &T) {
+    tables.ask_each::<A>((asking.to + asking.from) as u32, asking);
+    let to_some = asking.members & ((1 << (asking.to & 63)) - 1) != 0;
+    if to_some || asking.members != 0 && asking.extensions != 0 {
+        asking.whole = 1;
+        let questions = if asking.extensions == 0 { 1 } else { 1 + KINDS.len() as u64 };
+        tables.weigh_each((questions * (asking.from + 1) * (asking.to + 1)) as u32, asking);
+    }
 }
 
 /// Asks one set. A source that is a member is matched with the packet's own target at once.
@@ -116,27 +135,29 @@ pub fn ask_one<A: Address, T: Tables>(index: u32, asking: &mut Asking, tables: &
     }
 }
 
-/// Matches one class of sources with every target, for the packet's port or for the number of an extension header.
+/// Matches one class of sources with one target, for the packet's port or for the number of an extension header.
 ///
 /// As without sets, an allowance of such a number does not count.
 #[inline(always)]
 pub fn weigh_one<T: Tables>(index: u32, asking: &mut Asking, tables: &T) {
-    let sources = asking.from + 1;
-    let (question, source) = (u64::from(index) / sources, u64::from(index) % sources);
+    // Never zero, and the compiler sees it: a division by zero would be a panic, which the kernel refuses.
+    let (sources, targets) = ((asking.from & 0xff) + 1, (asking.to & 0xff) + 1);
+    let (cell, index) = (u64::from(index) % (sources * targets), u64::from(index) / (sources * targets));
+    let (source, target) = (cell / targets, cell % targets);
     let bank = asking.bank as usize;
-    let Some((target, kind)) = target_of(question, asking, bank, tables) else { return };
-    let found = match class_of(source, asking, bank, tables) {
-        Some(class) => over_targets(class, target, kind, asking, tables),
-        None => Decision::NONE,
+    let Some((own, kind)) = target_of(index, asking, bank, tables) else { return };
+    let found = match (class_of(source, asking, bank, tables), target_at(target, own, kind, asking, bank, tables)) {
+        (Some(class), Some(target)) => first(class, target, bank, tables),
+        _ => Decision::NONE,
     };
-    if question == 0 {
+    if index == 0 {
         asking.decision = u64::from(Decision::from_word(asking.decision as u32).first(found).word());
         return;
     }
-    let before = if source == 0 { Decision::NONE } else { Decision::from_word(asking.partial as u32) };
+    let before = if cell == 0 { Decision::NONE } else { Decision::from_word(asking.partial as u32) };
     let partial = before.first(found);
     asking.partial = u64::from(partial.word());
-    if source + 1 == sources && !partial.allows() {
+    if cell + 1 == sources * targets && !partial.allows() {
         asking.decision = u64::from(Decision::from_word(asking.decision as u32).first(partial).word());
     }
 }
@@ -147,7 +168,7 @@ fn target_of<T: Tables>(question: u64, asking: &Asking, bank: usize, tables: &T)
     if question == 0 {
         return Some((Class::from_word(asking.target), asking.kind as u32));
     }
-    let number = (u64::from_le_bytes(KINDS) >> ((question - 1 & 7) * 8)) as u8;
+    let number = (u64::from_le_bytes(KINDS) >> ((question - 1) & 7) * 8) as u8;
     if asking.extensions & extension::bit(number) == 0 {
         return None;
     }
@@ -161,25 +182,25 @@ fn class_of<T: Tables>(source: u64, asking: &Asking, bank: usize, tables: &T) ->
     if source == 0 {
         return Some(Class::from_word(asking.own));
     }
-    let index = asking.to + source - 1 & (MAX_ASKED as u64 - 1);
+    let index = (asking.to + source - 1) & (MAX_ASKED as u64 - 1);
     if asking.members >> index & 1 == 0 {
         return None;
     }
     Some(Class::from_word(tables.asked(bank, 1 + index as usize)[1]))
 }
 
-/// The first match of a class of sources over the packet's own target and those of its sets.
+/// The packet's own target, or that of a set which its destination is in.
 #[inline(always)]
-fn over_targets<T: Tables>(class: Class, target: Class, kind: u32, asking: &Asking, tables: &T) -> Decision {
-    let bank = asking.bank as usize;
-    let mut found = first(class, target, bank, tables);
-    for index in 0..crate::layout::MAX_ASKED_TO {
-        if (index as u64) < asking.to && asking.members >> index & 1 != 0 {
-            let [_, row] = tables.asked(bank, 1 + index);
-            found = found.first(first(class, tables.narrowed(bank, row as u32 + kind), bank, tables));
-        }
+fn target_at<T: Tables>(target: u64, own: Class, kind: u32, asking: &Asking, bank: usize, tables: &T) -> Option<Class> {
+    if target == 0 {
+        return Some(own);
     }
-    found
+    let index = (target - 1) & (MAX_ASKED as u64 - 1);
+    if asking.members >> index & 1 == 0 {
+        return None;
+    }
+    let [_, row] = tables.asked(bank, 1 + index as usize);
+    Some(tables.narrowed(bank, row as u32 + kind))
 }
 
 /// Whether an address, by its halves, is a member.

@@ -10,7 +10,7 @@ use crate::{
     generation::Generation,
     next_hop::NextHop,
     note::{Kind, Note},
-    sets::Asking,
+    sets::{Answer, Asking},
     slot::Slot,
     state::State,
 };
@@ -72,11 +72,15 @@ pub trait Tables {
     /// The second of the monotonic clock at which an element ends.
     fn until(&self, element: &[u64; 3]) -> Option<u64>;
 
+    /// [`ask_all`] of what `fill` says, where the verifier looks at it once however many ways lead to it.
+    fn ask_sets<A: Address>(&self, fill: impl FnOnce(&mut Asking)) -> Answer;
+
     /// [`ask_one`] for each index below `count`, in a way that the verifier looks at once.
     fn ask_each<A: Address>(&self, count: u32, asking: &mut Asking);
 
     /// [`weigh_one`] for each index below `count`, in the same way.
     ///
+    /// [`ask_all`]: crate::sets::ask_all
     /// [`ask_one`]: crate::sets::ask_one
     /// [`weigh_one`]: crate::sets::weigh_one
     fn weigh_each(&self, count: u32, asking: &mut Asking);

@@ -22,7 +22,7 @@ use foobar_common::{
     },
     next_hop::NextHop,
     note::{Kind, Note},
-    sets::Asking,
+    sets::{Answer, Asking},
     slot::Slot,
     state::State,
     tables::Node,
@@ -174,12 +174,12 @@ impl<C: Context> Tables for Maps<'_, C> {
 
     #[inline(always)]
     fn source(&self, bank: usize, class: usize) -> Class {
-        SOURCES.word(bank * MAX_SOURCES + class).map_or(Class::NONE, Class::from_word)
+        Class::from_word(SOURCES.word_or(bank * MAX_SOURCES + class, Class::NONE.word()))
     }
 
     #[inline(always)]
     fn narrowed(&self, bank: usize, index: u32) -> Class {
-        NARROWED.word(bank * MAX_NARROWED + index as usize).map_or(Class::NONE, Class::from_word)
+        Class::from_word(NARROWED.word_or(bank * MAX_NARROWED + index as usize, Class::NONE.word()))
     }
 
     #[inline(always)]
@@ -189,12 +189,13 @@ impl<C: Context> Tables for Maps<'_, C> {
 
     #[inline(always)]
     fn asked(&self, bank: usize, index: usize) -> [u64; 2] {
-        ASKED.record::<2>(bank * ASKED_BANK_WORDS + index * 2).map_or([0; 2], Record::words)
+        let first = bank * ASKED_BANK_WORDS + index * 2;
+        [ASKED.word_or(first, 0), ASKED.word_or(first + 1, 0)]
     }
 
     #[inline(always)]
     fn set_word(&self, set: usize, word: usize) -> u64 {
-        SETS.word(set * SET_WORDS + word).unwrap_or_default()
+        SETS.word_or(set * SET_WORDS + word, 0)
     }
 
     #[inline(always)]
@@ -205,6 +206,11 @@ impl<C: Context> Tables for Maps<'_, C> {
     #[inline(always)]
     fn until(&self, element: &[u64; 3]) -> Option<u64> {
         sets::until(element)
+    }
+
+    #[inline(always)]
+    fn ask_sets<A: Address>(&self, fill: impl FnOnce(&mut Asking)) -> Answer {
+        sets::ask_sets::<A>(fill)
     }
 
     #[inline(always)]

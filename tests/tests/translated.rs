@@ -6,7 +6,9 @@ use std::process::Command;
 use foobar_tests::lab::Lab;
 
 /// Far below the verifier's million, and what a tired reader can still look at.
-const INSTRUCTIONS: usize = 4096;
+const INSTRUCTIONS: usize = 6144;
+/// What asks the sets that rules name, where there are some: functions of its own, which copy nothing.
+const SETS: [&str; 5] = ["_ask_sets_v4", "_ask_sets_v6", "_ask_next_v4", "_ask_next_v6", "_weigh_next"];
 /// Half of the verifier's million: another kernel's may look at more.
 const VERIFIED: u32 = 500_000;
 
@@ -20,7 +22,8 @@ fn the_programs_call_no_function_of_their_own() {
         let instructions: Vec<_> = text.lines().filter(|line| is_instruction(line)).collect();
         println!("{name}: {} instructions", instructions.len());
         assert!((200..INSTRUCTIONS).contains(&instructions.len()), "{name}: {} instructions", instructions.len());
-        let calls: Vec<_> = instructions.iter().filter(|line| line.contains("call pc+")).collect();
+        let asks = |line: &str| SETS.iter().any(|name| line.trim_end().ends_with(name));
+        let calls: Vec<_> = instructions.iter().filter(|line| line.contains("call pc") && !asks(line)).collect();
         assert!(calls.is_empty(), "{name}: calls to memcpy, memmove or memset cost 20 ns each: {calls:#?}");
     }
 }

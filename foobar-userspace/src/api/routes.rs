@@ -10,8 +10,9 @@ use super::{
     convert,
     daemon::Daemon,
     types::{
-        AddRule, AddedRule, Attached, BackendChange, BackendSpec, Detached, Explain, Explained, InterfaceSpec, Refusal,
-        NewSet, Reloaded, RuleLine, ServiceSpec, ServiceStatus, SetChange, SetChanged, SetMembers, SetStatus, Stats, Status,
+        AddRule, AddedRule, Attached, BackendChange, BackendSpec, Detached, Explain, Explained, InterfaceSpec, NewSet,
+        Refusal, Reloaded, RuleLine, ServiceSpec, ServiceStatus, SetChange, SetChanged, SetMembers, SetStatus, Stats,
+        Status,
     },
     wire::{Answer, Done, Reply, read},
 };

@@ -19,10 +19,7 @@ pub fn router(daemon: Daemon) -> Router {
         .route("/v1/rules/{id}", delete(routes::remove_rule))
         .route("/v1/explain", post(routes::explain))
         .route("/v1/sets", get(routes::sets).post(routes::new_set))
-        .route(
-            "/v1/sets/{name}",
-            get(routes::set_members).patch(routes::change_set).delete(routes::remove_set),
-        )
+        .route("/v1/sets/{name}", get(routes::set_members).patch(routes::change_set).delete(routes::remove_set))
         .route("/v1/sets/{name}/reload", post(routes::reload_set))
         .route("/v1/services", get(routes::services).post(routes::add_service))
         .route("/v1/services/{name}", delete(routes::remove_service))

@@ -32,7 +32,8 @@ impl Explain {
 }
 
 fn text(explained: &Explained) -> String {
-    let Explained { outcome, action, why, rule, from_sets, to_sets, service, backend, noted, interface, frame } = explained;
+    let Explained { outcome, action, why, rule, from_sets, to_sets, service, backend, noted, interface, frame } =
+        explained;
     let mut lines = vec![format!("{outcome} ({action}): {why}")];
     let mut line = |name: &str, value: String| lines.push(format!("  {name:<9} {value}"));
     match rule {

@@ -84,13 +84,7 @@ impl Set {
     }
 }
 
-async fn changed(
-    global: &Global,
-    name: &str,
-    change: &SetChange,
-    done: &str,
-    already: &str,
-) -> Result<(), Refusal> {
+async fn changed(global: &Global, name: &str, change: &SetChange, done: &str, already: &str) -> Result<(), Refusal> {
     let answer: SetChanged = global.client().patch(&path(&["sets", name]), change).await?;
     let unchanged = if answer.unchanged > 0 { format!(", {} {already}", answer.unchanged) } else { String::new() };
     output::say(&format!("set {name}: {} {done}{unchanged}", answer.changed));

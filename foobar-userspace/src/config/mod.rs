@@ -19,9 +19,9 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 pub use check::{ConfigFault, Place};
 pub use error::{ConfigError, Spot};
-pub use sets::{parse_list, read_list};
 use section::Section;
 use serde::{Deserialize, Serialize};
+pub use sets::{parse_list, read_list};
 use toml::de::DeTable;
 
 use crate::domain::{

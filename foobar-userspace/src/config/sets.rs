@@ -43,9 +43,7 @@ fn source(section: &Section<'_>) -> Parsed<SetSource> {
             }
             Ok(SetSource::File(path.to_owned()))
         }
-        (None, Some(list)) => {
-            list.list(PREFIXES)?.iter().map(prefix).collect::<Parsed<_>>().map(SetSource::Prefixes)
-        }
+        (None, Some(list)) => list.list(PREFIXES)?.iter().map(prefix).collect::<Parsed<_>>().map(SetSource::Prefixes),
         _ => Err(Fault::new(section.span(), "a set has either a `file` or `prefixes`")
             .hint(format!("write it as in `{EXAMPLE}` or `office = {{ {PREFIXES} }}`"))),
     }

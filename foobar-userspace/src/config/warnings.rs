@@ -212,7 +212,10 @@ mod tests {
     /// The places, from 1 on, of the rules that are warned of; of equal rules the last.
     fn never(rules: &[&str]) -> Vec<usize> {
         let rules: Vec<Rule> = rules.iter().map(|text| text.parse().expect(text)).collect();
-        let config = Config { firewall: Firewall { default: Policy::Pass, rules: rules.clone(), ..Firewall::default() }, ..Config::default() };
+        let config = Config {
+            firewall: Firewall { default: Policy::Pass, rules: rules.clone(), ..Firewall::default() },
+            ..Config::default()
+        };
         let place = |warning: String| {
             let text = warning.strip_prefix('`')?.split_once("` can never match")?.0.to_owned();
             rules.iter().rposition(|rule| rule.to_string() == text).map(|index| index + 1)
@@ -249,7 +252,8 @@ mod tests {
     fn an_allowance_of_an_extension_header_is_warned_of() {
         let warnings = |text: &str| {
             let rules = vec![text.parse().expect(text)];
-            Config { firewall: Firewall { default: Policy::Pass, rules, ..Firewall::default() }, ..Config::default() }.warnings()
+            Config { firewall: Firewall { default: Policy::Pass, rules, ..Firewall::default() }, ..Config::default() }
+                .warnings()
         };
         for text in ["allow proto/60", "allow ah", "allow proto/0 as options"] {
             assert!(warnings(text)[0].contains("matches no IPv6 packet"), "{text}");
@@ -263,7 +267,8 @@ mod tests {
     fn ten_thousand_rules_are_looked_through_at_once() {
         let text = |n: u32| format!("deny from 10.{}.{}.0/24", n / 256, n % 256);
         let rules = (0..10_000).map(|n| text(n).parse().unwrap()).collect();
-        let config = Config { firewall: Firewall { default: Policy::Pass, rules, ..Firewall::default() }, ..Config::default() };
+        let config =
+            Config { firewall: Firewall { default: Policy::Pass, rules, ..Firewall::default() }, ..Config::default() };
         let before = std::time::Instant::now();
         assert_eq!(config.warnings(), [""; 0]);
         assert!(before.elapsed().as_secs() < 5, "took {:?}", before.elapsed());

@@ -18,7 +18,7 @@ use foobar_common::{
     },
     next_hop::NextHop,
     note::{Kind, Note},
-    sets::{Asking, ask_one, weigh_one},
+    sets::{Answer, Asking, ask_all, ask_one, weigh_one},
     slot::Slot,
     state::State,
     tables::Node,
@@ -124,6 +124,13 @@ impl<'a> Seen for Reading<'a> {
 
     fn until(&self, element: &[u64; 3]) -> Option<u64> {
         self.datapath.maps.timed.get(element, 0).ok()
+    }
+
+    fn ask_sets<A: Address>(&self, fill: impl FnOnce(&mut Asking)) -> Answer {
+        let mut asking = Asking::default();
+        fill(&mut asking);
+        ask_all::<A, _>(&mut asking, self);
+        asking.answer()
     }
 
     fn ask_each<A: Address>(&self, count: u32, asking: &mut Asking) {

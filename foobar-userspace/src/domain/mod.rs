@@ -13,8 +13,8 @@ pub mod set;
 
 pub use mistake::Mistake;
 pub use rule::{IcmpTypes, Limit, Matcher, NotYet, Ports, Rule, Source, Verdict};
-pub use set::SetSource;
 pub use service::{
     Backend, BackendAddress, BackendArg, BackendState, Forward, Part, Queries, Service, ServiceFault, ServicePort,
     Transport,
 };
+pub use set::SetSource;

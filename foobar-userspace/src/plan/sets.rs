@@ -38,8 +38,10 @@ impl Asked {
     pub fn within(from: &Self, to: &Self) -> Result<(), Refusal> {
         let (sources, targets) = (from.0.len(), to.0.len());
         if targets > MAX_ASKED_TO {
-            return Err(Refusal::refused(format!("the rules name {targets} sets in `to`, and {MAX_ASKED_TO} is the most"))
-                .hint("join sets that the same rules name"));
+            return Err(Refusal::refused(format!(
+                "the rules name {targets} sets in `to`, and {MAX_ASKED_TO} is the most"
+            ))
+            .hint("join sets that the same rules name"));
         }
         if sources + targets > MAX_ASKED {
             let both = sources + targets;

@@ -7,13 +7,14 @@ use foobar_userspace::{
     datapath::{Datapath, Options, Publication},
 };
 
-use super::{Lab, counts::Counts, pins::PinDir, privilege};
+use super::{Lab, counts::Counts, pins::PinDir, privilege, sets::LabSets};
 
 /// A loaded program and what was published to it.
 pub struct Loaded {
     pub datapath: Datapath,
     pub rings: Rings,
     pub image: Image,
+    pub sets: LabSets,
     /// Ids of the rules in the order of the list.
     pub rule_ids: Vec<u32>,
     /// The counters after the last frame.
@@ -29,7 +30,8 @@ impl Loaded {
         let options = Options { pin_dir: pins.path().to_owned(), trace_packets: false };
         let datapath = Datapath::open(&options).unwrap_or_else(|error| panic!("loading the program: {error:#}"));
         let (rings, image) = (Rings::default(), Image::default());
-        Self { datapath, rings, image, rule_ids: Vec::new(), counts: Counts::default(), _pins: pins }
+        let sets = LabSets::new();
+        Self { datapath, rings, image, sets, rule_ids: Vec::new(), counts: Counts::default(), _pins: pins }
     }
 
     /// As `daemon::engine` does it.
@@ -59,7 +61,7 @@ impl Lab {
         let mut loaded = self.loaded.take().unwrap_or_else(Loaded::new);
         let plan = plan(&mut self.state, &loaded.rings, &Forced::new(), now());
         let plan = plan.unwrap_or_else(|refusal| panic!("the configuration can be planned: {refusal}"));
-        let done = loaded.publish(plan).and_then(|()| {
+        let done = self.load_sets(&mut loaded).and_then(|()| loaded.publish(plan)).and_then(|()| {
             for (id, address) in self.backends() {
                 loaded.datapath.set_next_hop(id, Some(self.hop(address)))?;
             }

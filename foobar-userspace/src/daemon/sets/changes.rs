@@ -7,13 +7,13 @@ use ipnet::IpNet;
 
 use super::{
     super::{engine::Engine, state::now},
-    NamedSet,
+    NamedSet, join,
     journal::{Change, Overlay},
-    join, unix_now,
+    unix_now,
 };
 use crate::{
     api::types::{Refusal, Reloaded, SetChanged},
-    domain::{Source, SetSource, set::compact},
+    domain::{SetSource, Source, set::compact},
 };
 
 impl Engine {

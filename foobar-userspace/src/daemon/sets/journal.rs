@@ -103,7 +103,8 @@ impl Journal {
         let mut lines = 0;
         for line in whole.lines() {
             lines += 1;
-            let change = Change::read(line).with_context(|| format!("{}:{lines} is damaged: {line}", path.display()))?;
+            let change =
+                Change::read(line).with_context(|| format!("{}:{lines} is damaged: {line}", path.display()))?;
             overlay.apply(change);
         }
         if whole.len() < text.len() {
