@@ -47,10 +47,11 @@ pub struct Asking {
     kind: u64,
     narrowed: u64,
     extensions: u64,
+    /// The first match so far.
+    decision: u64,
     /// By place in the list of asked sets: whether the packet's address is a member.
     members: u64,
-    /// The first match so far, of the packet's own port and of the extension header that is looked at.
-    decision: u64,
+    /// The first match on the extension header that is looked at.
     partial: u64,
     /// Whether its extension headers were looked at too.
     whole: u64,

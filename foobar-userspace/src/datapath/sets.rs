@@ -9,9 +9,12 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use aya::maps::{Array, Map, MapData};
-use aya_obj::Object;
+use aya_obj::{
+    Object,
+    generated::{BPF_F_INNER_MAP, BPF_F_MMAPABLE},
+};
 use foobar_common::{
     layout::{MAX_SETS, SET_SLOTS, SET_WORDS, map},
     sets::{
@@ -23,7 +26,12 @@ use foobar_common::{
     tables::{Line, Lines},
 };
 
-use super::{Datapath, load::object, mapped::Mapped, tables::Line as Words};
+use super::{
+    Datapath,
+    load::object,
+    mapped::{Mapped, section},
+    tables::Line as Words,
+};
 
 /// The lines of one set and family, mapped.
 pub struct SetLines(Mapped);
@@ -57,8 +65,15 @@ pub struct TooManyLengths;
 impl Sets {
     pub fn new() -> Result<Self> {
         let object = Object::parse(object()).context("reading the built object")?;
-        let outer = object.maps.get(map::SET_LINES).context("the object has no map SET_LINES")?;
-        let inner = outer.inner().context("SET_LINES says nothing of its arrays")?;
+        // aya gives arrays of a type no mapping: so one is declared as a table is.
+        let table = object.maps.get(&section(map::SETS)).context("the object has no table SETS")?;
+        let aya_obj::Map::Legacy(mut inner) = table.clone() else {
+            bail!("a static's array is declared by its section")
+        };
+        inner.def.value_size = size_of::<Words>() as u32;
+        inner.def.map_flags = BPF_F_MMAPABLE | BPF_F_INNER_MAP;
+        inner.data = Vec::new();
+        let inner = aya_obj::Map::Legacy(inner);
         Ok(Self { loaded: (0..MAX_SETS).map(|_| [None, None]).collect(), inner })
     }
 
