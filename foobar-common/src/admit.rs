@@ -1,7 +1,7 @@
 //! The firewall's question: which rule is the first to match this packet?
 //!
-//! A packet's source is of one class, what it is for of another: its protocol and port, narrowed by its destination where
-//! rules name some. Each class knows the first rule that constrains its side alone, and where the rules that constrain
+//! A packet's source is of one class, what it is for of another: its protocol and port, narrowed by its interface and
+//! its destination where rules name some. Each class knows the first rule that constrains its side alone, and where the rules that constrain
 //! both sides stand; the first match is the smallest of three. A fixed number of reads, however many rules there are.
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     outcome::{Outcome, Step},
     sets::{Known, ask},
     tables::Tables,
+    terms::{Candidates, Settled},
 };
 
 /// What is known of a packet that no rule denied.
@@ -35,7 +36,7 @@ pub fn admit<A: Address, T: Tables>(
     tables: &T,
     frame_len: usize,
 ) -> Step<Admission> {
-    let (decision, listens) = decide(flow, generation, tables);
+    let (Settled { decision, demands: _ }, listens) = decide(flow, generation, tables);
     if decision.is_none() {
         return Ok(Admission { allowed: false, listens });
     }
@@ -43,54 +44,58 @@ pub fn admit<A: Address, T: Tables>(
     if decision.allows() { Ok(Admission { allowed: true, listens }) } else { Err(Outcome::Denied) }
 }
 
-/// The first rule that matches, and whether some service listens there.
+/// The first rule that matches and holds, and whether some service listens there.
 #[inline(always)]
-pub(crate) fn decide<A: Address, T: Tables>(flow: &Flow<A>, generation: Generation, tables: &T) -> (Decision, bool) {
+pub(crate) fn decide<A: Address, T: Tables>(flow: &Flow<A>, generation: Generation, tables: &T) -> (Settled, bool) {
     let bank = generation.bank();
     let port = tables.port(bank, port_entry(flow));
     let source = by_source(flow.source, bank, tables);
-    let narrowed = if generation.narrows() { by_destination(flow.destination, bank, tables) } else { 0 };
+    let (interface, narrowed) = if generation.narrows() {
+        let interface = tables.interface(bank, tables.ingress());
+        (interface, by_destination(flow.destination, bank, tables) + interface)
+    } else {
+        (0, 0)
+    };
     let target = at(narrowed, port, bank, tables);
-    let mut decision = first(source, target, bank, tables);
+    let mut settled = first(source, target, bank, tables);
     let mut whole = false;
     if generation.asks_sets() {
-        let answer = ask(flow, &Known { bank, own: source, target, kind: port.kind, narrowed }, tables);
-        decision = decision.first(answer.decision);
+        let answer = ask(flow, &Known { bank, own: source, target, kind: port.kind, narrowed, interface }, tables);
+        settled = settled.first(answer.settled);
         whole = answer.whole;
     }
     if flow.extensions != 0 && !whole {
-        decision = decision.first(against_extensions(flow.extensions, source, narrowed, bank, tables));
+        settled = settled.first(against_extensions(flow.extensions, source, narrowed, bank, tables));
     }
-    (decision, port.listens)
+    (settled, port.listens)
 }
 
-/// The class of a port at the packet's destination.
+/// The class of a port at the packet's interface and destination.
 #[inline(always)]
 pub(crate) fn at<T: Tables>(narrowed: u32, port: Port, bank: usize, tables: &T) -> Class {
     if narrowed == 0 { port.class } else { tables.narrowed(bank, narrowed + u32::from(port.kind)) }
 }
 
-/// The first rule that matches both sides.
+/// The first rule that matches both sides and holds.
 #[inline(always)]
-pub(crate) fn first<T: Tables>(source: Class, port: Class, bank: usize, tables: &T) -> Decision {
-    let alone = port.decision.first(source.decision);
-    match source.pair_with(port) {
-        Some(index) => alone.first(tables.pair(bank, index)),
-        None => alone,
-    }
+pub(crate) fn first<T: Tables>(source: Class, port: Class, bank: usize, tables: &T) -> Settled {
+    let pair = source.pair_with(port).map_or(Decision::NONE, |index| tables.pair(bank, index));
+    let candidates = Candidates { source: source.decision, target: port.decision, pair };
+    let first = candidates.first();
+    if first.is_conditional() { tables.settle(bank, candidates) } else { Settled::plain(first) }
 }
 
 /// The first denial of a kind of extension header among those of the mask.
 ///
 /// An allowance of such a number does not count: what stands behind the header must not fare better for it.
 #[inline(always)]
-fn against_extensions<T: Tables>(extensions: u64, source: Class, narrowed: u32, bank: usize, tables: &T) -> Decision {
-    let mut denial = Decision::NONE;
+fn against_extensions<T: Tables>(extensions: u64, source: Class, narrowed: u32, bank: usize, tables: &T) -> Settled {
+    let mut denial = Settled::plain(Decision::NONE);
     for number in KINDS {
         if extensions & extension::bit(number) != 0 {
             let kind = tables.port(bank, PROTOCOLS + usize::from(number));
-            let decision = first(source, at(narrowed, kind, bank, tables), bank, tables);
-            denial = if decision.allows() { denial } else { denial.first(decision) };
+            let settled = first(source, at(narrowed, kind, bank, tables), bank, tables);
+            denial = if settled.decision.allows() { denial } else { denial.first(settled) };
         }
     }
     denial

@@ -6,7 +6,8 @@
 /// |---|---|
 /// | 17–31 | place in the list of rules, 0 first; all ones: no rule |
 /// | 16 | 1: allow |
-/// | 1–15 | the rule's id, which is its counter's index |
+/// | 15 | 1: *conditional*, it holds only while its rule's terms do (see [`crate::terms`]) |
+/// | 1–14 | the rule's id, which is its counter's index; of a conditional decision its link |
 /// | 0 | free for the table that holds the word |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Decision(u32);
@@ -17,15 +18,22 @@ impl Decision {
     /// Rules in a list, at most.
     pub const MAX_PLACES: u32 = (1 << 15) - 1;
     /// Rule ids, at most.
-    pub const MAX_IDS: u32 = 1 << 15;
+    pub const MAX_IDS: u32 = 1 << 14;
 
     const PLACE_SHIFT: u32 = 17;
     const ALLOW: u32 = 1 << 16;
-    const ID_MASK: u32 = 0x7fff;
+    const CONDITIONAL: u32 = 1 << 15;
+    const ID_MASK: u32 = 0x3fff;
 
     /// `place < MAX_PLACES`, `id < MAX_IDS`.
     pub const fn new(place: u32, allow: bool, id: u32) -> Self {
         Self(place << Self::PLACE_SHIFT | if allow { Self::ALLOW } else { 0 } | (id & Self::ID_MASK) << 1)
+    }
+
+    /// The same, as long as the rule's terms hold: what they are and what comes next stands at `link`, below `MAX_IDS`.
+    #[must_use]
+    pub const fn conditional(self, link: u32) -> Self {
+        Self(self.0 & !(Self::ID_MASK << 1) | Self::CONDITIONAL | (link & Self::ID_MASK) << 1)
     }
 
     /// From a table's word, whose lowest bit is the table's own.
@@ -56,7 +64,13 @@ impl Decision {
         self.0 & Self::ALLOW != 0
     }
 
-    /// The rule's id.
+    #[inline(always)]
+    pub const fn is_conditional(self) -> bool {
+        // Where there is no rule, its place is all ones and the rest is 0.
+        self.0 & Self::CONDITIONAL != 0
+    }
+
+    /// The rule's id; of a conditional decision its link.
     #[inline(always)]
     pub const fn id(self) -> u32 {
         (self.0 >> 1) & Self::ID_MASK
@@ -69,13 +83,23 @@ mod tests {
 
     #[test]
     fn the_first_place_wins_whatever_the_verdict_and_id() {
-        let first = Decision::new(3, true, 32_767);
+        let first = Decision::new(3, true, Decision::MAX_IDS - 1);
         let second = Decision::new(4, false, 0);
         assert_eq!(first.first(second), first);
         assert_eq!(second.first(first), first);
         assert_eq!(Decision::NONE.first(second), second);
         assert!(first.allows() && !second.allows());
-        assert_eq!(first.id(), 32_767);
+        assert_eq!(first.id(), Decision::MAX_IDS - 1);
+    }
+
+    #[test]
+    fn a_condition_changes_neither_place_nor_verdict() {
+        let rule = Decision::new(3, true, 9);
+        let conditional = rule.conditional(Decision::MAX_IDS - 1);
+        assert!(conditional.is_conditional() && conditional.allows() && conditional.id() == Decision::MAX_IDS - 1);
+        assert!(!rule.is_conditional() && !Decision::NONE.is_conditional());
+        assert_eq!(conditional.first(Decision::new(4, false, 1)), conditional);
+        assert_eq!(Decision::new(2, false, 1).first(conditional), Decision::new(2, false, 1));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 /// |---|---|
 /// | 0 | bank |
 /// | 1 | 1: drop by default |
-/// | 2 | 1: some rule names a destination |
+/// | 2 | 1: some rule names a destination or an interface |
 /// | 3 | 1: some rule names a set |
 /// | 8–63 | number of the generation |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Generation {
         self.0 & Self::DROPS != 0
     }
 
-    /// Whether packets are asked for their destination.
+    /// Whether packets are asked for their destination and their interface.
     #[inline(always)]
     pub const fn narrows(self) -> bool {
         self.0 & Self::NARROWS != 0

@@ -4,7 +4,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
 };
 
 use crate::{
@@ -13,7 +13,8 @@ use crate::{
     decision::Decision,
     find::{BUCKET_WORDS, Bucket, ServiceEntry, ServiceKey, bucket_index, service_key},
     generation::Generation,
-    layout::{PORT_ENTRIES, ROOTS, SERVICE_WORDS, Side, root_index, service_entry},
+    interface::{self, Named},
+    layout::{INTERFACE_WORDS, PORT_ENTRIES, ROOTS, SERVICE_WORDS, Side, root_index, service_entry},
     next_hop::NextHop,
     note::{Kind, Note},
     outcome::Outcome,
@@ -25,6 +26,7 @@ use crate::{
     slot::Slot,
     state::State,
     tables::{Node, Tables},
+    terms::{Link, Terms},
     trie::{Nodes, Root},
 };
 
@@ -36,10 +38,15 @@ pub struct Image {
     /// One for each entry of [`crate::layout::port_entry`].
     pub ports: Vec<Port>,
     pub sources: Vec<Class>,
-    /// For each kind of destination that rules name, and each kind of port, the class of both. None: no rule names any.
+    /// For each kind of interface, of destination and of port, the class of all. None: no rule names an interface or a
+    /// destination.
     pub narrowed: Vec<Class>,
+    /// By the index of an interface that rules name, its part of the index into `narrowed`.
+    pub interfaces: BTreeMap<u32, u32>,
     /// For each pair of classes that rules constrain together, the first of them.
     pub pairs: Vec<u32>,
+    /// What conditional decisions stand for.
+    pub links: Vec<Link>,
     /// Sets that rules name in `to`, each with its row among the narrowed classes.
     pub asked_to: Vec<(u32, u32)>,
     /// Sets that rules name in `from`, each with its class.
@@ -57,7 +64,9 @@ impl Default for Image {
             ports: vec![Port::NONE; PORT_ENTRIES],
             sources: vec![Class::NONE],
             narrowed: Vec::new(),
+            interfaces: BTreeMap::new(),
             pairs: Vec::new(),
+            links: Vec::new(),
             asked_to: Vec::new(),
             asked_from: Vec::new(),
             roots: std::array::from_fn(|_| Root::default()),
@@ -108,6 +117,26 @@ impl Image {
         (0..SEEDS).find_map(|seed| self.table_with(seed))
     }
 
+    /// The interfaces as a bank's table holds them: a seed under which no two share a bucket, and the buckets.
+    ///
+    /// `None` where no such seed was found, as with more interfaces than `MAX_INTERFACES`.
+    pub fn interface_table(&self) -> Option<Vec<u64>> {
+        (0..SEEDS).find_map(|seed| self.interfaces_with(seed))
+    }
+
+    fn interfaces_with(&self, seed: u64) -> Option<Vec<u64>> {
+        let mut words = vec![0; INTERFACE_WORDS];
+        words[0] = seed;
+        for (ifindex, offset) in &self.interfaces {
+            let bucket = &mut words[1 + interface::bucket_index(*ifindex, seed)];
+            if *bucket != 0 {
+                return None;
+            }
+            *bucket = Named { ifindex: *ifindex, offset: *offset }.word();
+        }
+        Some(words)
+    }
+
     fn table_with(&self, seed: u64) -> Option<Vec<u64>> {
         let mut words = vec![0; SERVICE_WORDS];
         words[0] = seed;
@@ -134,6 +163,8 @@ pub type Tally = [u64; 2];
 #[derive(Debug, Default)]
 pub struct HostTables {
     pub image: Image,
+    /// By a rule's id.
+    pub terms: HashMap<u32, Terms>,
     pub rings: Vec<Vec<Slot>>,
     pub next_hops: HashMap<u32, NextHop>,
     /// By the words of a flow's key.
@@ -224,12 +255,24 @@ impl Tables for HostTables {
         self.image.sources[class]
     }
 
+    fn interface(&self, _: usize, ifindex: u32) -> u32 {
+        self.image.interfaces.get(&ifindex).copied().unwrap_or(0)
+    }
+
     fn narrowed(&self, _: usize, index: u32) -> Class {
         self.image.narrowed[index as usize]
     }
 
     fn pair(&self, _: usize, index: u32) -> Decision {
         Decision::from_word(self.image.pairs[index as usize])
+    }
+
+    fn link(&self, _: usize, index: u32) -> Link {
+        self.image.links[index as usize]
+    }
+
+    fn terms(&self, rule: u32) -> Terms {
+        self.terms.get(&rule).copied().unwrap_or_default()
     }
 
     fn root(&self, root: usize, prefix16: u16) -> u32 {
@@ -316,7 +359,11 @@ impl Tables for HostTables {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{address::V6, flow::TCP, layout::MAX_SERVICES};
+    use crate::{
+        address::V6,
+        flow::TCP,
+        layout::{MAX_INTERFACES, MAX_SERVICES},
+    };
 
     #[test]
     fn as_many_services_as_there_may_be_find_a_seed() {
@@ -331,6 +378,22 @@ mod tests {
             let start = 1 + bucket_index(*key, words[0]) * BUCKET_WORDS;
             assert_eq!(words[start..start + 3], *key);
             assert_eq!(words[start + 3..start + 5], entry.to_words());
+        }
+    }
+
+    #[test]
+    fn as_many_interfaces_as_there_may_be_find_a_seed_wherever_they_lie() {
+        for step in [1, 2, 3, 257, 4096, 65_537] {
+            let interfaces = (1..=MAX_INTERFACES as u32).map(|index| (index * step, 7 * index)).collect();
+            let image = Image { interfaces, ..Image::default() };
+            let words = image.interface_table().expect("a seed");
+            let offset = |ifindex: u32| {
+                Named::from_word(words[1 + interface::bucket_index(ifindex, words[0])]).offset_of(ifindex)
+            };
+            for (ifindex, wanted) in &image.interfaces {
+                assert_eq!(offset(*ifindex), *wanted, "step {step}");
+            }
+            assert_eq!(offset(step * 65), 0, "no rule names it");
         }
     }
 }

@@ -19,7 +19,10 @@ pub mod map {
     pub const NODES: &str = "NODES";
     pub const SOURCES: &str = "SOURCES";
     pub const NARROWED: &str = "NARROWED";
+    pub const INTERFACES: &str = "INTERFACES";
     pub const PAIRS: &str = "PAIRS";
+    pub const LINKS: &str = "LINKS";
+    pub const TERMS: &str = "TERMS";
     pub const SERVICES: &str = "SERVICES";
     pub const RINGS: &str = "RINGS";
     pub const NEXT_HOPS: &str = "NEXT_HOPS";
@@ -38,8 +41,10 @@ pub mod map {
     pub const BACKENDS: &str = "BACKENDS";
 
     /// What every packet reads at a fixed address: the statics of the program's `.bss.NAME` sections.
-    pub const TABLES: &[&str] =
-        &[GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, PAIRS, SERVICES, RINGS, NEXT_HOPS, ROOM, SETS, ASKED];
+    pub const TABLES: &[&str] = &[
+        GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, INTERFACES, PAIRS, LINKS, TERMS, SERVICES, RINGS,
+        NEXT_HOPS, ROOM, SETS, ASKED,
+    ];
     /// What is looked up.
     pub const MAPS: &[&str] =
         &[NOTES_V4, NOTES_V6, STATES_V4, STATES_V6, OUTCOMES, RULES, BACKENDS, SET_LINES, TIMED, ASKING];
@@ -80,10 +85,20 @@ pub const MAX_NODES: usize = 16_384;
 
 /// Classes of sources in one bank, 0 excluded.
 pub const MAX_SOURCES: usize = 32_768;
-/// Classes of ports at the destinations that rules name, in one bank: a row for each kind of destination but the first.
+/// Classes of ports at the interfaces and destinations that rules name, in one bank: a row for each pair of their kinds.
 pub const MAX_NARROWED: usize = 262_144;
+/// Interfaces that rules name, by index.
+pub const MAX_INTERFACES: usize = 64;
+/// Buckets of a bank's table of interfaces: a power of two.
+pub const INTERFACE_BUCKETS: usize = 512;
+/// A bank's table of interfaces in whole words: the seed, then the buckets.
+pub const INTERFACE_WORDS: usize = 1 + INTERFACE_BUCKETS;
 /// Cells in one bank's table of pairs: a row for each class of sources that pairs are for, a column for each of ports.
 pub const MAX_PAIRS: usize = 3_145_728;
+/// Links of conditional decisions in one bank.
+pub const MAX_LINKS: usize = 16_384;
+/// Rules whose time is over that a packet can meet before the one that decides.
+pub const MAX_HOPS: usize = 16;
 
 /// Named sets of prefixes.
 pub const MAX_SETS: usize = 64;
@@ -130,6 +145,9 @@ pub const TALLY_WORDS: usize = 2;
 /// Words of a backend's counter: packets, bytes, connections, queries.
 pub const BACKEND_TALLY_WORDS: usize = 4;
 
+/// Words of a rule's terms, by the rule's id.
+pub const TERMS_OF_RULE: usize = 4;
+
 /// A next hop's words.
 pub const NEXT_HOP_WORDS: usize = 2;
 
@@ -140,7 +158,11 @@ pub const ROOTS_WORDS: usize = 8 * ROOT_WORDS;
 pub const NODES_WORDS: usize = 2 * MAX_NODES * NODE_WORDS;
 pub const SOURCES_WORDS: usize = 2 * MAX_SOURCES;
 pub const NARROWED_WORDS: usize = 2 * MAX_NARROWED;
+pub const INTERFACES_WORDS: usize = 2 * INTERFACE_WORDS;
 pub const PAIRS_WORDS: usize = MAX_PAIRS;
+pub const LINKS_WORDS: usize = 2 * MAX_LINKS;
+/// Outside the banks: what changes in here holds at once.
+pub const TERMS_WORDS: usize = MAX_RULES as usize * TERMS_OF_RULE;
 pub const SERVICES_WORDS: usize = 2 * SERVICE_WORDS;
 pub const RINGS_WORDS: usize = MAX_RINGS as usize * RING_WORDS;
 pub const NEXT_HOPS_WORDS: usize = MAX_BACKENDS as usize * NEXT_HOP_WORDS;
@@ -206,6 +228,8 @@ pub const fn service_entry(protocol: u8, port: u16) -> Option<usize> {
 }
 
 const _: () = assert!(SERVICE_BUCKETS.is_power_of_two());
+const _: () = assert!(INTERFACE_BUCKETS.is_power_of_two());
 const _: () = assert!(MAX_RULES <= crate::decision::Decision::MAX_IDS);
+const _: () = assert!(MAX_LINKS <= crate::decision::Decision::MAX_IDS as usize);
 const _: () = assert!(MAX_BACKENDS <= crate::slot::Slot::MAX_BACKENDS);
 const _: () = assert!(2 * MAX_NODES <= crate::child::Child::MAX_NODES);

@@ -19,6 +19,7 @@ pub mod forward;
 pub mod frame;
 pub mod generation;
 pub mod header;
+pub mod interface;
 pub mod layout;
 pub mod next_hop;
 pub mod note;
@@ -31,6 +32,7 @@ pub mod sets;
 pub mod slot;
 pub mod state;
 pub mod tables;
+pub mod terms;
 
 #[cfg(any(test, feature = "std"))]
 pub mod image;

@@ -12,6 +12,7 @@ use crate::{
     flow::Flow,
     layout::{MAX_ASKED, PROTOCOLS},
     tables::{Line as _, Lines as _, Tables},
+    terms::Settled,
 };
 
 mod shape;
@@ -46,9 +47,11 @@ pub struct Asking {
     /// Kind of the port, and where the destination's own row is, if it has one.
     kind: u64,
     narrowed: u64,
+    /// Where the rows of the packet's interface begin.
+    interface: u64,
     extensions: u64,
     /// The first match so far.
-    decision: u64,
+    settled: u64,
     /// By place in the list of asked sets: whether the packet's address is a member.
     members: u64,
     /// The first match on the extension header that is looked at.
@@ -60,7 +63,7 @@ pub struct Asking {
 /// What a packet's sets say of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer {
-    pub decision: Decision,
+    pub settled: Settled,
     /// Whether its extension headers were looked at too.
     pub whole: bool,
 }
@@ -72,6 +75,7 @@ pub struct Known {
     pub target: Class,
     pub kind: u16,
     pub narrowed: u32,
+    pub interface: u32,
 }
 
 /// The first rule that matches by some set, `known.own` included where a set of destinations has part in it.
@@ -88,9 +92,10 @@ pub fn ask<A: Address, T: Tables>(flow: &Flow<A>, known: &Known, tables: &T) -> 
         asking.target = known.target.word();
         asking.kind = u64::from(known.kind);
         asking.narrowed = u64::from(known.narrowed);
+        asking.interface = u64::from(known.interface);
         asking.extensions = flow.extensions;
         asking.members = 0;
-        asking.decision = u64::from(Decision::NONE.word());
+        asking.settled = Settled::plain(Decision::NONE).word();
         asking.whole = 0;
     })
 }
@@ -98,13 +103,13 @@ pub fn ask<A: Address, T: Tables>(flow: &Flow<A>, known: &Known, tables: &T) -> 
 impl Asking {
     #[inline(always)]
     pub fn answer(&self) -> Answer {
-        Answer { decision: Decision::from_word(self.decision as u32), whole: self.whole != 0 }
+        Answer { settled: Settled::from_word(self.settled), whole: self.whole != 0 }
     }
 }
 
 impl Answer {
     /// As if there were no sets.
-    pub const NONE: Self = Self { decision: Decision::NONE, whole: false };
+    pub const NONE: Self = Self { settled: Settled::plain(Decision::NONE), whole: false };
 }
 
 /// Asks every set, and where a set of destinations or an extension header has part in it, matches all with all.
@@ -131,8 +136,8 @@ pub fn ask_one<A: Address, T: Tables>(index: u32, asking: &mut Asking, tables: &
     }
     asking.members |= 1 << index;
     if index >= asking.to {
-        let decision = first(Class::from_word(class), Class::from_word(asking.target), bank, tables);
-        asking.decision = u64::from(Decision::from_word(asking.decision as u32).first(decision).word());
+        let settled = first(Class::from_word(class), Class::from_word(asking.target), bank, tables);
+        asking.settled = Settled::from_word(asking.settled).first(settled).word();
     }
 }
 
@@ -149,17 +154,17 @@ pub fn weigh_one<T: Tables>(index: u32, asking: &mut Asking, tables: &T) {
     let Some((own, kind)) = target_of(index, asking, bank, tables) else { return };
     let found = match (class_of(source, asking, bank, tables), target_at(target, own, kind, asking, bank, tables)) {
         (Some(class), Some(target)) => first(class, target, bank, tables),
-        _ => Decision::NONE,
+        _ => Settled::plain(Decision::NONE),
     };
     if index == 0 {
-        asking.decision = u64::from(Decision::from_word(asking.decision as u32).first(found).word());
+        asking.settled = Settled::from_word(asking.settled).first(found).word();
         return;
     }
-    let before = if cell == 0 { Decision::NONE } else { Decision::from_word(asking.partial as u32) };
+    let before = if cell == 0 { Settled::plain(Decision::NONE) } else { Settled::from_word(asking.partial) };
     let partial = before.first(found);
-    asking.partial = u64::from(partial.word());
-    if cell + 1 == sources * targets && !partial.allows() {
-        asking.decision = u64::from(Decision::from_word(asking.decision as u32).first(partial).word());
+    asking.partial = partial.word();
+    if cell + 1 == sources * targets && !partial.decision.allows() {
+        asking.settled = Settled::from_word(asking.settled).first(partial).word();
     }
 }
 
@@ -201,7 +206,7 @@ fn target_at<T: Tables>(target: u64, own: Class, kind: u32, asking: &Asking, ban
         return None;
     }
     let [_, row] = tables.asked(bank, 1 + index as usize);
-    Some(tables.narrowed(bank, row as u32 + kind))
+    Some(tables.narrowed(bank, row as u32 + asking.interface as u32 + kind))
 }
 
 /// Whether an address, by its halves, is a member.

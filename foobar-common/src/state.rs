@@ -52,8 +52,14 @@ impl State {
 }
 
 /// Whether a packet answers what this host opened.
+///
+/// One that opens a connection never does: else who was connected once could come again, and be answered, for ever. Of
+/// two hosts that open the same connection at once, one gives way to rules.
 #[inline(always)]
 pub fn is_reply<F: Frame + ?Sized, A: Address, T: Tables>(frame: &F, flow: &Flow<A>, tables: &T) -> bool {
+    if flow.segment().is_some_and(|segment| segment.opens()) {
+        return false;
+    }
     let Some(key) = key(frame, flow) else { return false };
     tables.state::<A>(&key).is_some_and(|state| state.is_fresh(tables.now(), life(flow)))
 }
@@ -74,11 +80,17 @@ fn opened<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Step<()> {
     Ok(())
 }
 
+/// Whether a rule decides about an answer, so that no state is asked.
+#[inline(always)]
+pub fn is_decided<A: Address, T: Tables>(answer: &Flow<A>, tables: &T) -> bool {
+    !decide(answer, tables.generation(), tables).0.decision.is_none()
+}
+
 /// At most one write a second for each state.
 #[inline(always)]
 fn note<F: Frame + ?Sized, A: Address, T: Tables>(frame: &F, flow: &Flow<A>, tables: &T) {
     let Some(answer) = answer_to(flow) else { return };
-    if !decide(&answer, tables.generation(), tables).0.is_none() {
+    if is_decided(&answer, tables) {
         return;
     }
     let Some(key) = key(frame, &answer) else { return };

@@ -13,6 +13,7 @@ use crate::{
     sets::{Answer, Asking},
     slot::Slot,
     state::State,
+    terms::{Candidates, Link, Settled, Terms, settle},
 };
 
 /// A trie's node, as one address sees it.
@@ -54,7 +55,10 @@ pub trait Tables {
 
     fn source(&self, bank: usize, class: usize) -> Class;
 
-    /// The class of a port at a destination that rules name.
+    /// The part of an index into the narrowed classes that is an interface's; 0 where no rule names it.
+    fn interface(&self, bank: usize, ifindex: u32) -> u32;
+
+    /// The class of a port at an interface or destination that rules name.
     fn narrowed(&self, bank: usize, index: u32) -> Class;
 
     /// What the rules that constrain both source and port say of a pair of classes.
@@ -84,6 +88,20 @@ pub trait Tables {
     /// [`ask_one`]: crate::sets::ask_one
     /// [`weigh_one`]: crate::sets::weigh_one
     fn weigh_each(&self, count: u32, asking: &mut Asking);
+
+    /// What a conditional decision stands for.
+    fn link(&self, bank: usize, index: u32) -> Link;
+
+    /// What a rule asks beyond its match, by its id.
+    fn terms(&self, rule: u32) -> Terms;
+
+    /// The first candidate that holds. The kernel does this in a function of its own, for the verifier to look at once.
+    fn settle(&self, bank: usize, candidates: Candidates) -> Settled
+    where
+        Self: Sized,
+    {
+        settle(bank, candidates, self)
+    }
 
     /// A word of a trie's root.
     fn root(&self, root: usize, prefix16: u16) -> u32;
@@ -131,7 +149,7 @@ pub trait Tables {
     /// Counts one packet of `len` bytes.
     fn count_backend(&self, backend: u32, len: usize, connections: u64, queries: u64);
 
-    /// Index of the interface that the frame came in by.
+    /// Index of the interface that the frame came in by; of one that this host sends, that its answer will come in by.
     fn ingress(&self) -> u32;
 
     /// Remembers where a redirected frame goes.

@@ -13,12 +13,14 @@ use foobar_common::{
     decision::Decision,
     find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
     generation::Generation,
+    interface::{self, Named},
     layout::{
-        ASKED_BANK_WORDS, BACKEND_TALLY_WORDS, GENERATION_WORDS, MAX_BACKENDS, MAX_NARROWED, MAX_NOTES, MAX_PAIRS,
-        MAX_RULES, MAX_SOURCES, MAX_STATES, MAX_UNPROVEN, NARROWED_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS,
-        NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, PAIRS_WORDS, PORT_ENTRIES, PORTS_WORDS, RING_WORDS,
-        RINGS_WORDS, ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS, SERVICES_WORDS, SET_WORDS, SOURCES_WORDS,
-        TALLY_WORDS, refused_index, unproven_index,
+        ASKED_BANK_WORDS, BACKEND_TALLY_WORDS, GENERATION_WORDS, INTERFACE_WORDS, INTERFACES_WORDS, LINKS_WORDS,
+        MAX_BACKENDS, MAX_LINKS, MAX_NARROWED, MAX_NOTES, MAX_PAIRS, MAX_RULES, MAX_SOURCES, MAX_STATES, MAX_UNPROVEN,
+        NARROWED_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS,
+        PAIRS_WORDS, PORT_ENTRIES, PORTS_WORDS, RING_WORDS, RINGS_WORDS, ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS,
+        SERVICE_WORDS, SERVICES_WORDS, SET_WORDS, SOURCES_WORDS, TALLY_WORDS, TERMS_OF_RULE, TERMS_WORDS,
+        refused_index, unproven_index,
     },
     next_hop::NextHop,
     note::{Kind, Note},
@@ -26,6 +28,7 @@ use foobar_common::{
     slot::Slot,
     state::State,
     tables::Node,
+    terms::{Candidates, Link, Settled, Terms, settle},
 };
 
 use crate::{
@@ -57,8 +60,17 @@ static SOURCES: Table<SOURCES_WORDS> = Table::new();
 #[unsafe(link_section = ".bss.NARROWED")]
 static NARROWED: Table<NARROWED_WORDS> = Table::new();
 #[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.INTERFACES")]
+static INTERFACES: Table<INTERFACES_WORDS> = Table::new();
+#[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.PAIRS")]
 static PAIRS: Table<PAIRS_WORDS> = Table::new();
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.LINKS")]
+static LINKS: Table<LINKS_WORDS> = Table::new();
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.TERMS")]
+static TERMS: Table<TERMS_WORDS> = Table::new();
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.SERVICES")]
 static SERVICES: Table<SERVICES_WORDS> = Table::new();
@@ -128,7 +140,7 @@ fn state_of<A: Address>(key: &A::FlowKey) -> Option<*mut u64> {
 
 /// What a program is called for.
 pub trait Context {
-    /// Index of the interface that the frame came in by.
+    /// Index of the interface that the frame comes in by, or leaves by.
     fn ingress(&self) -> u32;
 }
 
@@ -140,11 +152,27 @@ impl Context for XdpContext {
 }
 
 impl Context for TcContext {
-    /// 0: what leaves is this host's own.
+    #[inline(always)]
+    fn ingress(&self) -> u32 {
+        // SAFETY: the kernel gives the program a buffer's context, which lives as long as the program runs.
+        unsafe { (*self.skb.skb).ifindex }
+    }
+}
+
+impl Context for () {
     #[inline(always)]
     fn ingress(&self) -> u32 {
         0
     }
+}
+
+/// [`settle`] as a function of its own: the verifier looks at it once, whoever calls it, and only packets that a
+/// conditional rule matches do.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn settle_apart(bank: u64, source: u32, target: u32, pair: u32) -> u64 {
+    let [source, target, pair] = [source, target, pair].map(Decision::from_word);
+    settle(bank as usize, Candidates { source, target, pair }, &Maps::new(&())).word()
 }
 
 /// The kernel's tables, for one packet.
@@ -175,6 +203,13 @@ impl<C: Context> Tables for Maps<'_, C> {
     #[inline(always)]
     fn source(&self, bank: usize, class: usize) -> Class {
         Class::from_word(SOURCES.word_or(bank * MAX_SOURCES + class, Class::NONE.word()))
+    }
+
+    #[inline(always)]
+    fn interface(&self, bank: usize, ifindex: u32) -> u32 {
+        let Some(seed) = INTERFACES.word(bank * INTERFACE_WORDS) else { return 0 };
+        let bucket = 1 + interface::bucket_index(ifindex, seed);
+        Named::from_word(INTERFACES.word(bank * INTERFACE_WORDS + bucket).unwrap_or_default()).offset_of(ifindex)
     }
 
     #[inline(always)]
@@ -221,6 +256,22 @@ impl<C: Context> Tables for Maps<'_, C> {
     #[inline(always)]
     fn weigh_each(&self, count: u32, asking: &mut Asking) {
         sets::weigh_each(count, asking);
+    }
+
+    #[inline(always)]
+    fn link(&self, bank: usize, index: u32) -> Link {
+        Link::from_word(LINKS.word(bank * MAX_LINKS + index as usize).unwrap_or(Link::NONE.word()))
+    }
+
+    #[inline(always)]
+    fn terms(&self, rule: u32) -> Terms {
+        Terms::from_word(TERMS.word(rule as usize * TERMS_OF_RULE).unwrap_or_default())
+    }
+
+    #[inline(always)]
+    fn settle(&self, bank: usize, candidates: Candidates) -> Settled {
+        let Candidates { source, target, pair } = candidates;
+        Settled::from_word(settle_apart(bank as u64, source.word(), target.word(), pair.word()))
     }
 
     #[inline(always)]

@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use foobar_tests::site::{Said, Site, Target, quiet, said};
@@ -124,6 +125,24 @@ fn a_second_daemon_is_refused_and_the_first_goes_on() {
     assert!(!Path::new(&pins).exists(), "nothing is left");
     site.foobar.stop();
     site.foobar.start();
+}
+
+#[test]
+fn a_firewall_whose_state_is_not_given_stays_in_force() {
+    let mut site = Site::with_web(1);
+    site.tell(&["deny", "tcp/80"]);
+    let web = Target::new(foobar_tests::site::SERVICE, 80).within(Duration::from_millis(500));
+    site.foobar.kill();
+    site.foobar.config = None;
+    let state = site.foobar.directory.join("state-2").display().to_string();
+
+    let (error, hint) = with(&site, &["--state", &state]).refused();
+
+    assert!(error.contains("a firewall is in force") && error.contains(&state), "{error}");
+    assert!(hint.contains("--state") && hint.contains("-c FILE") && hint.contains("foobar detach"), "{hint}");
+    site.ask(web).expect_err("it denies still");
+    site.foobar.start();
+    assert_eq!(site.rule_texts(), ["deny tcp/80"]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What is explained is what happens: the answer from the live tables against the kernel's, frame by frame.
 
 use fastrand::Rng;
-use foobar_common::Action;
+use foobar_common::{Action, Outcome};
 use foobar_tests::{
     frames::{tcp, udp},
     lab::{Lab, Way},
@@ -46,6 +46,25 @@ fn any_frame_fares_as_it_was_explained_also_while_backends_change() {
         }
     }
     assert!(served > 300, "{served} frames reached a backend");
+}
+
+#[test]
+fn what_leaves_early_names_neither_rule_nor_service_and_what_is_unresolved_names_its_backend() {
+    let mut lab = lab();
+    lab.publish();
+    let mut frame = tcp("198.51.100.7:4000", "10.0.0.1:80").syn().bytes();
+    let said = lab.datapath().explain(frame.clone(), INGRESS);
+    assert!(said.judged && said.service.is_some() && said.backend.is_some(), "{said:?}");
+    frame[0] |= 1;
+    let said = lab.datapath().explain(frame.clone(), INGRESS);
+    assert!(said.judged && said.service.is_none() && said.backend.is_none(), "for a group: {said:?}");
+    frame.truncate(20);
+    let said = lab.datapath().explain(frame, INGRESS);
+    assert_eq!((said.outcome, said.judged, said.rule), (Outcome::Truncated, false, None));
+    let mut lab = Lab::new().service("10.0.0.1", "tcp/80", &["10.1.0.2"]).way("10.1.0.2", Way::Unresolved);
+    lab.publish();
+    let said = lab.datapath().explain(tcp("198.51.100.7:4000", "10.0.0.1:80").syn().bytes(), INGRESS);
+    assert!(said.outcome == Outcome::Unresolved && said.backend.is_some(), "{said:?}");
 }
 
 #[test]

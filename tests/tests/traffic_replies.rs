@@ -157,6 +157,17 @@ fn what_was_open_before_the_firewall_goes_on() {
     assert_answered(&site, "after the default changed");
 }
 
+#[test]
+fn what_a_rule_let_in_goes_on_when_the_rule_is_gone() {
+    let mut site = site("drop");
+    site.foobar.start();
+    let [v4, v6] = peers().map(|peer| peer.to_string());
+    site.tell(&["allow", "from", &format!("{v4},{v6}"), "as", "peer"]);
+    let pairs = peers().map(|peer| Pair::new(&site, peer));
+    site.tell(&["rule", "rm", "peer"]);
+    pairs.into_iter().for_each(Pair::assert_heard);
+}
+
 /// Connections of which the peer is the next to speak: this host's ends and the peer's.
 struct Pair {
     tcp: [TcpStream; 2],

@@ -200,6 +200,18 @@ fn what_a_rule_decides_is_not_noted_and_a_denial_beats_a_reply() {
 }
 
 #[test]
+fn who_was_connected_may_not_connect_again() {
+    families(|out| {
+        let tables = tables();
+        tables.send(&out.tcp(4000, 443, 0x10));
+        let back = out.back();
+        assert_eq!(outcome(&tables, &back.tcp(443, 4000, 0x12)), Outcome::Reply, "a SYN-ACK answers");
+        assert_eq!(outcome(&tables, &back.tcp(443, 4000, 0x10)), Outcome::Reply);
+        assert_eq!(outcome(&tables, &back.tcp(443, 4000, 0x02)), Outcome::DefaultDrop, "a SYN does not");
+    });
+}
+
+#[test]
 fn a_default_that_passes_asks_for_no_state() {
     families(|out| {
         let mut tables = tables();

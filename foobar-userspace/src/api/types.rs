@@ -34,6 +34,9 @@ pub struct RuleLine {
     pub packets: u64,
     /// Bytes of whole frames.
     pub bytes: u64,
+    /// Seconds for which a rule with `for` still holds; 0: its time is over, and it goes in some moments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<u64>,
 }
 
 /// A rule that was added.
@@ -41,6 +44,9 @@ pub struct RuleLine {
 pub struct AddedRule {
     #[serde(flatten)]
     pub line: RuleLine,
+    /// It was there, and its time begins anew.
+    #[serde(default)]
+    pub renewed: bool,
     /// What is probably not meant, and was not there before it.
     pub warnings: Vec<String>,
 }
@@ -54,8 +60,14 @@ pub struct Explained {
     pub action: String,
     /// The outcome in a sentence.
     pub why: String,
+    /// The interface that it was taken to come in by, where the packet names none.
+    pub assumed: Option<String>,
+    /// Whether the rules were asked: what cannot be read leaves before.
+    pub judged: bool,
     /// The first rule that matches; absent where none does, or the packet leaves before rules are asked.
     pub rule: Option<ExplainedRule>,
+    /// Rules that match and would have decided, but for their time, which is over.
+    pub over: Vec<String>,
     /// Sets that its source is in, and its destination, whether rules name them or not.
     #[serde(default)]
     pub from_sets: Vec<String>,

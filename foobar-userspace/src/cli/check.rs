@@ -19,6 +19,7 @@ use crate::{
         sets::{join, journal::Overlay, masked_in_words},
     },
     domain::{SetSource, set::List},
+    plan::fill::Fill,
 };
 
 #[derive(Args, Debug)]
@@ -38,6 +39,8 @@ struct Summary {
     sets: Vec<SetSummary>,
     backends: usize,
     warnings: Vec<String>,
+    /// How full the tables are that rules fill.
+    tables: Vec<Fill>,
 }
 
 /// A set as it would be loaded.
@@ -73,9 +76,9 @@ impl SetSummary {
 
 impl Check {
     pub fn run(self, global: &Global) -> Result<(), Refusal> {
-        let config = load(&self.file)?;
+        let (config, tables) = load(&self.file)?;
         let sets = config.firewall.sets.iter().map(|(name, source)| SetSummary::of(name, source));
-        let summary = Summary { sets: sets.collect::<Result<_, _>>()?, ..Summary::of(&config) };
+        let summary = Summary { sets: sets.collect::<Result<_, _>>()?, ..Summary::of(&config, tables) };
         for set in &summary.sets {
             output::say(&format!("set {}: {} prefixes, {}", set.name, set.prefixes, megabytes(set.memory_bytes)));
             if set.masked > 0 {
@@ -85,19 +88,21 @@ impl Check {
         for warning in &summary.warnings {
             output::say(&format!("warning: {warning}"));
         }
-        output::either(global.json, &summary, || format!("{}: {}", self.file.display(), summary.sentence()))
+        output::either(global.json, &summary, || {
+            format!("{}: {}\n{}", self.file.display(), summary.sentence(), summary.memory())
+        })
     }
 }
 
 /// A configuration that `foobar run` would put in force.
-fn load(file: &Path) -> Result<Config, Refusal> {
+fn load(file: &Path) -> Result<(Config, Vec<Fill>), Refusal> {
     let config = Config::load(file)?;
-    plan::judge(&config)?;
-    Ok(config)
+    let tables = plan::judge(&config)?;
+    Ok((config, tables))
 }
 
 impl Summary {
-    fn of(config: &Config) -> Self {
+    fn of(config: &Config, tables: Vec<Fill>) -> Self {
         Self {
             interfaces: config.interfaces.len(),
             default: config.firewall.default,
@@ -106,11 +111,12 @@ impl Summary {
             sets: Vec::new(),
             backends: config.services.iter().map(|service| service.backends.len()).sum(),
             warnings: config.warnings(),
+            tables,
         }
     }
 
     fn sentence(&self) -> String {
-        let Self { interfaces, default, rules, services, sets: _, backends, warnings: _ } = self;
+        let Self { interfaces, default, rules, services, sets: _, backends, warnings: _, tables: _ } = self;
         let default = match default {
             Policy::Pass => "pass",
             Policy::Drop => "drop",
@@ -123,7 +129,18 @@ impl Summary {
             number(*backends, "backend"),
         )
     }
+
+    /// What of the tables the rules take, but for the ports, which have one each.
+    fn memory(&self) -> String {
+        let bytes: usize = self.tables.iter().map(|table| table.bytes).sum();
+        let used = self.tables.iter().filter(|table| table.used > 0);
+        let used: Vec<_> = used.map(|Fill { of, used, room, bytes: _ }| format!("{used} of {room} {of}")).collect();
+        format!("its rules take {} KiB of a bank's tables: {}", bytes.div_ceil(KIB), used.join(", "))
+    }
 }
+
+/// The unit that tables are told in.
+const KIB: usize = 1024;
 
 fn number(count: usize, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
@@ -136,7 +153,7 @@ mod tests {
 
     #[test]
     fn an_empty_file_is_valid_and_passes_everything() {
-        let summary = Summary::of(&Config::default());
+        let summary = Summary::of(&Config::default(), Vec::new());
 
         assert_eq!(summary.sentence(), "valid: 0 interfaces, 0 rules (default pass), 0 services with 0 backends");
     }
@@ -171,6 +188,31 @@ mod tests {
         let lists = ["10.0.0.1", &prefixes.join(",")];
         let refusal = refusal(&rules(2, |n| format!("deny from {}", lists[n as usize])));
         assert!(refusal.error.contains("need more than the 16384 trie nodes"), "{}", refusal.error);
+        assert!(refusal.error.contains("such as `deny from 2001::/33,"), "{}", refusal.error);
+
+        // Each port has a source of its own on top of the many that all have.
+        let broad =
+            |n: u32| format!("allow tcp/{} from 10.{}.{}.0/24,172.16.{}.0/24", 2 * n + 1, n / 200, n % 200, n % 200);
+        let refusal = self::refusal(&rules(2_500, broad));
+        assert!(
+            refusal.error.contains("cells, and there is room for 3145728, such as `allow tcp/"),
+            "{}",
+            refusal.error
+        );
+    }
+
+    #[test]
+    fn a_hundred_hosts_ports_and_protocols_have_room() {
+        let hosts = (0..150).map(|n| format!("deny to 192.0.2.{n}"));
+        let ports = (0..150).map(|n| format!("allow tcp/{}", 2 * n + 1));
+        let protocols = (0..500).map(|n| format!("allow tcp from 10.{}.{}.0/24", n / 250, n % 250));
+        let texts: Vec<_> = protocols.chain(ports).chain(hosts).map(|rule| format!("{rule:?}")).collect();
+        let text = format!("[firewall]\nrules = [{}]", texts.join(", "));
+        let config = Config::parse(&text, "foobar.toml").expect("a valid file");
+        let tables = plan::judge(&config).expect("there is room");
+        let summary = Summary::of(&config, tables);
+        let memory = summary.memory();
+        assert!(memory.contains("501 of 32768 kinds of sources"), "{memory}");
     }
 
     #[test]

@@ -32,10 +32,13 @@ impl Explain {
 }
 
 fn text(explained: &Explained) -> String {
-    let Explained { outcome, action, why, rule, from_sets, to_sets, service, backend, noted, interface, frame } =
-        explained;
+    let Explained { outcome, action, why, assumed, judged, rule, over, from_sets, to_sets, service, .. } = explained;
+    let Explained { backend, noted, interface, frame, .. } = explained;
     let mut lines = vec![format!("{outcome} ({action}): {why}")];
     let mut line = |name: &str, value: String| lines.push(format!("  {name:<9} {value}"));
+    if let Some(assumed) = assumed {
+        line("came in", format!("by {assumed}, since the packet does not say"));
+    }
     match rule {
         Some(ExplainedRule { id, rule, before }) => {
             line("rule", format!("{id}: {rule}"));
@@ -46,7 +49,11 @@ fn text(explained: &Explained) -> String {
                 line("", format!("nor {} before these", before.len() - SHOWN));
             }
         }
-        None => line("rule", "none matches".to_owned()),
+        None if *judged => line("rule", "none matches".to_owned()),
+        None => {}
+    }
+    for rule in over {
+        line("expired", format!("{rule}: it matches, and its time is over"));
     }
     for (name, sets) in [("from", from_sets), ("to", to_sets)] {
         if !sets.is_empty() {
@@ -78,11 +85,14 @@ mod tests {
             outcome: "denied".into(),
             action: "drop".into(),
             why: "A rule denied it.".into(),
+            assumed: Some("eth0".into()),
+            judged: true,
             rule: Some(ExplainedRule {
                 id: 9,
                 rule: "deny tcp/25".into(),
                 before: (1..=7).map(|n| format!("allow tcp/{n}")).collect(),
             }),
+            over: vec!["deny tcp for 10m".into()],
             from_sets: vec!["bad".into(), "worse".into()],
             to_sets: vec![],
             service: None,
@@ -93,6 +103,7 @@ mod tests {
         };
         let wanted = [
             "denied (drop): A rule denied it.",
+            "  came in   by eth0, since the packet does not say",
             "  rule      9: deny tcp/25",
             "            not allow tcp/3",
             "            not allow tcp/4",
@@ -100,6 +111,7 @@ mod tests {
             "            not allow tcp/6",
             "            not allow tcp/7",
             "            nor 2 before these",
+            "  expired   deny tcp for 10m: it matches, and its time is over",
             "  from      @bad, @worse",
         ];
         assert_eq!(text(&explained), wanted.join("\n"));

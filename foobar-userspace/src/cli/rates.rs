@@ -132,7 +132,7 @@ mod tests {
                 bytes,
                 per_cpu: vec![],
             }],
-            rules: vec![RuleLine { id: 1, rule: "allow tcp/80".into(), packets, bytes }],
+            rules: vec![RuleLine { id: 1, rule: "allow tcp/80".into(), packets, bytes, left: None }],
             services: vec![ServiceCount {
                 name: "web".into(),
                 address,

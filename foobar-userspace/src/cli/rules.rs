@@ -1,5 +1,7 @@
 //! `foobar allow`, `deny`, `rules` and `rule rm`. A rule's words are joined: the shell's and the file's language is one.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 
 use super::{
@@ -7,9 +9,12 @@ use super::{
     tables::{lines, table},
     text::count,
 };
-use crate::api::{
-    client::path,
-    types::{AddRule, AddedRule, Refusal, RuleLine},
+use crate::{
+    api::{
+        client::path,
+        types::{AddRule, AddedRule, Refusal, RuleLine},
+    },
+    domain::duration,
 };
 
 const EXAMPLES: &str = "\
@@ -20,7 +25,9 @@ A rule matches by protocol and port, source and destination, and may have a name
   foobar deny from 203.0.113.0/24 as scanner
   foobar deny from 2001:db8::/32
   foobar allow tcp/22 from 10.0.0.0/8
-  foobar deny tcp/25 to 192.0.2.0/24";
+  foobar deny tcp/25 to 192.0.2.0/24
+It may end by itself; the same command again begins its time anew:
+  foobar deny from 198.51.100.7 for 10m";
 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -79,7 +86,8 @@ impl Words {
         for warning in &added.warnings {
             output::say(&format!("warning: {warning}"));
         }
-        output::either(global.json, &added, || format!("rule {}: {}", added.line.id, added.line.rule))
+        let renewed = if added.renewed { " is renewed" } else { "" };
+        output::either(global.json, &added, || format!("rule {}{renewed}: {}", added.line.id, added.line.rule))
     }
 
     fn request(self, verdict: &str) -> AddRule {
@@ -109,10 +117,18 @@ pub async fn list(global: &Global) -> Result<(), Refusal> {
 /// The rules in their order, with what they decided.
 pub fn show(rules: &[RuleLine]) -> String {
     let mut table = table(["ID", "RULE", "PACKETS", "BYTES"], &[0, 2, 3]);
-    for RuleLine { id, rule, packets, bytes } in rules {
-        table.add_row([id.to_string(), rule.clone(), count(*packets), count(*bytes)]);
+    for RuleLine { id, rule, packets, bytes, left } in rules {
+        table.add_row([id.to_string(), format!("{rule}{}", said(*left)), count(*packets), count(*bytes)]);
     }
     lines(&table)
+}
+
+fn said(left: Option<u64>) -> String {
+    match left {
+        None => String::new(),
+        Some(0) => ", over".to_owned(),
+        Some(seconds) => format!(", {} left", duration::write(Duration::from_secs(seconds))),
+    }
 }
 
 #[cfg(test)]
@@ -154,7 +170,11 @@ mod tests {
 
     #[test]
     fn rules_are_listed_in_columns() {
-        let rules = [RuleLine { id: 3, rule: "allow tcp/80".into(), packets: 1234, bytes: 99 }];
+        let mut rules = [RuleLine { id: 3, rule: "allow tcp/80".into(), packets: 1234, bytes: 99, left: None }];
         assert_eq!(show(&rules), " ID  RULE          PACKETS  BYTES\n  3  allow tcp/80    1 234     99");
+        for (left, said) in [(432, "allow tcp/80, 7m12s left"), (0, "allow tcp/80, over")] {
+            rules[0].left = Some(left);
+            assert!(show(&rules).contains(&format!("  3  {said}  ")), "{}", show(&rules));
+        }
     }
 }

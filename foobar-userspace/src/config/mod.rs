@@ -10,6 +10,7 @@ mod places;
 mod section;
 mod services;
 mod sets;
+mod unattached;
 mod warnings;
 
 #[cfg(test)]

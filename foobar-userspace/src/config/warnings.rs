@@ -23,6 +23,7 @@ impl Config {
             warnings.extend(opens_no_header(rule));
             earlier.add(index, rule);
         }
+        warnings.extend(self.unattached());
         if self.firewall.default == Policy::Drop {
             warnings.splice(0..0, self.default_drop(&earlier));
         }

@@ -1,4 +1,4 @@
-//! What time does: notes end, rings get calm, removed backends leave, interfaces come back.
+//! What time does: notes and rules end, rings get calm, removed backends leave, interfaces come back.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,6 +20,8 @@ use crate::{
 
 /// Seconds between two sweeps over the notes.
 const SWEEP_EVERY: u64 = 10;
+/// Seconds between two looks for rules whose time is over: those that end together go together.
+const REMOVE_EVERY: u64 = 5;
 /// Seconds after a change during which an un-noted datagram belongs to the previous backend.
 const DATAGRAM_WINDOW: u64 = 60;
 /// Seconds that a silent flow of datagrams is kept on its backend.
@@ -36,6 +38,11 @@ impl Engine {
         }
         if let Err(error) = self.end_elements() {
             tracing::error!("ending elements of sets: {error:#}");
+        }
+        if (self.ticks.is_multiple_of(REMOVE_EVERY) || self.allowance_is_over())
+            && let Err(refusal) = self.remove_over()
+        {
+            tracing::error!("removing rules whose time is over: {refusal}");
         }
         if self.ticks.is_multiple_of(SWEEP_EVERY)
             && let Err(refusal) = self.age()
@@ -151,6 +158,10 @@ impl Engine {
         let mut state = self.state.clone();
         state.ids.release(|id| held.contains(&id));
         if state.ids != self.state.ids {
+            // Who gets the id next begins at zero, also where a crash comes between.
+            for id in self.state.ids.retired().filter(|id| !held.contains(id)) {
+                self.datapath.reset_backend(id)?;
+            }
             self.store.save(&state)?;
             self.state = state;
         }

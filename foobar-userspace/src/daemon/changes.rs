@@ -11,9 +11,16 @@ use crate::{
 };
 
 impl Engine {
-    /// A deny goes to the front, an allow to the end, unless `place` says otherwise.
+    /// A deny goes to the front, an allow to the end, unless `place` says otherwise. A rule with `for` that is there
+    /// already begins anew where it stands.
     pub fn add_rule(&mut self, rule: Rule, place: &Place) -> Result<AddedRule, Refusal> {
         rule.enforceable()?;
+        if *place == Place::Default
+            && let Some(index) = self.renewable(&rule)
+        {
+            self.renew(index, rule)?;
+            return Ok(AddedRule { line: self.rule_line(index)?, renewed: true, warnings: Vec::new() });
+        }
         let rules = &self.state.config.firewall.rules;
         let index = place::index(&rule, place, rules.len(), |id| self.find_rule(id))?;
         let text = rule.to_string();
@@ -30,7 +37,7 @@ impl Engine {
         let mut warnings = self.state.config.warnings();
         warnings.retain(|warning| !known.contains(warning));
         warnings.extend(self.opens_nothing(index));
-        Ok(AddedRule { line, warnings })
+        Ok(AddedRule { line, renewed: false, warnings })
     }
 
     /// An allowance that leaves everything as it is. In a file it may be meant for a default to come.

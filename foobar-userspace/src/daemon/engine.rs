@@ -17,7 +17,9 @@ use super::{
 };
 use crate::{
     api::types::Refusal,
+    config::{Firewall, Policy},
     datapath::{Datapath, Publication, remove_pins},
+    domain::{Rule, Verdict},
     nexthop::NextHops,
 };
 
@@ -63,15 +65,21 @@ impl Engine {
         let mut wanted = self.state.clone();
         let answer = edit(&mut wanted)?;
         wanted.config.check().map_err(|fault| Refusal { hint: fault.hint, ..Refusal::refused(fault.problem) })?;
-        let plan = plan(&mut wanted, &self.rings, &Forced::new(), now())?;
+        let plan = self.plan(&mut wanted, &Forced::new())?;
         self.put_in_force(wanted, plan)?;
         Ok(answer)
     }
 
     /// Puts rings in force that time has changed.
     pub(super) fn replace_rings(&mut self, mut state: State, slots: &Forced) -> Result<(), Refusal> {
-        let plan = plan(&mut state, &self.rings, slots, now())?;
+        let plan = self.plan(&mut state, slots)?;
         self.put_in_force(state, plan)
+    }
+
+    /// Plans a state from the rings in force, for the interfaces as they are.
+    pub(super) fn plan(&self, state: &mut State, slots: &Forced) -> Result<Plan, Refusal> {
+        state.ifindexes = self.ifindexes(&state.config)?;
+        plan(state, &self.rings, slots, now())
     }
 
     /// Persists, then publishes. If publishing fails, what was in force stays, on disk too.
@@ -79,13 +87,21 @@ impl Engine {
         self.load_sets(&wanted)?;
         self.store.save(&wanted)?;
         if let Err(error) = self.publish(&wanted, &plan) {
-            self.store.save(&self.state)?;
+            if let Err(error) = self.write_terms() {
+                tracing::error!("the rules' terms are not as they were: {error:#}");
+            }
+            self.save();
             return Err(error.into());
         }
         self.unsaved = None;
+        let closes = loses_an_allowance(&self.state.config.firewall, &wanted.config.firewall);
         self.state = wanted;
         self.rings = plan.rings;
         self.rule_ids = plan.rule_ids;
+        if closes {
+            // What a rule allowed was not noted, and the other end may be the next to speak.
+            self.datapath.note_open_sockets();
+        }
         if let Err(error) = self.unload_sets() {
             tracing::error!("a set that is gone is still in memory: {error:#}");
         }
@@ -112,6 +128,9 @@ impl Engine {
         self.datapath.wait_for_readers()?;
         for id in &plan.new_rules {
             self.datapath.reset_rule(*id)?;
+        }
+        for (id, terms) in &plan.terms {
+            self.datapath.set_terms(*id, *terms)?;
         }
         for id in &plan.new_backends {
             self.datapath.reset_backend(*id)?;
@@ -206,6 +225,12 @@ impl Engine {
         let state = self.state.clone();
         Ok(self.write_next_hops(&state)?)
     }
+}
+
+/// Whether a rule that allowed is not there any more, under a default that drops.
+fn loses_an_allowance(old: &Firewall, new: &Firewall) -> bool {
+    let allows = |rule: &&Rule| rule.verdict == Verdict::Allow;
+    new.default == Policy::Drop && old.rules.iter().filter(allows).any(|rule| !new.rules.contains(rule))
 }
 
 /// Every backend's id and address.

@@ -9,7 +9,7 @@ use foobar_common::{
 
 use super::{engine::Engine, plan::key};
 use crate::{
-    api::types::{Explained, ExplainedRule, Refusal},
+    api::types::{Explained, ExplainedRule, InterfaceStatus, Refusal},
     datapath::Explanation,
     domain::packet::SaidPacket,
     nexthop::NextHop,
@@ -21,7 +21,9 @@ impl Engine {
         let ingress = self.ingress(packet.interface.as_deref())?;
         let (from_sets, to_sets) = addresses(&packet.frame)
             .map_or_else(Default::default, |(source, destination)| (self.sets.of(source), self.sets.of(destination)));
-        let Explanation { outcome, rule, service, backend, noted, redirected, frame } =
+        let came_in = ingress.as_ref().map(|interface| interface.name.clone());
+        let ingress = ingress.map_or(0, |interface| interface.ifindex);
+        let Explanation { outcome, judged, rule, over, service, backend, noted, redirected, frame } =
             self.datapath.explain(packet.frame, ingress);
         let reaches = matches!(outcome.action(), Action::Tx | Action::Redirect);
         let service = self.state.config.services.iter().find(|candidate| Some(key(candidate)) == service);
@@ -31,13 +33,16 @@ impl Engine {
         };
         let interface = match redirected {
             Some(index) => self.interface_name(index),
-            None => packet.interface.filter(|_| reaches),
+            None => came_in.clone().filter(|_| reaches),
         };
         Ok(Explained {
             outcome: outcome.name().to_owned(),
             action: outcome.action().name().to_owned(),
             why: outcome.explanation().trim().to_owned(),
-            rule: rule.and_then(|id| self.explained_rule(id)),
+            assumed: came_in.filter(|_| packet.interface.is_none()),
+            judged,
+            rule: rule.and_then(|id| self.explained_rule(id, &over)),
+            over: over.iter().filter_map(|id| self.text_of(*id)).collect(),
             from_sets,
             to_sets,
             service: service.map(|service| service.name.clone()),
@@ -48,29 +53,36 @@ impl Engine {
         })
     }
 
-    fn explained_rule(&self, id: u32) -> Option<ExplainedRule> {
+    fn explained_rule(&self, id: u32, over: &[u32]) -> Option<ExplainedRule> {
         let place = self.rule_ids.iter().position(|other| *other == id)?;
-        let texts: Vec<_> = self.state.config.firewall.rules[..=place].iter().map(ToString::to_string).collect();
-        let (rule, before) = texts.split_last()?;
-        Some(ExplainedRule { id, rule: rule.clone(), before: before.to_vec() })
+        let rules = &self.state.config.firewall.rules;
+        let before = rules[..place].iter().zip(&self.rule_ids).filter(|(_, id)| !over.contains(id));
+        Some(ExplainedRule {
+            id,
+            rule: rules[place].to_string(),
+            before: before.map(|(rule, _)| rule.to_string()).collect(),
+        })
     }
 
-    /// The index of an attached interface; of the first one where none is named.
-    fn ingress(&mut self, name: Option<&str>) -> Result<u32, Refusal> {
-        let interfaces = self.interfaces()?;
+    fn text_of(&self, id: u32) -> Option<String> {
+        let place = self.rule_ids.iter().position(|other| *other == id)?;
+        Some(self.state.config.firewall.rules[place].to_string())
+    }
+
+    /// An attached interface; the first one where none is named.
+    fn ingress(&mut self, name: Option<&str>) -> Result<Option<InterfaceStatus>, Refusal> {
+        let mut interfaces = self.interfaces()?.into_iter();
         match name {
-            None => Ok(interfaces.first().map_or(0, |interface| interface.ifindex)),
-            Some(name) => {
-                let attached = interfaces.iter().find(|interface| interface.name == name);
-                attached.map(|interface| interface.ifindex).ok_or_else(|| {
-                    Refusal::missing(format!("foobar is not attached to {name}"))
-                        .hint("`foobar status` lists the interfaces; without `on` any is meant")
-                })
-            }
+            None => Ok(interfaces.next()),
+            Some(name) => match interfaces.find(|interface| interface.name == name) {
+                Some(interface) => Ok(Some(interface)),
+                None => Err(Refusal::missing(format!("foobar is not attached to {name}"))
+                    .hint("`foobar status` lists the interfaces; without `on`, the first one is meant")),
+            },
         }
     }
 
-    /// Its name, where it is attached or leads to a backend.
+    /// Its name, where it leads to a backend.
     fn interface_name(&self, index: u32) -> Option<String> {
         let leads = |hop: &&NextHop| hop.ifindex == index;
         self.hops.values().flatten().find(leads).map(|hop| hop.interface.clone())

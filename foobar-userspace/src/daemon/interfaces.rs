@@ -5,14 +5,16 @@ use std::collections::BTreeSet;
 use super::engine::Engine;
 use crate::{
     api::types::{Attached, AttachedMode, Detached, Refusal},
-    config::{Interface, Mode},
+    config::{Config, Interface, Mode},
     datapath::{AttachError, Attachment, Patience},
+    plan::interfaces::Ifindexes,
 };
 
 impl Engine {
     /// Attaches, and remembers it. On an interface that is attached already, only a peer can be added or changed.
     pub fn attach(&mut self, interface: &Interface) -> Result<Attached, Refusal> {
         self.refuse_other_mode(interface)?;
+        self.follow_interfaces()?;
         let attached = self.datapath.attach(&interface.name, interface.mode, Patience::Settle);
         let attachment = match (attached, &interface.peer) {
             (Err(AttachError::Twice { .. }), Some(_)) => self.attachment(&interface.name)?,
@@ -29,6 +31,32 @@ impl Engine {
         let attached = self.attached(interface, &attachment);
         tracing::info!("{} is attached ({} mode)", attached.name, if attachment.native { "native" } else { "generic" });
         Ok(attached)
+    }
+
+    /// Plans anew where an interface that rules name is another one by now: before packets come in by it.
+    fn follow_interfaces(&mut self) -> Result<(), Refusal> {
+        if self.ifindexes(&self.state.config)? == self.state.ifindexes {
+            return Ok(());
+        }
+        self.change(|_| Ok(()))?;
+        tracing::info!("the rules by interface follow the interfaces: {}", told(&self.state.ifindexes));
+        Ok(())
+    }
+
+    /// The indexes that the interfaces which rules name go by: of the one that is called so, and of one that was when it
+    /// was attached.
+    pub(super) fn ifindexes(&self, config: &Config) -> Result<Ifindexes, Refusal> {
+        let names: BTreeSet<_> = config.firewall.rules.iter().flat_map(|rule| &rule.on).collect();
+        if names.is_empty() {
+            return Ok(Ifindexes::new());
+        }
+        let attachments = self.datapath.attachments()?;
+        let of = |name: &String| {
+            let attached = attachments.iter().filter(|found| found.called.is_some() && found.interface == *name);
+            let there = self.datapath.ifindex(name);
+            (name.clone(), attached.map(|found| found.ifindex).chain(there).collect())
+        };
+        Ok(names.into_iter().map(of).collect())
     }
 
     /// The kernel holds no native and generic program on one interface at a time, so there would be a gap.
@@ -129,7 +157,9 @@ impl Engine {
                 Ok(()) => {}
                 Err(refusal) if first => {
                     for interface in &self.state.config.interfaces {
-                        self.datapath.detach(&interface.name)?;
+                        if let Err(error) = self.datapath.detach(&interface.name) {
+                            tracing::error!("{} is not taken off: {error:#}", interface.name);
+                        }
                     }
                     return Err(refusal);
                 }
@@ -175,6 +205,10 @@ impl Engine {
 
     /// Attaches interfaces that came back, and peers that did.
     pub(super) fn attach_returned(&mut self) {
+        if let Err(refusal) = self.follow_interfaces() {
+            tracing::error!("rules by interface: {refusal}");
+            return;
+        }
         let Ok(attachments) = self.datapath.attachments() else { return };
         for interface in self.state.config.interfaces.clone() {
             if self.is_on(&attachments, &interface.name) && self.peer_of(&interface.name) == interface.peer {
@@ -231,6 +265,14 @@ impl Engine {
         }
         Ok(warnings)
     }
+}
+
+fn told(ifindexes: &Ifindexes) -> String {
+    let one = |(name, of): (&String, &BTreeSet<u32>)| {
+        let of: Vec<_> = of.iter().map(u32::to_string).collect();
+        if of.is_empty() { format!("{name} is not there") } else { format!("{name} is {}", of.join(" and ")) }
+    };
+    ifindexes.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// What becomes of frames that leave by an interface without a program.

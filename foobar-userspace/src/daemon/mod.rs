@@ -16,3 +16,4 @@ pub mod sets;
 mod start;
 pub mod state;
 mod sweep;
+pub mod terms;

@@ -13,14 +13,21 @@ use foobar_common::{
     layout::{MAX_RINGS, MAX_SERVICES},
     ring::{self, Member},
     slot::Slot,
+    terms::Terms,
 };
 
-use super::state::{State, Unrest};
+use super::{
+    state::{State, Unrest},
+    terms,
+};
 use crate::{
     api::types::Refusal,
     config::{Config, Policy},
     domain::{BackendState, Queries, Service, Transport},
-    plan::classify::{Numbered, classify},
+    plan::{
+        classify::{Numbered, classify},
+        fill::{Fill, fill},
+    },
 };
 
 /// Plain-text HTTP's usual ports.
@@ -48,13 +55,15 @@ pub struct Plan {
     /// Ids of rules in the order of the list.
     pub rule_ids: Vec<u32>,
     pub new_rules: Vec<u32>,
+    /// By the id of each rule, what it asks beyond its match: to be written before the image is published.
+    pub terms: Vec<(u32, Terms)>,
     pub new_backends: Vec<u32>,
 }
 
 /// Slots that a ring is to have, by service, whatever its members say: how aging changes a ring.
 pub type Forced = BTreeMap<String, Vec<Slot>>;
 
-/// Plans `state`, whose ids and unrest are brought up to date, from the rings in force.
+/// Plans `state`, whose ids, ends and unrest are brought up to date, from the rings in force.
 pub fn plan(state: &mut State, live: &Rings, forced: &Forced, now: u64) -> Result<Plan, Refusal> {
     let services = state.config.services.clone();
     if services.len() > MAX_SERVICES as usize {
@@ -62,22 +71,25 @@ pub fn plan(state: &mut State, live: &Rings, forced: &Forced, now: u64) -> Resul
             .hint("run another instance with its own --pin-dir, --socket and --state"));
     }
     let (rule_ids, new_rules) = state.ids.number_rules(&state.config.firewall.rules)?;
+    let terms = terms::bring_up_to_date(state, &rule_ids, &new_rules, now);
     let new_backends = state.ids.number_backends(&services)?;
     state.ids.number_sets(state.config.firewall.sets.keys())?;
     let mut image = Image { drops: state.config.firewall.default == Policy::Drop, ..Image::default() };
     let numbered = state.config.firewall.rules.iter().zip(&rule_ids).map(|(rule, id)| Numbered { rule, id: *id });
-    classify(&numbered.collect::<Vec<_>>(), state.ids.sets(), &mut image)?;
+    classify(&numbered.collect::<Vec<_>>(), &state.ifindexes, state.ids.sets(), &mut image)?;
     let (rings, changed) = plan_rings(state, &services, live, forced, now)?;
     for service in &services {
         listen(service, rings[&service.name].region, &mut image);
     }
-    Ok(Plan { image, rings, changed, rule_ids, new_rules, new_backends })
+    Ok(Plan { image, rings, changed, rule_ids, new_rules, terms, new_backends })
 }
 
-/// Whether there is room for a configuration in tables that hold nothing else: what a first start would say to it.
-pub fn judge(config: &Config) -> Result<(), Refusal> {
+/// How full a configuration makes tables that hold nothing else, or what a first start would say to it.
+pub fn judge(config: &Config) -> Result<Vec<Fill>, Refusal> {
     let mut state = State { config: config.clone(), ..State::default() };
-    plan(&mut state, &Rings::new(), &Forced::new(), 0).map(drop)
+    let names: BTreeSet<_> = config.firewall.rules.iter().flat_map(|rule| &rule.on).cloned().collect();
+    state.ifindexes = names.into_iter().zip(1..).map(|(name, index)| (name, BTreeSet::from([index]))).collect();
+    plan(&mut state, &Rings::new(), &Forced::new(), 0).map(|plan| fill(&plan.image))
 }
 
 fn plan_rings(

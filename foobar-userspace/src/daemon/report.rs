@@ -30,7 +30,7 @@ impl Engine {
         let id = self.rule_ids[index];
         let tally = self.datapath.rule(id)?;
         let rule = self.state.config.firewall.rules[index].to_string();
-        Ok(RuleLine { id, rule, packets: tally.packets, bytes: tally.bytes })
+        Ok(RuleLine { id, rule, packets: tally.packets, bytes: tally.bytes, left: self.seconds_left(index) })
     }
 
     pub fn services(&self) -> Vec<ServiceStatus> {

@@ -5,12 +5,12 @@ use std::{
     fs,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use foobar_common::{find::ServiceKey, slot::Slot};
 
 use super::{
     engine::{Engine, Options},
-    plan::{Forced, Ring, Rings, key, members, plan},
+    plan::{Forced, Ring, Rings, key, members},
     sets::NamedSets,
     state::{State, Store, Unrest, boot_id, now},
 };
@@ -30,9 +30,15 @@ impl Engine {
         let wanted = Wanted::read(options)?;
         let store = Store::new(&options.state_dir)?;
         let pinned = datapath::is_pinned(&options.pin_dir);
+        if pinned && wanted.text.is_none() {
+            refuse_strange_pins(options, &store)?;
+        }
         let started = Self::open(options, &wanted, store);
-        if started.is_err() && !pinned {
-            datapath::remove_pins(&options.pin_dir).context("taking off what was loaded")?;
+        if started.is_err()
+            && !pinned
+            && let Err(error) = datapath::remove_pins(&options.pin_dir)
+        {
+            tracing::error!("what was loaded is not taken off: {error:#}");
         }
         started
     }
@@ -67,12 +73,12 @@ impl Engine {
         if !known {
             engine.forget_all_notes()?;
         }
+        let plan = engine.plan(&mut state, &Forced::new())?;
         engine.revive_next_hops(&state)?;
         let drops = state.config.firewall.default == Policy::Drop;
         if drops {
             engine.datapath.note_opened(true)?;
         }
-        let plan = plan(&mut state, &engine.rings, &Forced::new(), now())?;
         engine.put_in_force(state, plan)?;
         engine.refuse_at_start();
         if !drops {
@@ -97,6 +103,18 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// With neither a file nor a state of this boot, an empty configuration would take off what is in force.
+fn refuse_strange_pins(options: &Options, store: &Store) -> Result<()> {
+    let boot = boot_id()?;
+    if store.load()?.is_some_and(|saved| saved.boot == boot) {
+        return Ok(());
+    }
+    let (pins, state) = (options.pin_dir.display(), options.state_dir.display());
+    let problem = format!("a firewall is in force from {pins}, and {state} does not know its configuration");
+    let hint = "give the --state that it was started with, or a file (-c FILE), or take it off (`foobar detach`)";
+    Err(Refusal::refused(problem).hint(hint).into())
 }
 
 /// What the operator asks for at start.
@@ -132,13 +150,15 @@ fn state_at_start(saved: Option<State>, wanted: &Wanted, adopted: bool) -> Resul
     if !unchanged {
         log_dropped(&state.config, &wanted.config);
         state.config = successor(&state.config, &wanted.config);
+        // The time of its rules runs from here on.
+        state.ends.clear();
         state.file.clone_from(&wanted.text);
     }
     if !adopted {
         // `detach` took everything off: only the file says where to attach again.
         tracing::info!("the tables are new; the running configuration goes on");
         state.config.interfaces.clone_from(&wanted.config.interfaces);
-        state = State { ids: State::default().ids, unrest: State::default().unrest, ..state };
+        state = State { ids: state.ids.of_rules(), unrest: State::default().unrest, ..state };
     }
     Ok(state)
 }
@@ -207,7 +227,7 @@ fn rings_in_force(
 mod tests {
     use foobar_common::layout::RING_SLOTS;
 
-    use super::*;
+    use super::{super::plan::plan, *};
 
     #[test]
     fn the_region_of_a_service_that_was_removed_amid_a_crash_is_taken() {

@@ -10,7 +10,10 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::{config::Config, plan::ids::Ids};
+use crate::{
+    config::Config,
+    plan::{ids::Ids, interfaces::Ifindexes},
+};
 
 /// What runs, and what it was made from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +24,12 @@ pub struct State {
     pub file: Option<String>,
     pub config: Config,
     pub ids: Ids,
+    /// By the id of a rule with `for`: the second of the monotonic clock at which its time is over.
+    #[serde(default)]
+    pub ends: BTreeMap<u32, u32>,
+    /// By the name of an interface that rules name: the indexes that the tables know it by.
+    #[serde(default)]
+    pub ifindexes: Ifindexes,
     /// By service: how far its ring has come since it last changed. A service without an entry is calm.
     pub unrest: BTreeMap<String, Unrest>,
 }

@@ -173,7 +173,12 @@ impl Datapath {
 
     /// Whether there is an interface of this name in this network namespace.
     pub fn is_there(&self, interface: &str) -> bool {
-        matches!(links::ifindex(interface), Ok(Some(_)))
+        self.ifindex(interface).is_some()
+    }
+
+    /// The index of the interface that is called so, if one is.
+    pub fn ifindex(&self, interface: &str) -> Option<u32> {
+        links::ifindex(interface).ok().flatten()
     }
 
     /// Whether the interface is one end of a veth pair.

@@ -12,9 +12,11 @@ use foobar_common::{
     decision::Decision,
     find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
     generation::Generation,
+    interface::{self, Named},
     layout::{
-        ASKED_BANK_WORDS, MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_SOURCES, NODE_FIRST_ENTRY, NODE_OTHERWISE,
-        NODE_WORDS, PORT_ENTRIES, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS, SET_WORDS,
+        ASKED_BANK_WORDS, INTERFACE_WORDS, MAX_LINKS, MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_SOURCES,
+        NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, PORT_ENTRIES, RING_SLOTS, RING_WORDS, ROOT_ENTRIES,
+        SERVICE_WORDS, SET_WORDS,
     },
     next_hop::NextHop,
     note::{Kind, Note},
@@ -22,6 +24,7 @@ use foobar_common::{
     slot::Slot,
     state::State,
     tables::Node,
+    terms::{Link, Terms},
 };
 
 use super::{Datapath, sets::ReadLines, tables::Tables};
@@ -30,10 +33,14 @@ use super::{Datapath, sets::ReadLines, tables::Tables};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     pub outcome: Outcome,
+    /// Whether the rules were asked.
+    pub judged: bool,
     /// The id of the rule that was the first to match.
     pub rule: Option<u32>,
+    /// Ids of rules before it that match, and whose time is over.
+    pub over: Vec<u32>,
     pub service: Option<ServiceKey>,
-    /// The backend's id, and whether a note said so.
+    /// The backend's id, and whether a note said so. Also where the way to it is not known.
     pub backend: Option<u32>,
     pub noted: bool,
     /// Out of which interface it would be redirected.
@@ -43,44 +50,58 @@ pub struct Explanation {
 }
 
 /// The tables, and what was read of them.
-struct Reading<'a> {
+pub(super) struct Reading<'a> {
     datapath: &'a Datapath,
     generation: Generation,
     ingress: u32,
+    judged: Cell<bool>,
     rule: Cell<Option<u32>>,
+    over: RefCell<Vec<u32>>,
     service: Cell<Option<ServiceKey>>,
     backend: Cell<Option<u32>>,
-    note: RefCell<Option<Note>>,
+    note: Cell<Option<Note>>,
     redirected: Cell<Option<u32>>,
 }
 
 impl Datapath {
     /// What would become of a frame that comes in by an interface's index. Changes nothing.
     pub fn explain(&self, mut frame: Vec<u8>, ingress: u32) -> Explanation {
-        let reading = Reading {
-            datapath: self,
-            generation: self.tables.generation(),
-            ingress,
-            rule: Cell::default(),
-            service: Cell::default(),
-            backend: Cell::default(),
-            note: RefCell::default(),
-            redirected: Cell::default(),
-        };
+        let reading = Reading::new(self, ingress);
         let outcome = foobar_common::serve(frame.as_mut_slice(), &reading);
+        let served =
+            matches!(outcome, Outcome::Forwarded | Outcome::Redirected | Outcome::NoBackend | Outcome::Unresolved);
+        let backend = reading.backend.get().filter(|_| served && outcome != Outcome::NoBackend);
         Explanation {
             outcome,
+            judged: reading.judged.get(),
             rule: reading.rule.get(),
-            service: reading.service.get(),
-            backend: reading.backend.get(),
-            noted: reading.note.borrow().is_some(),
+            over: reading.over.take(),
+            service: reading.service.get().filter(|_| served),
+            backend,
+            noted: reading.note.get().is_some_and(|note| Some(note.backend) == backend),
             redirected: reading.redirected.get(),
             frame,
         }
     }
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    /// Of the generation in force.
+    pub(super) fn new(datapath: &'a Datapath, ingress: u32) -> Self {
+        Self {
+            datapath,
+            generation: datapath.tables.generation(),
+            ingress,
+            judged: Cell::default(),
+            rule: Cell::default(),
+            over: RefCell::default(),
+            service: Cell::default(),
+            backend: Cell::default(),
+            note: Cell::default(),
+            redirected: Cell::default(),
+        }
+    }
+
     fn tables(&self) -> &Tables {
         &self.datapath.tables
     }
@@ -94,11 +115,18 @@ impl<'a> Seen for Reading<'a> {
     }
 
     fn port(&self, bank: usize, entry: usize) -> Port {
+        self.judged.set(true);
         Port::from_word(self.tables().ports.words()[bank * PORT_ENTRIES + entry].load(Ordering::Relaxed))
     }
 
     fn source(&self, bank: usize, class: usize) -> Class {
         Class::from_word(self.tables().sources.words()[bank * MAX_SOURCES + class].load(Ordering::Relaxed))
+    }
+
+    fn interface(&self, bank: usize, ifindex: u32) -> u32 {
+        let words = &self.tables().interfaces.words()[bank * INTERFACE_WORDS..][..INTERFACE_WORDS];
+        let bucket = 1 + interface::bucket_index(ifindex, words[0].load(Ordering::Relaxed));
+        Named::from_word(words[bucket].load(Ordering::Relaxed)).offset_of(ifindex)
     }
 
     fn narrowed(&self, bank: usize, index: u32) -> Class {
@@ -141,6 +169,19 @@ impl<'a> Seen for Reading<'a> {
         (0..count).for_each(|index| weigh_one(index, asking, self));
     }
 
+    fn link(&self, bank: usize, index: u32) -> Link {
+        Link::from_word(self.tables().links.words()[bank * MAX_LINKS + index as usize].load(Ordering::Relaxed))
+    }
+
+    fn terms(&self, rule: u32) -> Terms {
+        let word = self.tables().terms(rule).map_or(0, |word| word.load(Ordering::Relaxed));
+        let terms = Terms::from_word(word);
+        if !terms.holds(self.now()) {
+            self.over.borrow_mut().push(rule);
+        }
+        terms
+    }
+
     fn root(&self, root: usize, prefix16: u16) -> u32 {
         self.tables().roots.halves()[root * ROOT_ENTRIES + usize::from(prefix16)].load(Ordering::Relaxed)
     }
@@ -174,6 +215,8 @@ impl<'a> Seen for Reading<'a> {
     }
 
     fn next_hop(&self, backend: u32) -> Option<NextHop> {
+        // Whose is asked for last is where the packet would go.
+        self.backend.set(Some(backend));
         self.tables().next_hop(backend).ok().flatten()
     }
 
@@ -185,7 +228,7 @@ impl<'a> Seen for Reading<'a> {
             _ => None,
         };
         let note = words.map(Note::from_words);
-        *self.note.borrow_mut() = note;
+        self.note.set(note);
         note
     }
 
@@ -201,7 +244,9 @@ impl<'a> Seen for Reading<'a> {
 
     fn refuse(&self, _: u32) {}
 
-    fn delete_note<A: Address>(&self, _: &A::FlowKey) {}
+    fn delete_note<A: Address>(&self, _: &A::FlowKey) {
+        self.note.set(None);
+    }
 
     fn state<A: Address>(&self, key: &A::FlowKey) -> Option<State> {
         let maps = &self.datapath.maps;
@@ -224,9 +269,7 @@ impl<'a> Seen for Reading<'a> {
         self.rule.set(Some(id));
     }
 
-    fn count_backend(&self, backend: u32, _: usize, _: u64, _: u64) {
-        self.backend.set(Some(backend));
-    }
+    fn count_backend(&self, _: u32, _: usize, _: u64, _: u64) {}
 
     fn ingress(&self) -> u32 {
         self.ingress

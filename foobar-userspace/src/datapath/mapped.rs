@@ -69,10 +69,7 @@ impl Mapped {
     }
 
     pub fn contents(&self) -> Vec<u64> {
-        let mut words = vec![0; self.words];
-        // SAFETY: the mapping has this many words; a word that a packet changes meanwhile is read before or after.
-        unsafe { std::ptr::copy_nonoverlapping(self.memory.as_ptr().cast(), words.as_mut_ptr(), self.words) };
-        words
+        self.words().iter().map(|word| word.load(Ordering::Relaxed)).collect()
     }
 }
 

@@ -27,7 +27,9 @@ use std::{
 use anyhow::Result;
 use aya::Ebpf;
 pub use explain::Explanation;
-use foobar_common::{find::ServiceKey, generation::Generation, image::Image, next_hop::NextHop, slot::Slot};
+use foobar_common::{
+    find::ServiceKey, generation::Generation, image::Image, next_hop::NextHop, slot::Slot, terms::Terms,
+};
 pub use load::{HARNESS, object};
 pub use notes::NotedFlow;
 pub use pins::{is_pinned, remove_pins};
@@ -139,6 +141,11 @@ impl Datapath {
 
     pub fn read_ring(&self, region: u32) -> Result<Vec<Slot>> {
         self.tables.read_ring(region)
+    }
+
+    /// Says what a rule asks beyond its match, for packets from this moment on.
+    pub fn set_terms(&mut self, rule: u32, terms: Terms) -> Result<()> {
+        self.tables.set_terms(rule, terms)
     }
 
     /// `None`: the backend is dead.

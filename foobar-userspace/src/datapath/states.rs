@@ -6,13 +6,14 @@ use anyhow::{Context as _, Result};
 use foobar_common::{
     Address,
     address::{V4, V6},
-    flow::port_word,
-    state::State,
+    flow::{Flow, Segment, TCP, Transport, port_word},
+    state::{State, is_decided},
 };
 use rustix::time::{ClockId, clock_gettime};
 
 use super::{
     Datapath,
+    explain::Reading,
     sockets::{self, Open},
 };
 
@@ -26,16 +27,30 @@ impl Datapath {
     }
 
     /// Notes what this network namespace has open, as if it had just spoken. What cannot be is said, and stops nothing.
-    pub(super) fn note_open_sockets(&mut self) {
-        let noted = sockets::open().and_then(|sockets| {
-            sockets.iter().try_for_each(|socket| self.note_socket(socket))?;
-            Ok(sockets.len())
-        });
-        match noted {
-            Ok(count) => tracing::debug!("{count} connections that are open go on"),
-            Err(error) => {
-                tracing::warn!("answers to what is open already are dropped until this host speaks again: {error:#}");
+    pub fn note_open_sockets(&mut self) {
+        let (mut sockets, mut errors) = sockets::open();
+        sockets.retain(|socket| !self.is_decided(socket));
+        let noted = sockets.iter().map(|socket| self.note_socket(socket));
+        errors.extend(noted.filter_map(Result::err));
+        if let Some(error) = errors.first() {
+            tracing::warn!(
+                "answers to some of what is open already are dropped until this host speaks again: {error:#}"
+            );
+        }
+        tracing::debug!("{} connections are open and go on", sockets.len());
+    }
+
+    /// Whether the rules in force decide about what the socket's peer sends.
+    fn is_decided(&self, socket: &Open) -> bool {
+        let tables = Reading::new(self, 0);
+        match (socket.peer, socket.local) {
+            (SocketAddr::V4(peer), SocketAddr::V4(local)) => {
+                is_decided(&answer(socket, V4::from(*peer.ip()), V4::from(*local.ip())), &tables)
             }
+            (SocketAddr::V6(peer), SocketAddr::V6(local)) => {
+                is_decided(&answer(socket, V6::from(*peer.ip()), V6::from(*local.ip())), &tables)
+            }
+            _ => true,
         }
     }
 
@@ -55,6 +70,17 @@ impl Datapath {
         };
         noted.with_context(|| format!("noting the connection to {}", socket.peer))
     }
+}
+
+/// What a socket's peer sends.
+fn answer<A: Address>(socket: &Open, source: A, destination: A) -> Flow<A> {
+    let (from, to) = (socket.peer.port(), socket.local.port());
+    let transport = if socket.protocol == TCP {
+        Transport::Tcp(Segment { source: from, destination: to, flags: Segment::ACK, header: 0, end: 0 })
+    } else {
+        Transport::Udp { source: from, destination: to }
+    };
+    Flow { source, destination, protocol: socket.protocol, extensions: 0, hops: 0, transport }
 }
 
 /// The second that packets see.

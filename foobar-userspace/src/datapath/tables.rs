@@ -17,13 +17,14 @@ use foobar_common::{
     generation::Generation,
     image::Image,
     layout::{
-        ASKED_BANK_WORDS, BACKEND_TALLY_WORDS, MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_RINGS, MAX_SOURCES,
-        NEXT_HOP_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, PORT_WORDS, RING_SLOTS, RING_WORDS, ROOT_ENTRIES,
-        ROOTS, SERVICE_WORDS, TALLY_WORDS, map, refused_index,
+        ASKED_BANK_WORDS, BACKEND_TALLY_WORDS, INTERFACE_WORDS, MAX_LINKS, MAX_NARROWED, MAX_NODES, MAX_PAIRS,
+        MAX_RINGS, MAX_SOURCES, NEXT_HOP_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, PORT_WORDS, RING_SLOTS,
+        RING_WORDS, ROOT_ENTRIES, ROOTS, SERVICE_WORDS, TALLY_WORDS, TERMS_OF_RULE, map, refused_index,
     },
     next_hop::NextHop,
     sets::LINE_WORDS,
     slot::Slot,
+    terms::Terms,
 };
 
 use super::{
@@ -39,7 +40,10 @@ pub struct Tables {
     pub(super) nodes: Mapped,
     pub(super) sources: Mapped,
     pub(super) narrowed: Mapped,
+    pub(super) interfaces: Mapped,
     pub(super) pairs: Mapped,
+    pub(super) links: Mapped,
+    pub(super) terms: Mapped,
     pub(super) services: Mapped,
     pub(super) rings: Mapped,
     next_hops: Mapped,
@@ -99,7 +103,10 @@ impl Tables {
             nodes: open(map::NODES)?,
             sources: open(map::SOURCES)?,
             narrowed: open(map::NARROWED)?,
+            interfaces: open(map::INTERFACES)?,
             pairs: open(map::PAIRS)?,
+            links: open(map::LINKS)?,
+            terms: open(map::TERMS)?,
             services: open(map::SERVICES)?,
             rings: open(map::RINGS)?,
             next_hops: open(map::NEXT_HOPS)?,
@@ -118,7 +125,10 @@ impl Tables {
             (map::NODES, &self.nodes),
             (map::SOURCES, &self.sources),
             (map::NARROWED, &self.narrowed),
+            (map::INTERFACES, &self.interfaces),
             (map::PAIRS, &self.pairs),
+            (map::LINKS, &self.links),
+            (map::TERMS, &self.terms),
             (map::SERVICES, &self.services),
             (map::RINGS, &self.rings),
             (map::NEXT_HOPS, &self.next_hops),
@@ -141,15 +151,19 @@ impl Tables {
     /// Writes everything of a bank that no packet reads.
     pub fn write_bank(&self, bank: usize, image: &Image) -> Result<()> {
         let services = image.service_table().context("no table holds that many services")?;
+        let interfaces = image.interface_table().context("no table holds that many interfaces")?;
         let nodes = &image.nodes.0;
         ensure!(nodes.len() <= MAX_NODES, "a bank holds {MAX_NODES} trie nodes, not {}", nodes.len());
         ensure!(image.sources.len() <= MAX_SOURCES, "a bank holds {MAX_SOURCES} classes of sources");
         ensure!(image.pairs.len() <= MAX_PAIRS, "a bank holds {MAX_PAIRS} pairs of classes");
-        ensure!(image.narrowed.len() <= MAX_NARROWED, "a bank holds {MAX_NARROWED} classes of ports at destinations");
+        ensure!(image.narrowed.len() <= MAX_NARROWED, "a bank holds {MAX_NARROWED} classes of narrowed ports");
+        ensure!(image.links.len() <= MAX_LINKS, "a bank holds {MAX_LINKS} links of conditional decisions");
         store_words(&self.ports.words()[bank * PORT_WORDS..], image.ports.iter().map(|port| port.word()));
         store_words(&self.sources.words()[bank * MAX_SOURCES..], image.sources.iter().map(|class| class.word()));
         store_words(&self.narrowed.words()[bank * MAX_NARROWED..], image.narrowed.iter().map(|class| class.word()));
+        store_words(&self.interfaces.words()[bank * INTERFACE_WORDS..], interfaces.into_iter());
         store(self.pairs.halves(), bank * MAX_PAIRS, image.pairs.iter().copied());
+        store_words(&self.links.words()[bank * MAX_LINKS..], image.links.iter().map(|link| link.word()));
         let first = bank * MAX_NODES;
         let moved = |entry: &u32| Child::from_entry(*entry).map_or(*entry, |child| child.moved(first).entry());
         for (index, root) in image.roots.iter().enumerate() {
@@ -163,6 +177,18 @@ impl Tables {
         }
         store_words(&self.asked.words()[bank * ASKED_BANK_WORDS..], image.asked_words().into_iter());
         store_words(&self.services.words()[bank * SERVICE_WORDS..], services.into_iter());
+        Ok(())
+    }
+
+    /// The first word of a rule's terms.
+    pub fn terms(&self, rule: u32) -> Result<&AtomicU64> {
+        let words = self.terms.words().get(rule as usize * TERMS_OF_RULE);
+        words.with_context(|| format!("no rule has the id {rule}"))
+    }
+
+    /// What a rule asks from this moment on. Its bucket stays as it is.
+    pub fn set_terms(&self, rule: u32, terms: Terms) -> Result<()> {
+        self.terms(rule)?.store(terms.word(), Ordering::Release);
         Ok(())
     }
 

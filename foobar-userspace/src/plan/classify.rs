@@ -1,23 +1,25 @@
 //! Compiles an ordered list of rules into the tables that `foobar_common::admit` reads.
 //!
-//! A rule names a source, a destination, a protocol and port, or some of these. Addresses of which the same rules speak
-//! are a set, and so are ports. What a packet is for, its destination and its port, is merged into one class; each pair
-//! of such a class and a class of sources that rules name together has a cell.
+//! A rule names a source, an interface, a destination, a protocol and port, or some of these. Addresses of which the same
+//! rules speak are a set, and so are interfaces and ports. What a packet is for, its interface, destination and port, is
+//! merged into one class; each pair of such a class and a class of sources that rules name together has a cell.
 
 use std::collections::BTreeSet;
 
 use foobar_common::{
-    class::{Class, Port},
+    class::Port,
     decision::Decision,
     image::Image,
-    layout::{MAX_NARROWED, MAX_NODES, MAX_SOURCES, Side},
+    layout::{MAX_INTERFACES, MAX_NARROWED, MAX_SOURCES, Side},
 };
 
 use super::{
+    crowded::{Blame, Crowded},
+    interfaces::{Ifindexes, Interfaces},
+    links::Answers,
     pairs::{self, lay_out},
     ports::PortSpans,
     prefixes::Prefixes,
-    rule_sets::Crowded,
     sets::{Asked, SetIds},
     targets::{Named, merge},
 };
@@ -33,15 +35,15 @@ pub struct Numbered<'a> {
     pub id: u32,
 }
 
-/// Adds the rules, first match first, to an image.
-pub fn classify(rules: &[Numbered<'_>], ids: &SetIds, image: &mut Image) -> Result<(), Refusal> {
+/// Adds the rules, first match first, to an image. A rule `on` interfaces without an index matches nothing.
+pub fn classify(rules: &[Numbered<'_>], ifindexes: &Ifindexes, ids: &SetIds, image: &mut Image) -> Result<(), Refusal> {
     let (mut sources, mut destinations) = (Prefixes::default(), Prefixes::default());
     let (mut asked_from, mut asked_to) = (Asked::default(), Asked::default());
     let mut ports = PortSpans::default();
     for (place, Numbered { rule, .. }) in (0..).zip(rules) {
         rule.enforceable()
             .map_err(|not_yet| Refusal::refused(format!("`{rule}`: {}", not_yet.problem)).hint(not_yet.hint))?;
-        let Named { source, destination, port } = names(rule);
+        let named = names(rule);
         for (prefixes, side) in [(&rule.from, &mut sources), (&rule.to, &mut destinations)] {
             for prefix in prefixes {
                 match prefix {
@@ -53,63 +55,78 @@ pub fn classify(rules: &[Numbered<'_>], ids: &SetIds, image: &mut Image) -> Resu
         }
         asked_from.name(&rule.from, place, ids);
         asked_to.name(&rule.to, place, ids);
-        if !(source || destination || port) {
+        if !(named.source || named.is_target()) {
             sources.name_all(place);
         }
         ports.add(rule, place);
     }
     let named: Vec<_> = rules.iter().map(|numbered| names(numbered.rule)).collect();
     Asked::within(&asked_from, &asked_to)?;
-    lay_down((&sources, &destinations, ports), (&asked_from, &asked_to), &named, &decisions(rules), image)
+    let interfaces = Interfaces::of_rules(rules.iter().map(|numbered| numbered.rule), ifindexes);
+    let asked = (&asked_from, &asked_to);
+    lay_down(&interfaces, (&sources, &destinations, ports), asked, &named, decisions(rules), image)
+        .map_err(|crowded| crowded.refusal(rules))
 }
 
 fn names(rule: &Rule) -> Named {
-    Named { source: !rule.from.is_empty(), destination: !rule.to.is_empty(), port: rule.matcher != Matcher::Any }
+    Named {
+        source: !rule.from.is_empty(),
+        interface: !rule.on.is_empty(),
+        destination: !rule.to.is_empty(),
+        port: rule.matcher != Matcher::Any,
+        ends: rule.lifetime.is_some(),
+    }
 }
 
-fn decisions(rules: &[Numbered<'_>]) -> Vec<Decision> {
-    let decision = |(place, numbered): (usize, &Numbered<'_>)| {
-        Decision::new(place as u32, numbered.rule.verdict == Verdict::Allow, numbered.id)
+fn decisions<'a>(rules: &[Numbered<'a>]) -> Answers {
+    let decision = |(place, numbered): (usize, &Numbered<'a>)| {
+        (numbered.rule, Decision::new(place as u32, numbered.rule.verdict == Verdict::Allow, numbered.id))
     };
-    rules.iter().enumerate().map(decision).collect()
+    Answers::new(rules.iter().enumerate().map(decision))
 }
 
 /// From sets of rules to classes.
 fn lay_down(
+    interfaces: &Interfaces,
     (sources, destinations, ports): (&Prefixes, &Prefixes, PortSpans),
     (asked_from, asked_to): (&Asked, &Asked),
     named: &[Named],
-    decisions: &[Decision],
+    mut answers: Answers,
     image: &mut Image,
-) -> Result<(), Refusal> {
+) -> Result<(), Crowded> {
     let of = |place: u32| named[place as usize];
-    let by_source = |place| !(of(place).destination || of(place).port);
-    let by_destination = |place| !(of(place).source || of(place).port);
+    let by_source = |place| !(of(place).is_target() || of(place).ends);
     let mut sources = sources.build(Side::Source, image, by_source)?;
     let asked_from = asked_from.number(&mut sources, by_source)?;
+    let by_destination = |place| !(of(place).source || of(place).interface || of(place).port || of(place).ends);
     let mut destinations = destinations.build(Side::Destination, image, by_destination)?;
     let asked_to = asked_to.number(&mut destinations, by_destination)?;
-    let ports = ports.sets(|place| !(of(place).source || of(place).destination))?;
+    let by_port = |place| !(of(place).source || of(place).interface || of(place).destination || of(place).ends);
+    let ports = ports.sets(by_port)?;
     let kinds: Vec<_> = ports.used().into_iter().collect();
     let places = with(used(image, Side::Destination), &asked_to);
     let places: Vec<_> = places.into_iter().filter(|set| *set != 0).collect();
-    let count = if places.is_empty() { 0 } else { (places.len() + 1) * kinds.len() };
-    within(kinds.len(), Port::MAX_KINDS - 1, "kinds of ports")?;
-    within(count, MAX_NARROWED, "kinds of ports at destinations")?;
-    let targets = merge((&destinations, &places), (&ports.sets, &kinds), named)?;
+    let stride = (places.len() + 1) * kinds.len();
+    let count =
+        if places.is_empty() && interfaces.kinds.is_empty() { 0 } else { stride * (interfaces.kinds.len() + 1) };
+    Crowded::within(kinds.len(), Port::MAX_KINDS - 1, "kinds of ports", Blame::Ports)?;
+    Crowded::within(interfaces.of.len(), MAX_INTERFACES, "interfaces", Blame::Targets)?;
+    Crowded::within(count, MAX_NARROWED, "kinds of ports at interfaces and destinations", Blame::Targets)?;
+    let targets = merge(&interfaces.kinds, (&destinations, &places), (&ports.sets, &kinds), named)?;
     let sources = pairs::Side { used: with(used(image, Side::Source), &asked_from), sets: sources };
-    let pairs = lay_out(&sources, &targets.side, decisions)?;
+    let pairs = lay_out(&sources, &targets.side, named, &mut answers)?;
+    image.links = answers.into_links();
     let class = |set: &u32| pairs.targets[set];
-    let by_kind: Vec<_> = targets.elsewhere.iter().map(class).collect();
+    let by_kind: Vec<_> = targets.rows[0].iter().map(class).collect();
     let kind_of = numbers_of(&kinds);
     for (port, set) in image.ports.iter_mut().zip(&ports.entries) {
         let kind = kind_of[*set as usize];
         *port = Port { class: by_kind[kind as usize], kind: kind as u16, ..*port };
     }
     if count != 0 {
-        // The first row stays empty, so that 0 says that no rule names the destination.
-        image.narrowed = vec![Class::NONE; kinds.len()];
-        image.narrowed.extend(targets.at.iter().flatten().map(class));
+        // The first row is of no use, so that 0 says that no rule names the interface or the destination.
+        image.narrowed = targets.rows.iter().flatten().map(class).collect();
+        image.interfaces = interfaces.of.iter().map(|(index, kind)| (*index, ((kind + 1) * stride) as u32)).collect();
         let row_of = numbers_of(&places);
         image.classes(Side::Destination, &mut |set| {
             if set == 0 { 0 } else { (row_of[set as usize] + 1) * kinds.len() as u32 }
@@ -118,7 +135,7 @@ fn lay_down(
         image.asked_to = asked_to.iter().map(row).collect();
     }
     image.pairs = pairs.cells;
-    within(pairs.sources.len(), MAX_SOURCES, "kinds of sources")?;
+    Crowded::within(pairs.sources.len(), MAX_SOURCES, "kinds of sources", Blame::Sources)?;
     image.asked_from = asked_from.iter().map(|(id, set)| (*id, pairs.sources[set])).collect();
     image.sources = pairs.sources.values().copied().collect();
     let class_of = numbers_of(&pairs.sources.into_keys().collect::<Vec<_>>());
@@ -139,27 +156,6 @@ fn numbers_of(sets: &[u32]) -> Vec<u32> {
         numbers[*set as usize] = number;
     }
     numbers
-}
-
-fn within(count: usize, room: usize, of_what: &str) -> Result<(), Refusal> {
-    if count <= room {
-        return Ok(());
-    }
-    Err(Refusal::refused(format!("the rules make {count} {of_what}, and there is room for {room}"))
-        .hint("join rules that have the same addresses, or the same ports"))
-}
-
-impl From<Crowded> for Refusal {
-    fn from(crowded: Crowded) -> Self {
-        match crowded {
-            Crowded::Nodes => {
-                Self::refused(format!("the rules' prefixes need more than the {MAX_NODES} trie nodes that there are"))
-                    .hint("write shorter prefixes, or fewer of them")
-            }
-            Crowded::Sets => Self::refused("the rules overlap in too many combinations")
-                .hint("join rules that have the same addresses, or the same ports"),
-        }
-    }
 }
 
 /// The sets that addresses of a side have.

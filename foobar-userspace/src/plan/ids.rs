@@ -83,6 +83,12 @@ impl Ids {
         &self.sets
     }
 
+    /// The rules' alone: no table holds a backend's any more.
+    #[must_use]
+    pub fn of_rules(self) -> Self {
+        Self { rules: self.rules, last_rule: self.last_rule, ..Self::default() }
+    }
+
     /// Gives every backend its id, and retires those of backends that are gone. Returns those that are new.
     pub fn number_backends(&mut self, services: &[Service]) -> Result<Vec<u32>, Refusal> {
         let keys: BTreeSet<_> = services

@@ -1,15 +1,21 @@
 //! The table of pairs: for a class of sources and a class of targets, the first rule that constrains both.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use foobar_common::{
     class::{Class, Port},
-    decision::Decision,
     layout::MAX_PAIRS,
 };
 
-use super::rule_sets::{Crowded, RuleSets};
-use crate::api::types::Refusal;
+use super::{
+    crowded::{Blame, Crowded},
+    links::{Answer, Answers},
+    rule_sets::RuleSets,
+    targets::Named,
+};
 
 /// Cells that may be written, some more than once.
 const MAX_STEPS: usize = 100_000_000;
@@ -29,62 +35,123 @@ pub struct Pairs {
 
 /// Lays the table out: row and column 0 stay empty, so that 0 says that there are no pairs.
 ///
-/// `decisions` are the rules', by place. Refuses what needs more than [`MAX_PAIRS`] cells.
-pub fn lay_out(sources: &Side, targets: &Side, decisions: &[Decision]) -> Result<Pairs, Refusal> {
-    let columns: Vec<_> = with_pairs(targets).collect();
-    let rows: Vec<_> = with_pairs(sources).collect();
+/// `named` and `answers` are of the rules by place. Refuses what needs more than [`MAX_PAIRS`] cells.
+pub fn lay_out(sources: &Side, targets: &Side, named: &[Named], answers: &mut Answers) -> Result<Pairs, Crowded> {
+    let columns: Vec<_> = with_pairs(targets, named).collect();
+    let rows: Vec<_> = with_pairs(sources, named).collect();
     let stride = columns.len() + 1;
     let count = if columns.is_empty() { 0 } else { stride * (rows.len() + 1) };
     if count > MAX_PAIRS || columns.len() >= Port::MAX_KINDS {
-        return Err(Refusal::refused(format!(
+        let problem = format!(
             "the rules that name both a source and a target make {} kinds of sources and {} kinds of targets, whose table \
              needs {count} cells, and there is room for {MAX_PAIRS}",
             rows.len(),
             columns.len()
-        ))
-        .hint("join rules that have the same ports, or the same sources"));
+        );
+        return Err(Crowded::new(problem, Blame::Places(busiest((sources, &rows), (targets, &columns), named))));
     }
-    let mut cells = vec![Decision::NONE.word(); count];
+    let mut cells = vec![Answer::default(); count];
+    fill(&mut cells, (sources, &rows), (targets, &columns), named, answers)?;
+    let (of_sources, of_targets) = (alone(sources, named, answers)?, alone(targets, named, answers)?);
+    answers.refuse_many_hops([
+        &mut of_sources.values() as &mut dyn Iterator<Item = _>,
+        &mut of_targets.values(),
+        &mut cells.iter(),
+    ])?;
+    let row = |index: usize| ((index + 1) * stride) as u32;
+    let column = |index: usize| index as u32 + 1;
+    Ok(Pairs {
+        sources: classes(of_sources, &rows, row, answers)?,
+        targets: classes(of_targets, &columns, column, answers)?,
+        cells: cells
+            .into_iter()
+            .map(|cell| answers.decision(cell).map(|decision| decision.word()))
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+/// The places of the rules that are in the most rows and columns: two and one, busiest first.
+fn busiest((sources, rows): (&Side, &[u32]), (targets, columns): (&Side, &[u32]), named: &[Named]) -> Vec<u32> {
+    let of = |side: &Side, sets: &[u32]| {
+        let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
+        for place in sets.iter().flat_map(|set| pairs(side, *set, named)) {
+            *counts.entry(place).or_default() += 1;
+        }
+        let mut places: Vec<_> = counts.into_iter().collect();
+        places.sort_by_key(|(_, count)| Reverse(*count));
+        places.into_iter().map(|(place, _)| place).collect::<Vec<_>>()
+    };
+    let (mut places, of_rows) = (of(targets, columns), of(sources, rows));
+    places.truncate(2);
+    places.extend(of_rows.into_iter().find(|place| !places.contains(place)));
+    places
+}
+
+/// Writes the first rule that constrains both sides into each cell, and what follows it.
+fn fill(
+    cells: &mut [Answer],
+    (sources, rows): (&Side, &[u32]),
+    (targets, columns): (&Side, &[u32]),
+    named: &[Named],
+    answers: &mut Answers,
+) -> Result<(), Crowded> {
     let mut of_rule: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for (index, set) in columns.iter().enumerate() {
-        for place in targets.sets.pairs(*set) {
+        for place in pairs(targets, *set, named) {
             of_rule.entry(place).or_default().push(index + 1);
         }
     }
     let mut steps = 0;
     for (index, set) in rows.iter().enumerate() {
-        // Last first, so that the first overwrites.
-        for place in sources.sets.pairs(*set) {
-            let columns = of_rule.get(&place).map_or(&[][..], Vec::as_slice);
-            steps += columns.len();
+        let row = (index + 1) * (columns.len() + 1);
+        // Last first, so that each stands before those behind it.
+        for place in pairs(sources, *set, named) {
+            let matching = of_rule.get(&place).map_or(&[][..], Vec::as_slice);
+            steps += matching.len();
             if steps > MAX_STEPS {
-                return Err(Crowded::Sets.into());
+                return Err(Crowded::overlap(vec![place]));
             }
-            for column in columns {
-                cells[(index + 1) * stride + column] = decisions[place as usize].word();
+            for column in matching {
+                let cell = &mut cells[row + column];
+                *cell = answers.before(place, *cell)?;
             }
         }
     }
-    let row = |index: usize| ((index + 1) * stride) as u32;
-    let column = |index: usize| index as u32 + 1;
-    Ok(Pairs {
-        sources: classes(sources, &rows, row, decisions),
-        targets: classes(targets, &columns, column, decisions),
-        cells,
-    })
+    Ok(())
+}
+
+/// The rules of a set that constrain both sides, last first.
+fn pairs(side: &Side, set: u32, named: &[Named]) -> impl Iterator<Item = u32> {
+    side.sets.last_first(set).filter(|place| named[*place as usize].is_pair())
 }
 
 /// The sets in use that have rules which constrain both sides.
-fn with_pairs(side: &Side) -> impl Iterator<Item = u32> {
-    side.used.iter().copied().filter(|set| side.sets.pairs(*set).next().is_some())
+fn with_pairs(side: &Side, named: &[Named]) -> impl Iterator<Item = u32> {
+    side.used.iter().copied().filter(|set| pairs(side, *set, named).next().is_some())
 }
 
-fn classes(side: &Side, paired: &[u32], index: impl Fn(usize) -> u32, decisions: &[Decision]) -> BTreeMap<u32, Class> {
-    let alone = |set: u32| side.sets.alone(set).map_or(Decision::NONE, |place| decisions[place as usize]);
-    let mut classes: BTreeMap<_, _> =
-        side.used.iter().map(|set| (*set, Class { decision: alone(*set), pairs: 0 })).collect();
+/// By set in use, what its rules that constrain this side alone decide.
+fn alone(side: &Side, named: &[Named], answers: &mut Answers) -> Result<BTreeMap<u32, Answer>, Crowded> {
+    let mut alone = BTreeMap::new();
+    for set in &side.used {
+        let mut rules = side.sets.last_first(*set).filter(|place| !named[*place as usize].is_pair());
+        alone.insert(*set, rules.try_fold(Answer::default(), |next, place| answers.before(place, next))?);
+    }
+    Ok(alone)
+}
+
+fn classes(
+    alone: BTreeMap<u32, Answer>,
+    paired: &[u32],
+    index: impl Fn(usize) -> u32,
+    answers: &mut Answers,
+) -> Result<BTreeMap<u32, Class>, Crowded> {
+    let mut classes = BTreeMap::new();
+    for (set, answer) in alone {
+        classes.insert(set, Class { decision: answers.decision(answer)?, pairs: 0 });
+    }
     for (place, set) in paired.iter().enumerate() {
         classes.entry(*set).and_modify(|class| class.pairs = index(place));
     }
-    classes
+    Ok(classes)
 }

@@ -11,7 +11,7 @@ use foobar_common::{
     layout::{FRAGMENTS, ICMP_TYPES, ICMPV6_TYPES, PORT_ENTRIES, PROTOCOLS, TCP_PORTS, UDP_PORTS},
 };
 
-use super::rule_sets::{Crowded, RuleSets};
+use super::{crowded::Crowded, rule_sets::RuleSets};
 use crate::domain::{Matcher, Rule, Verdict};
 
 /// Spans of a port table's entries, and the place of the rule that names each.

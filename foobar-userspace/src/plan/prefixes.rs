@@ -2,7 +2,10 @@
 //!
 //! Prefixes are built shorter first, so that each is written once over the one around it, whose rules it has too.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+};
 
 use foobar_common::{
     address::{V4, V6},
@@ -11,7 +14,7 @@ use foobar_common::{
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::rule_sets::{Crowded, RuleSets};
+use super::{crowded::Crowded, rule_sets::RuleSets};
 
 /// By length and prefix: the places of the rules that name it, first first.
 #[derive(Debug, Default)]
@@ -30,6 +33,17 @@ impl Prefixes {
     pub fn name_all(&mut self, place: u32) {
         self.name(Ipv4Net::default().into(), place);
         self.name(Ipv6Net::default().into(), place);
+    }
+
+    /// The places of the rules that name the most prefixes, those first.
+    fn longest(&self) -> Vec<u32> {
+        let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
+        for place in self.0.values().flatten() {
+            *counts.entry(*place).or_default() += 1;
+        }
+        let mut places: Vec<_> = counts.into_iter().collect();
+        places.sort_by_key(|(_, count)| Reverse(*count));
+        places.into_iter().map(|(place, _)| place).collect()
     }
 
     /// Writes each address's set into the side's tries.
@@ -68,7 +82,7 @@ impl Prefixes {
                 return Err(crowded);
             }
             if image.nodes.0.len() > MAX_NODES {
-                return Err(Crowded::Nodes);
+                return Err(Crowded::nodes(self.longest()));
             }
         }
         Ok(sets)

@@ -1,76 +1,137 @@
-//! What a packet is for: the rules that match its destination and its protocol and port, merged.
+//! What a packet is for: the rules that match its interface, its destination, and its protocol and port, merged.
 //!
-//! Each side has its sets of rules. Where no rule names a destination, a port's set is all there is; else each pair of a
-//! destination's set and a port's has a merged one.
+//! Each of these has its sets of rules. Where no rule names an interface or a destination, a port's set is all there is;
+//! else each interface's, destination's and port's sets together have a merged one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    pairs::Side,
-    rule_sets::{Crowded, RuleSets},
-};
+use super::{crowded::Crowded, pairs::Side, rule_sets::RuleSets};
 
-/// What of a rule concerns its target.
+/// What a rule names, and whether it holds always.
 #[derive(Clone, Copy, Debug)]
 pub struct Named {
     pub source: bool,
+    pub interface: bool,
     pub destination: bool,
     pub port: bool,
+    /// Its time can be over: what stands behind it can decide.
+    pub ends: bool,
+}
+
+impl Named {
+    /// It constrains source and target.
+    pub fn is_pair(self) -> bool {
+        self.source && self.is_target()
+    }
+
+    /// It constrains the target.
+    pub fn is_target(self) -> bool {
+        self.interface || self.destination || self.port
+    }
 }
 
 /// Merged sets: all rules of each that hold for a target.
 pub struct Targets {
     pub side: Side,
-    /// By kind of port: for destinations that no rule names.
-    pub elsewhere: Vec<u32>,
-    /// By kind of destination, then by kind of port.
-    pub at: Vec<Vec<u32>>,
+    /// By kind of interface, then of destination, then of port; the first of each but the last is of those that no rule
+    /// names.
+    pub rows: Vec<Vec<u32>>,
+}
+
+/// By kind of port, at some kind of interface and destination.
+#[derive(Clone, Debug, Default)]
+struct Row {
+    rules: Vec<Vec<u32>>,
+    sets: Vec<u32>,
 }
 
 /// Merges the sets in use, `destinations` without the empty one. `named` is by a rule's place.
 pub fn merge(
+    interfaces: &[Vec<u32>],
     destinations: (&RuleSets, &[u32]),
     ports: (&RuleSets, &[u32]),
     named: &[Named],
 ) -> Result<Targets, Crowded> {
-    let mut side = Side { sets: RuleSets::default(), used: BTreeSet::new() };
-    let mut anywhere = Vec::new();
-    let mut kinds_of: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-    for (kind, set) in ports.1.iter().enumerate() {
-        let (here, everywhere): (Vec<_>, Vec<_>) =
-            ports.0.rules(*set).into_iter().partition(|place| named[*place as usize].destination);
-        for place in here {
-            kinds_of.entry(place).or_default().push(kind);
+    let mut merging = Merging::new(ports, named);
+    let anywhere = merging.anywhere()?;
+    let mut rows = Vec::new();
+    for places in std::iter::once(&Vec::new()).chain(interfaces) {
+        let mut here = anywhere.clone();
+        let of_interface = places.iter().copied().filter(|place| !named[*place as usize].destination);
+        for (kind, rules) in merging.wider(&anywhere, of_interface) {
+            here.sets[kind] = merging.add(&rules)?;
+            here.rules[kind] = rules;
         }
-        anywhere.push(everywhere);
-    }
-    let elsewhere = anywhere.iter().map(|rules| add(&mut side, rules, named)).collect::<Result<Vec<_>, _>>()?;
-    let mut at = Vec::new();
-    for set in destinations.1 {
-        let mut more = vec![Vec::new(); anywhere.len()];
-        for place in destinations.0.rules(*set) {
-            if named[place as usize].port {
-                kinds_of.get(&place).into_iter().flatten().for_each(|kind| more[*kind].push(place));
-            } else {
-                for rules in &mut more {
-                    rules.push(place);
-                }
+        rows.push(here.sets.clone());
+        for set in destinations.1 {
+            let mut sets = here.sets.clone();
+            let holds = |place: &u32| !named[*place as usize].interface || places.binary_search(place).is_ok();
+            for (kind, rules) in merging.wider(&here, destinations.0.rules(*set).into_iter().filter(holds)) {
+                sets[kind] = merging.add(&rules)?;
             }
+            rows.push(sets);
         }
-        let mut row = elsewhere.clone();
-        for (kind, mut rules) in more.into_iter().enumerate().filter(|(_, rules)| !rules.is_empty()) {
-            rules.extend(&anywhere[kind]);
-            rules.sort_unstable();
-            row[kind] = add(&mut side, &rules, named)?;
-        }
-        at.push(row);
     }
-    Ok(Targets { side, elsewhere, at })
+    Ok(Targets { side: merging.side, rows })
 }
 
-/// The set of these rules, first first.
-fn add(side: &mut Side, rules: &[u32], named: &[Named]) -> Result<u32, Crowded> {
-    let set = side.sets.of(rules.iter().copied(), |place| !named[place as usize].source)?;
-    side.used.insert(set);
-    Ok(set)
+/// Merged sets in the making.
+struct Merging<'a> {
+    named: &'a [Named],
+    /// By kind of port, the rules that name neither interface nor destination.
+    anywhere: Vec<Vec<u32>>,
+    /// By the place of a rule that names both a port and an interface or destination: its kinds of ports.
+    kinds_of: BTreeMap<u32, Vec<usize>>,
+    side: Side,
+}
+
+impl<'a> Merging<'a> {
+    fn new(ports: (&RuleSets, &[u32]), named: &'a [Named]) -> Self {
+        let mut anywhere = Vec::new();
+        let mut kinds_of: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (kind, set) in ports.1.iter().enumerate() {
+            let (narrowed, everywhere): (Vec<_>, Vec<_>) = ports.0.rules(*set).into_iter().partition(|place| {
+                let Named { interface, destination, .. } = named[*place as usize];
+                interface || destination
+            });
+            for place in narrowed {
+                kinds_of.entry(place).or_default().push(kind);
+            }
+            anywhere.push(everywhere);
+        }
+        Self { named, anywhere, kinds_of, side: Side { sets: RuleSets::default(), used: BTreeSet::new() } }
+    }
+
+    /// Where no rule names the interface or the destination.
+    fn anywhere(&mut self) -> Result<Row, Crowded> {
+        let rules = std::mem::take(&mut self.anywhere);
+        let sets = rules.iter().map(|rules| self.add(rules)).collect::<Result<_, _>>()?;
+        Ok(Row { rules, sets })
+    }
+
+    /// The kinds of ports of which rules at these places speak too, and all rules there, first first.
+    fn wider(&self, row: &Row, places: impl Iterator<Item = u32>) -> Vec<(usize, Vec<u32>)> {
+        let mut more = vec![Vec::new(); row.rules.len()];
+        for place in places {
+            if self.named[place as usize].port {
+                self.kinds_of.get(&place).into_iter().flatten().for_each(|kind| more[*kind].push(place));
+            } else {
+                more.iter_mut().for_each(|rules| rules.push(place));
+            }
+        }
+        let mut changed: Vec<_> = more.into_iter().enumerate().filter(|(_, rules)| !rules.is_empty()).collect();
+        for (kind, rules) in &mut changed {
+            rules.extend(&row.rules[*kind]);
+            rules.sort_unstable();
+        }
+        changed
+    }
+
+    /// The set of these rules, first first.
+    fn add(&mut self, rules: &[u32]) -> Result<u32, Crowded> {
+        let is_final = |place: u32| !(self.named[place as usize].source || self.named[place as usize].ends);
+        let set = self.side.sets.of(rules.iter().copied(), is_final)?;
+        self.side.used.insert(set);
+        Ok(set)
+    }
 }

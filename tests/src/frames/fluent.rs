@@ -32,7 +32,13 @@ impl Packet {
         let ip = self.ip();
         (ip.source, ip.destination) = (ip.destination, ip.source);
         match &mut ip.transport {
-            Transport::Tcp { ports, .. } | Transport::Udp { ports, .. } => *ports = (ports.1, ports.0),
+            Transport::Tcp { ports, flags, .. } => {
+                *ports = (ports.1, ports.0);
+                if *flags & Segment::SYN != 0 {
+                    *flags ^= Segment::ACK;
+                }
+            }
+            Transport::Udp { ports, .. } => *ports = (ports.1, ports.0),
             Transport::Icmp { kind, .. } => {
                 *kind = [(0, 8), (8, 0), (128, 129), (129, 128)]
                     .iter()

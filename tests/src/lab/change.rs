@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use foobar_common::terms::Terms;
 use foobar_userspace::{
     daemon::state::State,
     domain::{Backend, BackendState},
@@ -38,6 +39,13 @@ impl Lab {
                 service.backends.retain(|backend| backend.address != address);
             }
         });
+    }
+
+    /// Lets the time of a rule end, by its place in the list, as it does by itself.
+    pub fn end(&mut self, index: usize) {
+        let (id, over) = (self.loaded().rule_ids[index], Terms::NONE.until(1));
+        self.datapath().set_terms(id, over).unwrap_or_else(|error| panic!("ending a rule: {error:#}"));
+        self.loaded().terms.insert(id, over);
     }
 
     fn change(&mut self, edit: impl FnOnce(&mut State)) {

@@ -1,6 +1,8 @@
 //! Loads and publishes, in the daemon's order.
 
-use foobar_common::{image::Image, next_hop::NextHop};
+use std::collections::HashMap;
+
+use foobar_common::{image::Image, next_hop::NextHop, terms::Terms};
 use foobar_userspace::{
     daemon::plan::{Forced, Plan, Rings, plan},
     daemon::state::now,
@@ -17,6 +19,8 @@ pub struct Loaded {
     pub sets: LabSets,
     /// Ids of the rules in the order of the list.
     pub rule_ids: Vec<u32>,
+    /// What they ask beyond their match, by id.
+    pub terms: HashMap<u32, Terms>,
     /// The counters after the last frame.
     pub counts: Counts,
     /// Goes last.
@@ -30,14 +34,25 @@ impl Loaded {
         let options = Options { pin_dir: pins.path().to_owned(), trace_packets: false };
         let datapath = Datapath::open(&options).unwrap_or_else(|error| panic!("loading the program: {error:#}"));
         let (rings, image) = (Rings::default(), Image::default());
-        let sets = LabSets::new();
-        Self { datapath, rings, image, sets, rule_ids: Vec::new(), counts: Counts::default(), _pins: pins }
+        Self {
+            datapath,
+            rings,
+            image,
+            sets: LabSets::new(),
+            rule_ids: Vec::new(),
+            terms: HashMap::new(),
+            counts: Counts::default(),
+            _pins: pins,
+        }
     }
 
     /// As `daemon::engine` does it.
     fn publish(&mut self, plan: Plan) -> anyhow::Result<()> {
         for id in &plan.new_rules {
             self.datapath.reset_rule(*id)?;
+        }
+        for (id, terms) in &plan.terms {
+            self.datapath.set_terms(*id, *terms)?;
         }
         for id in &plan.new_backends {
             self.datapath.reset_backend(*id)?;
@@ -49,6 +64,7 @@ impl Loaded {
         self.rings = plan.rings;
         self.image = plan.image;
         self.rule_ids = plan.rule_ids;
+        self.terms = plan.terms.into_iter().collect();
         Ok(())
     }
 }

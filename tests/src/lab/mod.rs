@@ -104,6 +104,12 @@ impl Lab {
         self
     }
 
+    /// Frames come in by an interface of this name; by one without it otherwise.
+    pub fn comes_in_by(mut self, interface: &str) -> Self {
+        self.state.ifindexes.insert(interface.to_owned(), [INGRESS].into());
+        self
+    }
+
     /// Says how a backend of every service is reached.
     pub fn way(mut self, backend: &str, way: Way) -> Self {
         self.ways.insert(parse(backend), way);

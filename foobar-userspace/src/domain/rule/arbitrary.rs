@@ -122,8 +122,10 @@ pub fn enforceable_rule() -> impl Strategy<Value = Rule> {
         };
         (Just(allow), Just(matcher), family.prop_flat_map(both), Just(name))
     });
-    sources.prop_map(|(allow, matcher, (from, to), name)| {
+    let lifetime =
+        prop_oneof![2 => Just(None), 1 => (1..u64::from(u32::MAX)).prop_map(|s| Some(Duration::from_secs(s)))];
+    (sources, lifetime).prop_map(|((allow, matcher, (from, to), name), lifetime)| {
         let verdict = if allow { Verdict::Allow } else { Verdict::Deny };
-        Rule { from, to, name, ..Rule::new(verdict, matcher) }
+        Rule { from, to, lifetime, name, ..Rule::new(verdict, matcher) }
     })
 }

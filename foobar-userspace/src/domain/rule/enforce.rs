@@ -1,4 +1,4 @@
-//! What of the language this version enforces: rules by source, destination, protocol and port, sets included.
+//! What of the language this version enforces: rules by source, interface, destination, protocol and port, sets included, and their time.
 
 use super::Rule;
 
@@ -25,10 +25,6 @@ impl Rule {
     }
 
     fn clauses_enforceable(&self) -> Result<(), NotYet> {
-        if !self.on.is_empty() {
-            let hint = "leave `on` out: the rule then holds on every attached interface";
-            return Err(NotYet::new("on", "this version does not enforce rules by interface", hint));
-        }
         if self.limit.is_some() {
             let hint = "leave `limit` out to allow without a limit";
             return Err(NotYet::new("limit", "this version does not enforce limits", hint));
@@ -36,10 +32,6 @@ impl Rule {
         if self.log {
             let hint = "leave `log` out; `foobar rules` counts what every rule matched";
             return Err(NotYet::new("log", "this version does not log packets", hint));
-        }
-        if self.lifetime.is_some() {
-            let hint = "leave `for` out, and remove the rule by `foobar rule rm`";
-            return Err(NotYet::new("for", "this version does not end rules by time", hint));
         }
         Ok(())
     }
@@ -69,6 +61,8 @@ mod tests {
             "deny tcp/25 to 0.0.0.0/0",
             "allow udp from 10.0.0.0/8 to 192.0.2.1",
             "deny from 10.0.0.1,@bad to @worse",
+            "deny from 10.0.0.1 for 10m",
+            "allow vrrp on eth1",
         ] {
             assert_eq!(text.parse::<Rule>().unwrap().enforceable(), Ok(()), "{text}");
         }
@@ -76,12 +70,7 @@ mod tests {
 
     #[test]
     fn the_rest_is_refused_at_its_word() {
-        for (text, word) in [
-            ("allow vrrp on eth1", "on"),
-            ("allow icmp limit 10/s", "limit"),
-            ("deny from 10.0.0.1 log", "log"),
-            ("deny from 10.0.0.1 for 10m", "for"),
-        ] {
+        for (text, word) in [("allow icmp limit 10/s", "limit"), ("deny from 10.0.0.1 log", "log")] {
             let refused = refusal(text);
             assert_eq!(refused.word, word, "{text}");
             assert!(refused.problem.contains("this version"), "{refused:?}");

@@ -1,6 +1,9 @@
 //! The tables' answer against the rule list read top to bottom, for flows of both families.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
 
 use foobar_common::{
     Flow, Outcome, Tables as _,
@@ -10,6 +13,7 @@ use foobar_common::{
     flow::{ICMP, ICMPV6, Segment, TCP, Transport, UDP},
     image::HostTables,
     sets::host::HostSets,
+    terms::Terms,
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proptest::{prelude::*, sample::Index};
@@ -17,12 +21,58 @@ use proptest::{prelude::*, sample::Index};
 use super::*;
 use crate::domain::{Ports, rule::arbitrary::enforceable_rule, set::compact};
 
-fn tables(rules: &[Rule]) -> HostTables {
+/// Where and when packets come in: by a rule's place, the second when it ends, if it has `for`.
+#[derive(Clone, Debug)]
+struct Moment {
+    now: u32,
+    /// Where packets come in.
+    ingress: u32,
+    ends: Vec<u32>,
+}
+
+impl Moment {
+    fn is_over(&self, place: usize, rule: &Rule) -> bool {
+        rule.lifetime.is_some() && self.now >= self.ends[place % self.ends.len()]
+    }
+
+    /// The rules that hold.
+    fn holding(&self, rules: &[Rule]) -> Vec<Rule> {
+        let holds = |(place, rule): &(usize, &Rule)| !self.is_over(*place, rule);
+        let holding: Vec<_> = rules.iter().enumerate().filter(holds).map(|(_, rule)| rule.clone()).collect();
+        on_interface(&holding, self.ingress)
+    }
+}
+
+fn moments() -> impl Strategy<Value = Moment> {
+    (0..4u32, 2..6u32, prop::collection::vec(1..4u32, 1..8)).prop_map(|(now, ingress, ends)| Moment {
+        now,
+        ingress,
+        ends,
+    })
+}
+
+fn tables(rules: &[Rule], moment: &Moment) -> HostTables {
     let numbered: Vec<_> = rules.iter().enumerate().map(|(id, rule)| Numbered { rule, id: id as u32 }).collect();
     let mut image = Image::default();
     let ids = (0..).zip(SETS).map(|(id, (name, _))| (name.to_owned(), id)).collect();
-    classify(&numbered, &ids, &mut image).expect("enforceable rules");
-    HostTables { image, sets: host_sets(), ..HostTables::default() }
+    classify(&numbered, &ifindexes(), &ids, &mut image).expect("enforceable rules");
+    let end = |place: usize| Terms::NONE.until(moment.ends[place % moment.ends.len()]);
+    let timed = rules.iter().enumerate().filter(|(_, rule)| rule.lifetime.is_some());
+    let terms = timed.map(|(place, _)| (place as u32, end(place))).collect();
+    HostTables { image, terms, sets: host_sets(), now: moment.now, ingress: moment.ingress, ..HostTables::default() }
+}
+
+/// One interface by its name, one that two have, one that is not there.
+const INTERFACES: [(&str, &[u32]); 3] = [("a", &[3]), ("b", &[4, 5]), ("c", &[])];
+
+fn ifindexes() -> Ifindexes {
+    INTERFACES.into_iter().map(|(name, of)| (name.to_owned(), of.iter().copied().collect())).collect()
+}
+
+/// The rules that hold for what comes in there.
+fn on_interface(rules: &[Rule], ingress: u32) -> Vec<Rule> {
+    let is_named = |name: &String| INTERFACES.iter().any(|(other, of)| other == name && of.contains(&ingress));
+    rules.iter().filter(|rule| rule.on.is_empty() || rule.on.iter().any(is_named)).cloned().collect()
 }
 
 /// Sets that rules name: their prefixes lie among those of near rules.
@@ -139,17 +189,28 @@ fn near_rule() -> impl Strategy<Value = Rule> {
         Just(Matcher::Udp(Ports::default())),
         prop::sample::select(&KINDS).prop_map(Matcher::Protocol),
     ];
-    (any::<bool>(), matcher, any::<bool>().prop_flat_map(prefix)).prop_map(|(allow, matcher, (from, to))| {
+    let lifetime = prop_oneof![2 => Just(None), 1 => Just(Some(Duration::from_secs(9)))];
+    let parts = (any::<bool>(), matcher, any::<bool>().prop_flat_map(prefix), lifetime);
+    (parts, on()).prop_map(|((allow, matcher, (from, to), lifetime), on)| {
         let verdict = if allow { Verdict::Allow } else { Verdict::Deny };
-        Rule { from, to, ..Rule::new(verdict, matcher) }
+        Rule { from, to, on, lifetime, ..Rule::new(verdict, matcher) }
     })
+}
+
+fn on() -> impl Strategy<Value = Vec<String>> {
+    let names = || prop::sample::subsequence(INTERFACES.map(|(name, _)| name.to_owned()).to_vec(), 1..=2);
+    prop_oneof![3 => Just(Vec::new()), 1 => names()]
 }
 
 /// Enforceable rules; some of them speak of extension headers, and half of the same packets.
 fn rules() -> impl Strategy<Value = Vec<Rule>> {
     let verdict = prop_oneof![Just(Verdict::Allow), Just(Verdict::Deny)];
-    let on_header = (verdict, prop::sample::select(&KINDS))
-        .prop_map(|(verdict, number)| Rule::new(verdict, Matcher::Protocol(number)));
+    let on_header =
+        (verdict, prop::sample::select(&KINDS), any::<bool>(), on()).prop_map(|(verdict, number, ends, on)| Rule {
+            on,
+            lifetime: ends.then_some(Duration::from_secs(9)),
+            ..Rule::new(verdict, Matcher::Protocol(number))
+        });
     prop::collection::vec(prop_oneof![3 => enforceable_rule(), 4 => near_rule(), 1 => on_header], 0..16)
 }
 
@@ -211,10 +272,12 @@ fn net_v6(net: IpNet) -> Option<V6> {
 
 fn as_read<A: Address + std::fmt::Debug>(
     rules: &[Rule],
+    moment: &Moment,
     spoken_of: &[A],
     flows: Vec<(Flow<A>, [Index; 2], [bool; 2])>,
 ) -> Result<(), TestCaseError> {
-    let tables = tables(rules);
+    let tables = tables(rules, moment);
+    let holding = &moment.holding(rules);
     for (mut flow, [source, destination], [from_there, to_there]) in flows {
         if from_there && !spoken_of.is_empty() {
             flow.source = *source.get(spoken_of);
@@ -222,23 +285,30 @@ fn as_read<A: Address + std::fmt::Debug>(
         if to_there && !spoken_of.is_empty() {
             flow.destination = *destination.get(spoken_of);
         }
-        let expected = match naive(rules, &flow) {
+        let expected = match naive(holding, &flow) {
             None => Ok(Admission { allowed: false, listens: false }),
-            Some(place) if rules[place].verdict == Verdict::Allow => Ok(Admission { allowed: true, listens: false }),
+            Some(place) if holding[place].verdict == Verdict::Allow => Ok(Admission { allowed: true, listens: false }),
             Some(_) => Err(Outcome::Denied),
         };
-        prop_assert_eq!(admit(&flow, tables.generation(), &tables, 64), expected, "{:?} {:?}", flow, rules);
+        prop_assert_eq!(
+            admit(&flow, tables.generation(), &tables, 64),
+            expected,
+            "{:?} {:?} {:?}",
+            flow,
+            moment,
+            rules
+        );
     }
     Ok(())
 }
 
 fn no_better<A: Address + std::fmt::Debug>(
-    rules: &[Rule],
+    (rules, moment): (&[Rule], &Moment),
     odd: &Flow<A>,
     plain: &Flow<A>,
     drops: bool,
 ) -> Result<(), TestCaseError> {
-    let tables = tables(rules);
+    let tables = tables(rules, moment);
     let passes = |admitted: Result<Admission, Outcome>| admitted.is_ok_and(|admission| admission.allowed || !drops);
     let (odd, plain) = (admit(odd, tables.generation(), &tables, 64), admit(plain, tables.generation(), &tables, 64));
     prop_assert!(!passes(odd) || passes(plain), "{:?}: {:?} but {:?}", rules, odd, plain);
@@ -251,27 +321,34 @@ proptest! {
     #[test]
     fn the_tables_answer_as_the_list_read_top_to_bottom(
         rules in rules(),
+        moment in moments(),
         v4 in prop::collection::vec((flows_v4(), any::<[Index; 2]>(), any::<[bool; 2]>()), 64),
         v6 in prop::collection::vec((flows_v6(), any::<[Index; 2]>(), any::<[bool; 2]>()), 64),
     ) {
-        as_read(&rules, &spoken_of(&rules, net_v4), v4)?;
-        as_read(&rules, &spoken_of(&rules, net_v6), v6)?;
+        as_read(&rules, &moment, &spoken_of(&rules, net_v4), v4)?;
+        as_read(&rules, &moment, &spoken_of(&rules, net_v6), v6)?;
     }
 
     #[test]
     fn a_later_fragment_never_fares_better_than_any_packet_it_could_be_of(
         rules in rules(),
+        moment in moments(),
         v4 in flows_v4(),
         v6 in flows_v6(),
         drops in any::<bool>(),
     ) {
-        no_better(&rules, &Flow { transport: Transport::LaterFragment, ..v4 }, &v4, drops)?;
+        no_better((&rules, &moment), &Flow { transport: Transport::LaterFragment, ..v4 }, &v4, drops)?;
         let walked = v6.extensions | extension::bit(extension::FRAGMENT);
-        no_better(&rules, &Flow { transport: Transport::LaterFragment, extensions: walked, ..v6 }, &v6, drops)?;
+        no_better((&rules, &moment), &Flow { transport: Transport::LaterFragment, extensions: walked, ..v6 }, &v6, drops)?;
     }
 
     #[test]
-    fn extension_headers_never_make_a_packet_fare_better(rules in rules(), odd in flows_v6(), drops in any::<bool>()) {
-        no_better(&rules, &odd, &Flow { extensions: 0, ..odd }, drops)?;
+    fn extension_headers_never_make_a_packet_fare_better(
+        rules in rules(),
+        moment in moments(),
+        odd in flows_v6(),
+        drops in any::<bool>(),
+    ) {
+        no_better((&rules, &moment), &odd, &Flow { extensions: 0, ..odd }, drops)?;
     }
 }
