@@ -43,7 +43,7 @@ impl Size {
             }
         }
         let nodes = if v6 { 0 } else { (nodes + nodes / 8 + 64).min(65_536) };
-        Self { nodes, buckets: (blocks - blocks / 5 + 64) << spare }
+        Self { nodes, buckets: (blocks + 64) / 4 * (4 + spare) }
     }
 
     pub fn lines(self, v6: bool) -> u32 {

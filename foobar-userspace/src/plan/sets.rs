@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use foobar_common::layout::{MAX_ASKED, MAX_ASKED_TO};
 
-use super::rule_sets::{Crowded, RuleSets};
+use super::{crowded::Crowded, rule_sets::RuleSets};
 use crate::{api::types::Refusal, domain::Source};
 
 /// Ids of sets by name.
