@@ -102,8 +102,8 @@ pub const MAX_HOPS: usize = 16;
 
 /// Named sets of prefixes.
 pub const MAX_SETS: usize = 64;
-/// Arrays of lines, slot 0 excluded: one a set and family, and room for those that replace them.
-pub const SET_SLOTS: usize = 256;
+/// Slots for arrays of lines, slot 0 excluded.
+pub const SET_SLOTS: usize = 4096;
 /// Sets that the rules of a bank name in `to`, and in both together.
 pub const MAX_ASKED_TO: usize = 8;
 pub const MAX_ASKED: usize = 64;

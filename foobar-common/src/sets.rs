@@ -18,7 +18,9 @@ use crate::{
 mod shape;
 #[cfg(any(test, feature = "std"))]
 pub use shape::LINE_WORDS;
-pub use shape::{ALL, Extent, Key, NONE, PARTIAL, PROBES, ROOT_LINES, Stride, TIMED_LENS, TIMED_WORD, element, front};
+pub use shape::{
+    ALL, ARRAY_LINES, Extent, Key, NONE, PARTIAL, PROBES, ROOT_LINES, Stride, TIMED_LENS, TIMED_WORD, element, front,
+};
 
 #[cfg(any(test, feature = "std"))]
 pub mod contents;

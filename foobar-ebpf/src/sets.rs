@@ -5,7 +5,7 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    bindings::{BPF_F_INNER_MAP, BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     btf_maps::{Array, ArrayOfMaps},
     helpers::generated::bpf_loop,
     macros::{btf_map, map},
@@ -14,7 +14,7 @@ use aya_ebpf::{
 use foobar_common::{
     address::{Address, V4, V6},
     layout::{ASKED_WORDS, MAX_TIMED, SET_SLOTS, SETS_WORDS},
-    sets::{Answer, Asking, ask_all, ask_one, weigh_one},
+    sets::{ARRAY_LINES, Answer, Asking, ask_all, ask_one, weigh_one},
     tables::{Line, Lines},
 };
 
@@ -24,8 +24,8 @@ use crate::{
 };
 
 type Words = [u64; 8];
-/// As many lines as a set needs (`BPF_F_INNER_MAP`, Linux 5.10).
-type Inner = Array<Words, 1, { (BPF_F_INNER_MAP | BPF_F_MMAPABLE) as usize }>;
+/// All of one size: the kernel reads such arrays without a call.
+type Inner = Array<Words, { ARRAY_LINES as usize }, { BPF_F_MMAPABLE as usize }>;
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.SETS")]
@@ -40,8 +40,8 @@ static ASKING: PerCpuArray<Asking> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static TIMED: HashMap<[u64; 3], u64> = HashMap::with_max_entries(MAX_TIMED, BPF_F_NO_PREALLOC);
 
-/// One set's lines of one family.
-pub struct SetLines(&'static Inner);
+/// One set's lines of one family, by the slot of their first array.
+pub struct SetLines(u32);
 
 pub struct SetLine(*const u64);
 
@@ -58,13 +58,14 @@ impl Lines for SetLines {
 
     #[inline(always)]
     fn line(&self, index: u32) -> Option<SetLine> {
-        self.0.get_ptr(index).map(|line| SetLine(line.cast()))
+        let array = SET_LINES.get(self.0 + index / ARRAY_LINES)?;
+        array.get_ptr(index % ARRAY_LINES).map(|line| SetLine(line.cast()))
     }
 }
 
 #[inline(always)]
 pub fn lines(slot: u32) -> Option<SetLines> {
-    SET_LINES.get(slot).map(SetLines)
+    if slot == 0 { None } else { Some(SetLines(slot)) }
 }
 
 #[inline(always)]

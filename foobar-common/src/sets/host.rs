@@ -11,7 +11,7 @@ use std::{
 use super::{
     contents::{Contents, Prefix},
     shape::{LINE_WORDS, TIMED_WORD, element},
-    table::Table,
+    table::{Memory, Table},
 };
 use crate::{
     layout::SET_WORDS,
@@ -34,11 +34,9 @@ pub struct HostSets {
     pub timed: HashMap<[u64; 3], u64>,
 }
 
-impl std::ops::Deref for HostLines {
-    type Target = [AtomicU64];
-
-    fn deref(&self) -> &[AtomicU64] {
-        &self.0
+impl Memory for HostLines {
+    fn word(&self, index: usize) -> &AtomicU64 {
+        &self.0[index]
     }
 }
 

@@ -27,13 +27,17 @@ pub const TIMED_WORD: usize = 4;
 /// Different lengths among the elements of a set and a family that end.
 pub const TIMED_LENS: usize = 16;
 
+/// Lines of one array. A set has as many arrays as it needs, in slots one behind the other: arrays of one size alone are
+/// read without a call.
+pub const ARRAY_LINES: u32 = 1 << 16;
+
 /// Where a set's lines of one family are.
 ///
 /// | bits | |
 /// |---|---|
-/// | 36–63 | lines with blocks |
-/// | 8–35 | the first of them |
-/// | 0–7 | the array's slot; 0: there are no prefixes |
+/// | 40–63 | lines with blocks |
+/// | 16–39 | the first of them |
+/// | 0–15 | the slot of the first array; 0: there are no prefixes |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
     pub slot: u32,
@@ -44,15 +48,11 @@ pub struct Extent {
 impl Extent {
     #[inline(always)]
     pub const fn from_word(word: u64) -> Self {
-        Self {
-            slot: word as u32 & 0xff,
-            first: (word >> 8) as u32 & 0x0fff_ffff,
-            buckets: (word >> 36) as u32 & 0x0fff_ffff,
-        }
+        Self { slot: word as u32 & 0xffff, first: (word >> 16) as u32 & 0xff_ffff, buckets: (word >> 40) as u32 }
     }
 
     pub const fn word(self) -> u64 {
-        self.slot as u64 | (self.first as u64) << 8 | (self.buckets as u64) << 36
+        self.slot as u64 | (self.first as u64) << 16 | (self.buckets as u64) << 40
     }
 
     /// The line where a block's search begins.

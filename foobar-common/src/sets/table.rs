@@ -4,13 +4,13 @@
 //! of its address or the new one. A removed block keeps its place, so that none is ever read under another's key.
 
 use std::{
-    ops::{Deref, RangeInclusive},
+    ops::RangeInclusive,
     sync::atomic::{AtomicU64, Ordering},
 };
 
 use super::{
     contents::{Contents, Prefix, ones},
-    shape::{ALL, Extent, Key, LINE_WORDS, NONE, OVERFLOWS, PARTIAL, PROBES, ROOT_LINES, Stride},
+    shape::{ALL, ARRAY_LINES, Extent, Key, LINE_WORDS, NONE, OVERFLOWS, PARTIAL, PROBES, ROOT_LINES, Stride},
 };
 
 /// There is no room for one more block or node: the set has to be built anew in more lines.
@@ -55,9 +55,20 @@ impl Size {
     }
 }
 
-/// Bytes of so many lines.
+/// Arrays for so many lines.
+pub const fn arrays(lines: u32) -> u32 {
+    lines.div_ceil(ARRAY_LINES)
+}
+
+/// Bytes of the arrays for so many lines.
 pub const fn bytes(lines: u32) -> u64 {
-    lines as u64 * LINE_WORDS as u64 * 8
+    arrays(lines) as u64 * ARRAY_LINES as u64 * LINE_WORDS as u64 * 8
+}
+
+/// Where lines are written.
+pub trait Memory {
+    /// A word by its index over all lines.
+    fn word(&self, index: usize) -> &AtomicU64;
 }
 
 /// One family's lines of a set.
@@ -73,7 +84,7 @@ pub struct Table<M> {
     strides: Vec<u64>,
 }
 
-impl<M: Deref<Target = [AtomicU64]>> Table<M> {
+impl<M: Memory> Table<M> {
     /// Builds lines that no packet reads yet. `make` gives as many lines as it is told, all zero.
     pub fn build<E>(contents: &Contents, v6: bool, mut make: impl FnMut(u32) -> Result<M, E>) -> Result<Self, E> {
         let mut spare = 0;
@@ -112,8 +123,8 @@ impl<M: Deref<Target = [AtomicU64]>> Table<M> {
     pub fn add(&mut self, prefix: Prefix) -> Result<(), Full> {
         for (stride, address) in blocks_of(prefix, self.v6) {
             let word = self.block(stride.key(address)).ok_or(Full)?;
-            let bits = self.memory[word].load(Ordering::Relaxed) | mask_in(stride, prefix);
-            self.memory[word].store(bits, Ordering::Release);
+            let bits = self.memory.word(word).load(Ordering::Relaxed) | mask_in(stride, prefix);
+            self.memory.word(word).store(bits, Ordering::Release);
             if self.v6 && !self.strides.contains(&stride.mark) {
                 self.strides.push(stride.mark);
             }
@@ -143,7 +154,7 @@ impl<M: Deref<Target = [AtomicU64]>> Table<M> {
         for (stride, address) in blocks_of(prefix, self.v6) {
             if let Some(word) = self.block(stride.key(address)) {
                 let bits = contents.block(address, stride, lens(stride, self.v6));
-                self.memory[word].store(bits, Ordering::Release);
+                self.memory.word(word).store(bits, Ordering::Release);
             }
         }
         if self.v6 {
@@ -172,13 +183,13 @@ impl<M: Deref<Target = [AtomicU64]>> Table<M> {
     }
 
     fn root(&self, root: usize) -> u32 {
-        (self.memory[root / 2].load(Ordering::Relaxed) >> (root % 2 * 32)) as u32
+        (self.memory.word(root / 2).load(Ordering::Relaxed) >> (root % 2 * 32)) as u32
     }
 
     fn set_root(&self, root: usize, entry: u32) {
         let shift = root % 2 * 32;
-        let other = self.memory[root / 2].load(Ordering::Relaxed) & !(0xffff_ffff << shift);
-        self.memory[root / 2].store(other | u64::from(entry) << shift, Ordering::Release);
+        let other = self.memory.word(root / 2).load(Ordering::Relaxed) & !(0xffff_ffff << shift);
+        self.memory.word(root / 2).store(other | u64::from(entry) << shift, Ordering::Release);
     }
 
     /// The line of the root entry's node, which is made if need be.
@@ -194,11 +205,11 @@ impl<M: Deref<Target = [AtomicU64]>> Table<M> {
     }
 
     fn state(&self, node: u32, third: usize) -> u64 {
-        self.memory[node as usize * LINE_WORDS + third / 32].load(Ordering::Relaxed) >> (third % 32 * 2) & 3
+        self.memory.word(node as usize * LINE_WORDS + third / 32).load(Ordering::Relaxed) >> (third % 32 * 2) & 3
     }
 
     fn set_state(&self, node: u32, third: usize, state: u64) {
-        let (word, shift) = (&self.memory[node as usize * LINE_WORDS + third / 32], third % 32 * 2);
+        let (word, shift) = (self.memory.word(node as usize * LINE_WORDS + third / 32), third % 32 * 2);
         let others = word.load(Ordering::Relaxed) & !(3 << shift);
         word.store(others | state << shift, Ordering::Release);
     }
@@ -209,18 +220,18 @@ impl<M: Deref<Target = [AtomicU64]>> Table<M> {
         let lines = (first..first + PROBES).map(|line| line as usize * LINE_WORDS);
         for line in lines {
             for place in [line, line + 3] {
-                let [high, low] = [place, place + 1].map(|word| self.memory[word].load(Ordering::Relaxed));
+                let [high, low] = [place, place + 1].map(|word| self.memory.word(word).load(Ordering::Relaxed));
                 if [high, low] == key {
                     return Some(place + 2);
                 }
                 if low == 0 {
                     // Its bits are zero. The word that makes the key whole is the last.
-                    self.memory[place].store(key[0], Ordering::Release);
-                    self.memory[place + 1].store(key[1], Ordering::Release);
+                    self.memory.word(place).store(key[0], Ordering::Release);
+                    self.memory.word(place + 1).store(key[1], Ordering::Release);
                     return Some(place + 2);
                 }
             }
-            self.memory[line + OVERFLOWS].store(1, Ordering::Release);
+            self.memory.word(line + OVERFLOWS).store(1, Ordering::Release);
         }
         None
     }

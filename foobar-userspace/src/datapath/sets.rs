@@ -5,23 +5,19 @@
 
 use std::{
     collections::BTreeSet,
-    ops::Deref,
     sync::atomic::{AtomicU64, Ordering},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::maps::{Array, Map, MapData};
-use aya_obj::{
-    Object,
-    generated::{BPF_F_INNER_MAP, BPF_F_MMAPABLE},
-};
+use aya_obj::{Object, generated::BPF_F_MMAPABLE};
 use foobar_common::{
     layout::{MAX_SETS, SET_SLOTS, SET_WORDS, map},
     sets::{
-        Extent, LINE_WORDS, TIMED_LENS, TIMED_WORD,
+        ARRAY_LINES, Extent, LINE_WORDS, PROBES, TIMED_LENS, TIMED_WORD,
         contents::{Contents, Prefix},
         element,
-        table::{Table, bytes, stride_words},
+        table::{Memory, Table, arrays, bytes, stride_words},
     },
     tables::{Line, Lines},
 };
@@ -33,14 +29,15 @@ use super::{
     tables::Line as Words,
 };
 
-/// The lines of one set and family, mapped.
-pub struct SetLines(Mapped);
+/// Words of one array.
+const ARRAY_WORDS: usize = ARRAY_LINES as usize * LINE_WORDS;
 
-impl Deref for SetLines {
-    type Target = [AtomicU64];
+/// The lines of one set and family, mapped, an array behind the other.
+pub struct SetLines(Vec<Mapped>);
 
-    fn deref(&self) -> &[AtomicU64] {
-        self.0.words()
+impl Memory for SetLines {
+    fn word(&self, index: usize) -> &AtomicU64 {
+        &self.0[index / ARRAY_WORDS].words()[index % ARRAY_WORDS]
     }
 }
 
@@ -55,6 +52,8 @@ pub struct Sets {
     loaded: Vec<[Option<Loaded>; 2]>,
     /// What an array of lines is made like.
     inner: aya_obj::Map,
+    /// One array in the place of all that are gone: a slot cannot be emptied.
+    empty: Option<Array<MapData, Words>>,
 }
 
 /// No element's length has room in the set's record.
@@ -71,20 +70,23 @@ impl Sets {
             bail!("a static's array is declared by its section")
         };
         inner.def.value_size = size_of::<Words>() as u32;
-        inner.def.map_flags = BPF_F_MMAPABLE | BPF_F_INNER_MAP;
+        inner.def.max_entries = ARRAY_LINES;
+        inner.def.map_flags = BPF_F_MMAPABLE;
         inner.data = Vec::new();
         let inner = aya_obj::Map::Legacy(inner);
-        Ok(Self { loaded: (0..MAX_SETS).map(|_| [None, None]).collect(), inner })
+        Ok(Self { loaded: (0..MAX_SETS).map(|_| [None, None]).collect(), inner, empty: None })
     }
 
-    /// A new array of so many lines, all zero.
-    fn make(&self, lines: u32) -> Result<(SetLines, Array<MapData, Words>)> {
-        let mut declared = self.inner.clone();
-        declared.set_max_entries(lines);
-        let map = MapData::create(declared, "set_lines", None)
-            .with_context(|| format!("making room for {} MB of prefixes", bytes(lines) / 1_000_000))?;
-        let mapped = Mapped::over(&map, bytes(lines) as usize).context("mapping a set's lines")?;
-        Ok((SetLines(mapped), Array::try_from(Map::Array(map))?))
+    /// New arrays for so many lines, all zero.
+    fn make(&self, lines: u32) -> Result<(SetLines, Vec<Array<MapData, Words>>)> {
+        let (mut mapped, mut made) = (Vec::new(), Vec::new());
+        for _ in 0..arrays(lines) {
+            let map = MapData::create(self.inner.clone(), "set_lines", None)
+                .with_context(|| format!("making room for {} MB of prefixes", bytes(lines) / 1_000_000))?;
+            mapped.push(Mapped::over(&map, ARRAY_WORDS * 8).context("mapping a set's lines")?);
+            made.push(Array::try_from(Map::Array(map))?);
+        }
+        Ok((SetLines(mapped), made))
     }
 
     /// The lines in a slot.
@@ -96,7 +98,7 @@ impl Sets {
 
 /// A set's lines, for questions.
 #[derive(Clone, Copy)]
-pub struct ReadLines<'a>(&'a [AtomicU64]);
+pub struct ReadLines<'a>(&'a SetLines);
 
 pub struct ReadLine<'a>(&'a [AtomicU64; LINE_WORDS]);
 
@@ -104,7 +106,8 @@ impl<'a> Lines for ReadLines<'a> {
     type Line = ReadLine<'a>;
 
     fn line(&self, index: u32) -> Option<ReadLine<'a>> {
-        self.0.as_chunks().0.get(index as usize).map(ReadLine)
+        let array = self.0.0.get((index / ARRAY_LINES) as usize)?;
+        array.words().as_chunks().0.get((index % ARRAY_LINES) as usize).map(ReadLine)
     }
 }
 
@@ -137,7 +140,7 @@ impl Datapath {
         let extent = fresh.as_ref().map_or(Extent::default(), |fresh| fresh.table.extent(fresh.slot));
         record[family].store(extent.word(), Ordering::Release);
         let words = stride_words(strides);
-        self.release(old.slot)?;
+        self.release(old)?;
         if v6 {
             write(&self.record(id)?[2..4], &words);
         }
@@ -145,33 +148,51 @@ impl Datapath {
         Ok(())
     }
 
-    /// Builds lines, and puts them into a slot that no record names.
+    /// Builds lines, and puts their arrays into slots that no record names.
     fn build(&mut self, v6: bool, contents: &Contents) -> Result<Loaded> {
-        let taken: BTreeSet<u32> = (0..MAX_SETS)
-            .flat_map(|set| {
-                [0, 1].map(|family| self.tables.sets.words()[set * SET_WORDS + family].load(Ordering::Relaxed))
-            })
-            .map(|word| Extent::from_word(word).slot)
-            .collect();
-        let slot = (1..SET_SLOTS as u32).find(|slot| !taken.contains(slot)).context("every slot for lines is taken")?;
-        let mut map = None;
+        let mut made = Vec::new();
         let table = Table::build(contents, v6, |lines| {
-            let (lines, made) = self.sets.make(lines)?;
-            map = Some(made);
+            let (lines, arrays) = self.sets.make(lines)?;
+            made = arrays;
             anyhow::Ok(lines)
         })?;
-        let map = map.context("no lines were made")?;
-        self.maps.set_lines.set(slot, &map, 0).context("putting a set's lines in force")?;
+        let slot = self.free_slots(made.len())?;
+        for (index, array) in (slot..).zip(&made) {
+            self.maps.set_lines.set(index, array, 0).context("putting a set's lines in force")?;
+        }
         Ok(Loaded { slot, table })
     }
 
-    /// Frees the lines in a slot. Returns when no packet reads them any more: the kernel waits for that.
-    fn release(&mut self, slot: u32) -> Result<()> {
-        if slot == 0 {
+    /// The first of so many slots, one behind the other, that no record names.
+    fn free_slots(&self, count: usize) -> Result<u32> {
+        let mut taken = [false; SET_SLOTS];
+        taken[0] = true;
+        for record in self.tables.sets.words().as_chunks::<SET_WORDS>().0 {
+            for word in &record[..2] {
+                let extent = Extent::from_word(word.load(Ordering::Relaxed));
+                let first = extent.slot as usize;
+                let end = first + if first == 0 { 0 } else { arrays_of(extent) as usize };
+                taken[first..end.min(SET_SLOTS)].fill(true);
+            }
+        }
+        let free = taken.windows(count.max(1)).position(|slots| slots.iter().all(|taken| !taken));
+        Ok(free.context("there is no room for so many lines of sets")? as u32)
+    }
+
+    /// Frees the lines in slots. Returns when no packet reads them any more: the kernel waits for that.
+    fn release(&mut self, extent: Extent) -> Result<()> {
+        if extent.slot == 0 {
             return Ok(());
         }
-        let (_, empty) = self.sets.make(1)?;
-        self.maps.set_lines.set(slot, &empty, 0).context("freeing a set's old lines")
+        let empty = match self.sets.empty.take() {
+            Some(empty) => empty,
+            None => self.sets.make(1)?.1.pop().context("no array was made")?,
+        };
+        for slot in extent.slot..extent.slot + arrays_of(extent) {
+            self.maps.set_lines.set(slot, &empty, 0).context("freeing a set's old lines")?;
+        }
+        self.sets.empty = Some(empty);
+        Ok(())
     }
 
     /// Adds a prefix, which is in `contents` already, in place.
@@ -252,13 +273,18 @@ impl Datapath {
     /// Bytes of kernel memory in a set's lines.
     pub fn set_bytes(&self, id: u32) -> u64 {
         let loaded = self.sets.loaded[id as usize].iter().flatten();
-        loaded.map(|loaded| size_of_val::<[AtomicU64]>(loaded.table.memory()) as u64).sum()
+        loaded.map(|loaded| (loaded.table.memory().0.len() * ARRAY_WORDS * 8) as u64).sum()
     }
 
     fn record(&self, id: u32) -> Result<&[AtomicU64]> {
         ensure!((id as usize) < MAX_SETS, "there are {MAX_SETS} sets, and none is {id}");
         Ok(&self.tables.sets.words()[id as usize * SET_WORDS..][..SET_WORDS])
     }
+}
+
+/// How many arrays a set's lines of a family have.
+fn arrays_of(extent: Extent) -> u32 {
+    arrays(extent.first + extent.buckets + PROBES)
 }
 
 fn write(words: &[AtomicU64], values: &[u64]) {
