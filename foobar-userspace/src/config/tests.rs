@@ -263,7 +263,7 @@ fn any_config() -> impl Strategy<Value = Config> {
     let interface = ("[a-z]{1,15}", mode, proptest::option::of("[a-z]{1,9}:[a-z]{1,15}"))
         .prop_map(|(name, mode, peer)| Interface { name, mode, peer });
     let firewall = (any::<bool>(), prop::collection::vec(rule::arbitrary::enforceable_rule(), 0..5))
-        .prop_map(|(drop, rules)| Firewall { default: if drop { Policy::Drop } else { Policy::Pass }, rules });
+        .prop_map(|(drop, rules)| Firewall { default: if drop { Policy::Drop } else { Policy::Pass }, rules, ..Firewall::default() });
     (prop::collection::vec(interface, 0..3), firewall, prop::collection::vec(service::arbitrary::service(), 0..3))
         .prop_map(|(interfaces, firewall, services)| Config { interfaces, firewall, services })
 }
