@@ -1,8 +1,9 @@
 //! The firewall's question: which rule is the first to match this packet?
 //!
-//! A packet's source is of one class, what it is for of another: its protocol and port, narrowed by its interface and
-//! its destination where rules name some. Each class knows the first rule that constrains its side alone, and where the rules that constrain
-//! both sides stand; the first match is the smallest of three. A fixed number of reads, however many rules there are.
+//! A packet's source is of one class, what it is for of another: its protocol and port, narrowed by its interface and its
+//! destination where rules name some. Each class knows the first rule that constrains its side alone, and where the rules
+//! that constrain both sides stand; the first match is the smallest of three. A fixed number of reads, however many rules
+//! there are; where the first match is conditional, [`crate::terms`] says which holds.
 
 use crate::{
     address::Address,
@@ -13,10 +14,11 @@ use crate::{
     flow::Flow,
     generation::Generation,
     layout::{PROTOCOLS, Side, port_entry, root_index},
+    limit::source_word,
     outcome::{Outcome, Step},
-    sets::{Known, ask},
+    sets::{Asking, members_of, weigh},
     tables::Tables,
-    terms::{Candidates, Settled},
+    terms::{Candidates, Demands, Settled},
 };
 
 /// What is known of a packet that no rule denied.
@@ -36,12 +38,28 @@ pub fn admit<A: Address, T: Tables>(
     tables: &T,
     frame_len: usize,
 ) -> Step<Admission> {
-    let (Settled { decision, demands: _ }, listens) = decide(flow, generation, tables);
+    let (Settled { decision, demands }, listens) = decide(flow, generation, tables);
     if decision.is_none() {
         return Ok(Admission { allowed: false, listens });
     }
+    if demands != 0 {
+        meet(Demands::from_word(demands), decision.id(), flow, tables, frame_len)?;
+    }
     tables.count_rule(decision.id(), frame_len);
     if decision.allows() { Ok(Admission { allowed: true, listens }) } else { Err(Outcome::Denied) }
+}
+
+/// Sees to what a rule demands of a packet that it decides.
+#[inline(always)]
+fn meet<A: Address, T: Tables>(demands: Demands, rule: u32, flow: &Flow<A>, tables: &T, frame_len: usize) -> Step<()> {
+    tables.remark(rule, demands.logs());
+    let is_counted =
+        demands.limits() && (!demands.counts_connections() || flow.segment().is_some_and(|segment| segment.opens()));
+    if is_counted && !tables.within_limit(rule, source_word(flow)) {
+        tables.count_limited(rule, frame_len);
+        return Err(Outcome::Limited);
+    }
+    Ok(())
 }
 
 /// The first rule that matches and holds, and whether some service listens there.
@@ -57,17 +75,17 @@ pub(crate) fn decide<A: Address, T: Tables>(flow: &Flow<A>, generation: Generati
         (0, 0)
     };
     let target = at(narrowed, port, bank, tables);
-    let mut settled = first(source, target, bank, tables);
-    let mut whole = false;
-    if generation.asks_sets() {
-        let answer = ask(flow, &Known { bank, own: source, target, kind: port.kind, narrowed, interface }, tables);
-        settled = settled.first(answer.settled);
-        whole = answer.whole;
-    }
-    if flow.extensions != 0 && !whole {
-        settled = settled.first(against_extensions(flow.extensions, source, narrowed, bank, tables));
-    }
-    (settled, port.listens)
+    let settled = first(source, target, bank, tables);
+    let members = if generation.asks_sets() { members_of(flow, bank, tables) } else { 0 };
+    let more = if members != 0 {
+        let asking = Asking { bank, kind: port.kind, narrowed, interface };
+        weigh(asking, members, source, target, flow.extensions, tables)
+    } else if flow.extensions != 0 {
+        tables.against_extensions(bank, flow.extensions, source, narrowed)
+    } else {
+        return (settled, port.listens);
+    };
+    (settled.first(more), port.listens)
 }
 
 /// The class of a port at the packet's interface and destination.
@@ -89,7 +107,13 @@ pub(crate) fn first<T: Tables>(source: Class, port: Class, bank: usize, tables: 
 ///
 /// An allowance of such a number does not count: what stands behind the header must not fare better for it.
 #[inline(always)]
-fn against_extensions<T: Tables>(extensions: u64, source: Class, narrowed: u32, bank: usize, tables: &T) -> Settled {
+pub fn against_extensions<T: Tables>(
+    bank: usize,
+    extensions: u64,
+    source: Class,
+    narrowed: u32,
+    tables: &T,
+) -> Settled {
     let mut denial = Settled::plain(Decision::NONE);
     for number in KINDS {
         if extensions & extension::bit(number) != 0 {

@@ -1,7 +1,8 @@
 //! The one word that says which bank is in force. A packet reads it once.
 //!
-//! Rules and services are written into the idle bank and published together by this word. The bank and the default
-//! policy share a byte, so that no packet sees one without the other however the word is stored.
+//! Rules and services are written into the idle bank and published together by this word. A change that waits for
+//! confirmation carries its own end: from the deadline on, the word means what it meant before the change, whoever lives
+//! to see it. What stands in a byte is published together, so that no packet sees a bank without its default.
 
 /// | bits | |
 /// |---|---|
@@ -9,7 +10,8 @@
 /// | 1 | 1: drop by default |
 /// | 2 | 1: some rule names a destination or an interface |
 /// | 3 | 1: some rule names a set |
-/// | 8–63 | number of the generation |
+/// | 8–15 | the lowest byte as it is from the deadline on |
+/// | 32–63 | the deadline: the second of the monotonic clock from which on the change is undone; 0: nothing waits |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Generation(u64);
 
@@ -17,11 +19,14 @@ impl Generation {
     const DROPS: u64 = 2;
     const NARROWS: u64 = 4;
     const ASKS_SETS: u64 = 8;
+    const FLAGS: u64 = 0xff;
+    const BEFORE_SHIFT: u32 = 8;
+    const DEADLINE_SHIFT: u32 = 32;
 
-    pub const fn new(number: u64, bank: usize, drops: bool, narrows: bool) -> Self {
+    pub const fn new(bank: usize, drops: bool, narrows: bool) -> Self {
         let drops = if drops { Self::DROPS } else { 0 };
         let narrows = if narrows { Self::NARROWS } else { 0 };
-        Self(number << 8 | (bank & 1) as u64 | drops | narrows)
+        Self((bank & 1) as u64 | drops | narrows)
     }
 
     /// The same, whose rules name sets or do not.
@@ -37,6 +42,42 @@ impl Generation {
 
     pub const fn word(self) -> u64 {
         self.0
+    }
+
+    /// The same until `deadline`, and `before` from then on. `deadline` is not 0.
+    #[must_use]
+    pub const fn until(self, deadline: u32, before: Self) -> Self {
+        let before = (before.0 & Self::FLAGS) << Self::BEFORE_SHIFT;
+        Self(self.0 & Self::FLAGS | before | (deadline as u64) << Self::DEADLINE_SHIFT)
+    }
+
+    /// The deadline of a change that waits for confirmation; 0: none waits.
+    #[inline(always)]
+    pub const fn deadline(self) -> u32 {
+        (self.0 >> Self::DEADLINE_SHIFT) as u32
+    }
+
+    /// What the word means at this second.
+    #[inline(always)]
+    #[must_use]
+    pub const fn at(self, now: u32) -> Self {
+        let is_over = self.deadline() != 0 && now >= self.deadline();
+        // One shift for both, so that the verifier knows as little of one as of the other.
+        Self(self.0 >> if is_over { Self::BEFORE_SHIFT } else { 0 } & Self::FLAGS)
+    }
+
+    /// What was in force before the change that waits.
+    #[inline(always)]
+    #[must_use]
+    pub const fn before(self) -> Self {
+        Self(self.0 >> Self::BEFORE_SHIFT & Self::FLAGS)
+    }
+
+    /// The change without its end.
+    #[inline(always)]
+    #[must_use]
+    pub const fn confirmed(self) -> Self {
+        Self(self.0 & Self::FLAGS)
     }
 
     #[inline(always)]
@@ -61,9 +102,38 @@ impl Generation {
     pub const fn asks_sets(self) -> bool {
         self.0 & Self::ASKS_SETS != 0
     }
+}
 
-    /// Counts publications since the tables were made.
-    pub const fn number(self) -> u64 {
-        self.0 >> 8
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_ends_at_its_deadline_and_not_before() {
+        for (bank, drops, narrows) in [(0, false, true), (1, true, false), (1, false, false)] {
+            let before = Generation::new(bank, drops, narrows);
+            let change = Generation::new(1 - bank, !drops, !narrows);
+            for deadline in [1, 7, u32::MAX] {
+                let word = change.until(deadline, before);
+                assert_eq!((word.deadline(), word.at(deadline - 1)), (deadline, change));
+                assert_eq!((word.at(deadline), word.at(u32::MAX)), (before, before));
+                assert_eq!((word.before(), word.confirmed()), (before, change));
+                assert_eq!((word.bank(), word.drops()), (1 - bank, !drops), "the word itself is the change's");
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_deadline_time_changes_nothing() {
+        let word = Generation::new(1, true, false);
+        assert_eq!((word.deadline(), word.at(0), word.at(u32::MAX)), (0, word, word));
+    }
+
+    #[test]
+    fn a_change_of_what_waits_forgets_the_end_before() {
+        let first = Generation::new(0, true, true);
+        let second = Generation::new(1, false, false).until(9, first);
+        let third = Generation::new(0, false, true).until(20, second.at(3));
+        assert_eq!((third.at(19), third.at(20)), (Generation::new(0, false, true), Generation::new(1, false, false)));
     }
 }

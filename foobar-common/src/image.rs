@@ -4,7 +4,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
 };
 
 use crate::{
@@ -14,16 +14,19 @@ use crate::{
     find::{BUCKET_WORDS, Bucket, ServiceEntry, ServiceKey, bucket_index, service_key},
     generation::Generation,
     interface::{self, Named},
-    layout::{INTERFACE_WORDS, PORT_ENTRIES, ROOTS, SERVICE_WORDS, Side, root_index, service_entry},
+    layout::{
+        INTERFACE_WORDS, MAX_ASKED, PORT_ENTRIES, ROOTS, SERVICE_WORDS, SPARSE_SEED, SPARSE_WORDS, Side, root_index,
+        service_entry,
+    },
     next_hop::NextHop,
     note::{Kind, Note},
     outcome::Outcome,
     sets::{
-        Answer, Asking, ask_all, ask_one,
+        ASKED_FROM,
         host::{HostLines, HostSets},
-        weigh_one,
     },
     slot::Slot,
+    sparse,
     state::State,
     tables::{Node, Tables},
     terms::{Link, Terms},
@@ -43,8 +46,10 @@ pub struct Image {
     pub narrowed: Vec<Class>,
     /// By the index of an interface that rules name, its part of the index into `narrowed`.
     pub interfaces: BTreeMap<u32, u32>,
-    /// For each pair of classes that rules constrain together, the first of them.
+    /// For each pair of classes that rules may constrain together, the first of them.
     pub pairs: Vec<u32>,
+    /// The same by key, where there are too many for that (see [`crate::sparse`]).
+    pub sparse: BTreeMap<u32, u32>,
     /// What conditional decisions stand for.
     pub links: Vec<Link>,
     /// Sets that rules name in `to`, each with its row among the narrowed classes.
@@ -66,6 +71,7 @@ impl Default for Image {
             narrowed: Vec::new(),
             interfaces: BTreeMap::new(),
             pairs: Vec::new(),
+            sparse: BTreeMap::new(),
             links: Vec::new(),
             asked_to: Vec::new(),
             asked_from: Vec::new(),
@@ -95,12 +101,20 @@ impl Image {
         !(self.asked_to.is_empty() && self.asked_from.is_empty())
     }
 
+    /// A set that rules name, by its place in the list: one more than its id, and its row or class.
+    pub fn asked(&self, place: usize) -> [u64; 2] {
+        let (set, of) = if place < ASKED_FROM {
+            self.asked_to.get(place).map(|(set, row)| (*set, u64::from(*row)))
+        } else {
+            self.asked_from.get(place - ASKED_FROM).map(|(set, class)| (*set, class.word()))
+        }
+        .map_or((0, 0), |(set, of)| (set + 1, of));
+        [u64::from(set), of]
+    }
+
     /// The list of asked sets as a bank's table holds it.
     pub fn asked_words(&self) -> Vec<u64> {
-        let counts = self.asked_to.len() as u64 | (self.asked_from.len() as u64) << 8;
-        let to = self.asked_to.iter().flat_map(|(set, row)| [u64::from(*set), u64::from(*row)]);
-        let from = self.asked_from.iter().flat_map(|(set, class)| [u64::from(*set), class.word()]);
-        [counts, 0].into_iter().chain(to).chain(from).collect()
+        (0..MAX_ASKED).flat_map(|place| self.asked(place)).collect()
     }
 
     /// Lets packets to this address, protocol and port reach a service. Does nothing for protocols without ports.
@@ -115,6 +129,24 @@ impl Image {
     /// `None` where no such seed was found, as with more services than `MAX_SERVICES`.
     pub fn service_table(&self) -> Option<Vec<u64>> {
         (0..SEEDS).find_map(|seed| self.table_with(seed))
+    }
+
+    /// The hashed pairs as a bank holds them: the buckets, and a seed under which none overflows.
+    ///
+    /// `None` where no such seed was found, as with more pairs than `MAX_SPARSE`.
+    pub fn sparse_table(&self) -> Option<Vec<u64>> {
+        (0..SEEDS).find_map(|seed| self.sparse_with(seed))
+    }
+
+    fn sparse_with(&self, seed: u64) -> Option<Vec<u64>> {
+        let mut words = vec![0; SPARSE_SEED + 1];
+        words[SPARSE_SEED] = seed;
+        for (key, decision) in &self.sparse {
+            let bucket = sparse::bucket(*key, seed);
+            let free = words[bucket..bucket + SPARSE_WORDS].iter_mut().find(|word| **word == 0)?;
+            *free = sparse::word(*key, *decision);
+        }
+        Some(words)
     }
 
     /// The interfaces as a bank's table holds them: a seed under which no two share a bucket, and the buckets.
@@ -165,6 +197,8 @@ pub struct HostTables {
     pub image: Image,
     /// By a rule's id.
     pub terms: HashMap<u32, Terms>,
+    /// Rules whose limit is used up.
+    pub over: HashSet<u32>,
     pub rings: Vec<Vec<Slot>>,
     pub next_hops: HashMap<u32, NextHop>,
     /// By the words of a flow's key.
@@ -211,13 +245,12 @@ fn add<const N: usize>(total: &mut [u64; N], amounts: [u64; N]) {
 impl Tables for HostTables {
     type Lines = HostLines;
 
-    fn generation(&self) -> Generation {
-        Generation::new(1, 0, self.image.drops, !self.image.narrowed.is_empty()).asking_sets(self.image.asks_sets())
+    fn published(&self) -> Generation {
+        Generation::new(0, self.image.drops, !self.image.narrowed.is_empty()).asking_sets(self.image.asks_sets())
     }
 
-    fn asked(&self, _: usize, index: usize) -> [u64; 2] {
-        let words = self.image.asked_words();
-        [words[2 * index], words[2 * index + 1]]
+    fn asked(&self, _: usize, place: usize) -> [u64; 2] {
+        self.image.asked(place)
     }
 
     fn set_word(&self, set: usize, word: usize) -> u64 {
@@ -230,21 +263,6 @@ impl Tables for HostTables {
 
     fn until(&self, element: &[u64; 3]) -> Option<u64> {
         self.sets.timed.get(element).copied()
-    }
-
-    fn ask_sets<A: Address>(&self, fill: impl FnOnce(&mut Asking)) -> Answer {
-        let mut asking = Asking::default();
-        fill(&mut asking);
-        ask_all::<A, _>(&mut asking, self);
-        asking.answer()
-    }
-
-    fn ask_each<A: Address>(&self, count: u32, asking: &mut Asking) {
-        (0..count).for_each(|index| ask_one::<A, _>(index, asking, self));
-    }
-
-    fn weigh_each(&self, count: u32, asking: &mut Asking) {
-        (0..count).for_each(|index| weigh_one(index, asking, self));
     }
 
     fn port(&self, _: usize, entry: usize) -> Port {
@@ -264,6 +282,9 @@ impl Tables for HostTables {
     }
 
     fn pair(&self, _: usize, index: u32) -> Decision {
+        if sparse::is_key(index) {
+            return self.image.sparse.get(&index).map_or(Decision::NONE, |word| Decision::from_word(*word));
+        }
         Decision::from_word(self.image.pairs[index as usize])
     }
 
@@ -274,6 +295,14 @@ impl Tables for HostTables {
     fn terms(&self, rule: u32) -> Terms {
         self.terms.get(&rule).copied().unwrap_or_default()
     }
+
+    fn within_limit(&self, rule: u32, _: u64) -> bool {
+        !self.over.contains(&rule)
+    }
+
+    fn remark(&self, _: u32, _: bool) {}
+
+    fn count_limited(&self, _: u32, _: usize) {}
 
     fn root(&self, root: usize, prefix16: u16) -> u32 {
         self.image.roots[root].0[usize::from(prefix16)]
@@ -362,7 +391,7 @@ mod tests {
     use crate::{
         address::V6,
         flow::TCP,
-        layout::{MAX_INTERFACES, MAX_SERVICES},
+        layout::{MAX_INTERFACES, MAX_SERVICES, MAX_SPARSE},
     };
 
     #[test]
@@ -394,6 +423,18 @@ mod tests {
                 assert_eq!(offset(*ifindex), *wanted, "step {step}");
             }
             assert_eq!(offset(step * 65), 0, "no rule names it");
+        }
+    }
+
+    #[test]
+    fn as_many_pairs_as_are_hashed_find_a_seed() {
+        let keys = (0..MAX_SPARSE as u32).map(|n| sparse::row(1 + n as usize % 10_000) + 1 + n / 10_000 * 17);
+        let image = Image { sparse: keys.map(|key| (key, key & !1)).collect(), ..Image::default() };
+        assert_eq!(image.sparse.len(), MAX_SPARSE);
+        let words = image.sparse_table().expect("a seed");
+        for (key, decision) in &image.sparse {
+            let bucket = sparse::bucket(*key, words[SPARSE_SEED]);
+            assert!(words[bucket..bucket + SPARSE_WORDS].contains(&sparse::word(*key, *decision)));
         }
     }
 }

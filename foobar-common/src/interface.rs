@@ -36,6 +36,8 @@ impl Named {
 /// Where an interface stands in the table that was built with `seed`.
 #[inline(always)]
 pub const fn bucket_index(ifindex: u32, seed: u64) -> usize {
-    let hash = (ifindex as u64 ^ seed).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    // Indexes lie close together: were the seed mixed into the same bits, many seeds would do the same.
+    let hash = (ifindex as u64 | seed << 32).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let hash = (hash ^ (hash >> 32)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     (hash >> 32) as usize % INTERFACE_BUCKETS
 }

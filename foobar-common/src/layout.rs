@@ -31,7 +31,6 @@ pub mod map {
     pub const ASKED: &str = "ASKED";
     pub const SET_LINES: &str = "SET_LINES";
     pub const TIMED: &str = "TIMED";
-    pub const ASKING: &str = "ASKING";
     pub const NOTES_V4: &str = "NOTES_V4";
     pub const NOTES_V6: &str = "NOTES_V6";
     pub const STATES_V4: &str = "STATES_V4";
@@ -39,15 +38,21 @@ pub mod map {
     pub const OUTCOMES: &str = "OUTCOMES";
     pub const RULES: &str = "RULES";
     pub const BACKENDS: &str = "BACKENDS";
+    pub const WATCH: &str = "WATCH";
+    pub const EVENTS: &str = "EVENTS";
+    pub const BUDGETS: &str = "BUDGETS";
+    pub const BUCKETS: &str = "BUCKETS";
+    pub const LIMITED: &str = "LIMITED";
 
     /// What every packet reads at a fixed address: the statics of the program's `.bss.NAME` sections.
     pub const TABLES: &[&str] = &[
         GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, INTERFACES, PAIRS, LINKS, TERMS, SERVICES, RINGS,
-        NEXT_HOPS, ROOM, SETS, ASKED,
+        NEXT_HOPS, ROOM, WATCH, BUCKETS, SETS, ASKED,
     ];
     /// What is looked up.
-    pub const MAPS: &[&str] =
-        &[NOTES_V4, NOTES_V6, STATES_V4, STATES_V6, OUTCOMES, RULES, BACKENDS, SET_LINES, TIMED, ASKING];
+    pub const MAPS: &[&str] = &[
+        NOTES_V4, NOTES_V6, STATES_V4, STATES_V6, OUTCOMES, RULES, BACKENDS, EVENTS, BUDGETS, LIMITED, SET_LINES, TIMED,
+    ];
 }
 
 /// Names of the programs.
@@ -95,6 +100,13 @@ pub const INTERFACE_BUCKETS: usize = 512;
 pub const INTERFACE_WORDS: usize = 1 + INTERFACE_BUCKETS;
 /// Cells in one bank's table of pairs: a row for each class of sources that pairs are for, a column for each of ports.
 pub const MAX_PAIRS: usize = 3_145_728;
+/// Pairs in one bank that are hashed, where the dense table has no room: a third of its words, for a seed to be found.
+pub const MAX_SPARSE: usize = 262_144;
+/// Buckets of hashed pairs in one bank, and the words of a bucket: a cache line.
+pub const SPARSE_BUCKETS: usize = 196_600;
+pub const SPARSE_WORDS: usize = 8;
+/// The word of a bank's pairs that holds the seed.
+pub const SPARSE_SEED: usize = SPARSE_BUCKETS * SPARSE_WORDS;
 /// Links of conditional decisions in one bank.
 pub const MAX_LINKS: usize = 16_384;
 /// Rules whose time is over that a packet can meet before the one that decides.
@@ -104,7 +116,7 @@ pub const MAX_HOPS: usize = 16;
 pub const MAX_SETS: usize = 64;
 /// Slots for arrays of lines, slot 0 excluded.
 pub const SET_SLOTS: usize = 4096;
-/// Sets that the rules of a bank name in `to`, and in both together.
+/// Places for sets that the rules of a bank name in `to`, and for those in both together.
 pub const MAX_ASKED_TO: usize = 8;
 pub const MAX_ASKED: usize = 64;
 /// Elements that end, of all sets.
@@ -145,14 +157,28 @@ pub const TALLY_WORDS: usize = 2;
 /// Words of a backend's counter: packets, bytes, connections, queries.
 pub const BACKEND_TALLY_WORDS: usize = 4;
 
-/// Words of a rule's terms, by the rule's id.
+/// Words of a rule's terms, by the rule's id: what it demands and when it ends, then its limit and the whole rule's bucket.
 pub const TERMS_OF_RULE: usize = 4;
+pub const TERMS_LIMIT: usize = 1;
+pub const TERMS_BUCKET: usize = 3;
+
+/// Sets of buckets of sources, and the ways of each: 524,288 sources.
+pub const LIMITED_SETS: usize = 32_768;
+pub const LIMITED_WAYS: usize = 16;
+/// A way's words: who it is of, and its bucket.
+pub const WAY_WORDS: usize = 2;
+pub const SET_WORDS: usize = LIMITED_WAYS * WAY_WORDS;
+/// The sets begin here, behind two words that nobody outside knows.
+pub const BUCKETS_FIRST: usize = 2;
+pub const BUCKETS_WORDS: usize = BUCKETS_FIRST + LIMITED_SETS * SET_WORDS;
 
 /// A next hop's words.
 pub const NEXT_HOP_WORDS: usize = 2;
 
 /// The tables' words, everything in them included: what exists in both banks twice.
-pub const GENERATION_WORDS: usize = 1;
+///
+/// Here: the word that packets read, and the number of publications, which only the daemon reads.
+pub const GENERATION_WORDS: usize = 2;
 pub const PORTS_WORDS: usize = 2 * PORT_WORDS;
 pub const ROOTS_WORDS: usize = 8 * ROOT_WORDS;
 pub const NODES_WORDS: usize = 2 * MAX_NODES * NODE_WORDS;
@@ -170,12 +196,19 @@ pub const NEXT_HOPS_WORDS: usize = MAX_BACKENDS as usize * NEXT_HOP_WORDS;
 pub const ROOM_WORDS: usize = UNPROVEN_WORDS + MAX_RINGS as usize;
 pub const UNPROVEN_WORDS: usize = 4;
 /// A set's record: where each family's lines are, the strides of IPv6, the lengths of elements that end.
-pub const SET_WORDS: usize = 8;
-pub const SETS_WORDS: usize = MAX_SETS * SET_WORDS;
-/// A bank's list of the sets that its rules name: how many in `to` and in `from`; then for each the set, and its row among
-/// the narrowed classes or its class as a source.
-pub const ASKED_BANK_WORDS: usize = 2 * (1 + MAX_ASKED);
+pub const SET_RECORD_WORDS: usize = 8;
+pub const SETS_WORDS: usize = MAX_SETS * SET_RECORD_WORDS;
+/// A bank's list of the sets that its rules name, first those in `to`, then from [`MAX_ASKED_TO`] on those in `from`: for
+/// each one more than the set's id, and its row among the narrowed classes or its class as a source.
+pub const ASKED_BANK_WORDS: usize = 2 * MAX_ASKED;
 pub const ASKED_WORDS: usize = 2 * ASKED_BANK_WORDS;
+
+/// The second until which drops are shown to who watches; 0: nobody does.
+pub const WATCH_WORDS: usize = 1;
+/// Bytes of the ring of packets that are shown: a power of two, and whole pages.
+pub const EVENTS_BYTES: u32 = 1 << 20;
+/// A kind's budget on a CPU, and how many packets it could not show.
+pub const BUDGET_WORDS: usize = 2;
 
 /// The word that counts a family's notes of an unproven kind. What deletes notes corrects it.
 #[inline(always)]
@@ -228,6 +261,8 @@ pub const fn service_entry(protocol: u8, port: u16) -> Option<usize> {
 }
 
 const _: () = assert!(SERVICE_BUCKETS.is_power_of_two());
+const _: () = assert!(SPARSE_SEED < MAX_PAIRS / 2);
+const _: () = assert!(MAX_SOURCES <= 1 << 15);
 const _: () = assert!(INTERFACE_BUCKETS.is_power_of_two());
 const _: () = assert!(MAX_RULES <= crate::decision::Decision::MAX_IDS);
 const _: () = assert!(MAX_LINKS <= crate::decision::Decision::MAX_IDS as usize);

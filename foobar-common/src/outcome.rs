@@ -74,6 +74,8 @@ outcomes! {
     Redirected "redirected" Redirect,
     /// A rule denied it.
     Denied "denied" Drop,
+    /// Over the limit of the rule that allows it.
+    Limited "limited" Drop,
     /// No rule matched, and the default is to drop.
     DefaultDrop "default_drop" Drop,
     /// A later fragment, whose ports nobody can read, under a default drop.

@@ -6,11 +6,11 @@
 use crate::{
     address::Address,
     admit::{at, first},
-    class::{Class, Port},
+    class::Class,
     decision::Decision,
     extension::{self, KINDS},
     flow::Flow,
-    layout::{MAX_ASKED, PROTOCOLS},
+    layout::{MAX_ASKED, MAX_ASKED_TO, PROTOCOLS, Side},
     tables::{Line as _, Lines as _, Tables},
     terms::Settled,
 };
@@ -32,190 +32,153 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 
-/// A packet while the sets are asked, in whole words: it goes from step to step behind a pointer.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C)]
+/// Where the sets of `from` begin in the list; those of `to` stand before.
+pub const ASKED_FROM: usize = MAX_ASKED_TO;
+/// The bits of the sets of `to`.
+const TO: u64 = (1 << ASKED_FROM) - 1;
+
+/// What is known of a packet before its sets are weighed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asking {
-    /// Both halves of each address.
-    source: [u64; 2],
-    destination: [u64; 2],
-    bank: u64,
-    /// How many sets are asked for the destination; those for the source follow.
-    to: u64,
-    from: u64,
-    /// The class of the source by its address, and that of the target, as words.
-    own: u64,
-    target: u64,
-    /// Kind of the port, and where the destination's own row is, if it has one.
-    kind: u64,
-    narrowed: u64,
-    /// Where the rows of the packet's interface begin.
-    interface: u64,
-    extensions: u64,
-    /// The first match so far.
-    settled: u64,
-    /// By place in the list of asked sets: whether the packet's address is a member.
-    members: u64,
-    /// The first match on the extension header that is looked at.
-    partial: u64,
-    /// Whether its extension headers were looked at too.
-    whole: u64,
-}
-
-/// What a packet's sets say of it.
-#[derive(Clone, Copy, Debug)]
-pub struct Answer {
-    pub settled: Settled,
-    /// Whether its extension headers were looked at too.
-    pub whole: bool,
-}
-
-/// What is known of a packet before its sets are asked.
-pub struct Known {
     pub bank: usize,
-    pub own: Class,
-    pub target: Class,
+    /// The kind of its port.
     pub kind: u16,
+    /// Where the classes of its own destination and interface begin, below 2^20.
     pub narrowed: u32,
+    /// The interface's part of that.
     pub interface: u32,
-}
-
-/// The first rule that matches by some set, `known.own` included where a set of destinations has part in it.
-#[inline(always)]
-pub fn ask<A: Address, T: Tables>(flow: &Flow<A>, known: &Known, tables: &T) -> Answer {
-    let [counts, _] = tables.asked(known.bank, 0);
-    tables.ask_sets::<A>(|asking| {
-        asking.source = [flow.source.half(false), flow.source.half(true)];
-        asking.destination = [flow.destination.half(false), flow.destination.half(true)];
-        asking.bank = known.bank as u64;
-        asking.to = counts & 0xff;
-        asking.from = counts >> 8 & 0xff;
-        asking.own = known.own.word();
-        asking.target = known.target.word();
-        asking.kind = u64::from(known.kind);
-        asking.narrowed = u64::from(known.narrowed);
-        asking.interface = u64::from(known.interface);
-        asking.extensions = flow.extensions;
-        asking.members = 0;
-        asking.settled = Settled::plain(Decision::NONE).word();
-        asking.whole = 0;
-    })
 }
 
 impl Asking {
     #[inline(always)]
-    pub fn answer(&self) -> Answer {
-        Answer { settled: Settled::from_word(self.settled), whole: self.whole != 0 }
+    pub const fn word(self) -> u64 {
+        self.bank as u64 | (self.kind as u64) << 8 | (self.narrowed as u64) << 24 | (self.interface as u64) << 44
+    }
+
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self {
+            bank: (word & 1) as usize,
+            kind: (word >> 8) as u16,
+            narrowed: (word >> 24) as u32 & 0xf_ffff,
+            interface: (word >> 44) as u32,
+        }
     }
 }
 
-impl Answer {
-    /// As if there were no sets.
-    pub const NONE: Self = Self { settled: Settled::plain(Decision::NONE), whole: false };
-}
-
-/// Asks every set, and where a set of destinations or an extension header has part in it, matches all with all.
+/// Both halves of an address.
 #[inline(always)]
-pub fn ask_all<A: Address, T: Tables>(asking: &mut Asking, tables: &T) {
-    tables.ask_each::<A>((asking.to + asking.from) as u32, asking);
-    let to_some = asking.members & ((1 << (asking.to & 63)) - 1) != 0;
-    if to_some || asking.members != 0 && asking.extensions != 0 {
-        asking.whole = 1;
-        let questions = if asking.extensions == 0 { 1 } else { 1 + KINDS.len() as u64 };
-        tables.weigh_each((questions * (asking.from + 1) * (asking.to + 1)) as u32, asking);
-    }
+pub fn halves<A: Address>(address: A) -> [u64; 2] {
+    [address.half(false), address.half(true)]
 }
 
-/// Asks one set. A source that is a member is matched with the packet's own target at once.
+/// A bit for each set that has part in this packet, by its place in the list.
 #[inline(always)]
-pub fn ask_one<A: Address, T: Tables>(index: u32, asking: &mut Asking, tables: &T) {
-    let index = u64::from(index) & (MAX_ASKED as u64 - 1);
-    let bank = asking.bank as usize;
-    let [set, class] = tables.asked(bank, 1 + index as usize);
-    let address = if index < asking.to { asking.destination } else { asking.source };
-    if !is_member::<A, T>(address, set as usize, tables) {
-        return;
-    }
-    asking.members |= 1 << index;
-    if index >= asking.to {
-        let settled = first(Class::from_word(class), Class::from_word(asking.target), bank, tables);
-        asking.settled = Settled::from_word(asking.settled).first(settled).word();
-    }
+pub fn members_of<A: Address, T: Tables>(flow: &Flow<A>, bank: usize, tables: &T) -> u64 {
+    let from = tables.members(bank, Side::Source, flow.source);
+    let [to_some, _] = tables.asked(bank, 0);
+    if to_some == 0 { from } else { from | tables.members(bank, Side::Destination, flow.destination) }
 }
 
-/// Matches one class of sources with one target, for the packet's port or for the number of an extension header.
-///
-/// As without sets, an allowance of such a number does not count.
+/// A bit for each set of a side that the address is in.
 #[inline(always)]
-pub fn weigh_one<T: Tables>(index: u32, asking: &mut Asking, tables: &T) {
-    // Never zero, and the compiler sees it: a division by zero would be a panic, which the kernel refuses.
-    let (sources, targets) = ((asking.from & 0xff) + 1, (asking.to & 0xff) + 1);
-    let (cell, index) = (u64::from(index) % (sources * targets), u64::from(index) / (sources * targets));
-    let (source, target) = (cell / targets, cell % targets);
-    let bank = asking.bank as usize;
-    let Some((own, kind)) = target_of(index, asking, bank, tables) else { return };
-    let found = match (class_of(source, asking, bank, tables), target_at(target, own, kind, asking, bank, tables)) {
-        (Some(class), Some(target)) => first(class, target, bank, tables),
-        _ => Settled::plain(Decision::NONE),
+pub fn members<A: Address, T: Tables>(bank: usize, side: Side, address: [u64; 2], tables: &T) -> u64 {
+    let (begin, end) = match side {
+        Side::Source => (ASKED_FROM, MAX_ASKED),
+        Side::Destination => (0, ASKED_FROM),
     };
-    if index == 0 {
-        asking.settled = Settled::from_word(asking.settled).first(found).word();
-        return;
+    let mut members = 0;
+    for place in begin..end {
+        let [set, _] = tables.asked(bank, place);
+        if set == 0 {
+            break;
+        }
+        if is_member::<A, T>(address, set as usize - 1, tables) {
+            members |= 1 << place;
+        }
     }
-    let before = if cell == 0 { Settled::plain(Decision::NONE) } else { Settled::from_word(asking.partial) };
-    let partial = before.first(found);
-    asking.partial = partial.word();
-    if cell + 1 == sources * targets && !partial.decision.allows() {
-        asking.settled = Settled::from_word(asking.settled).first(partial).word();
-    }
+    members
 }
 
-/// The target by the packet's own addresses, and its kind of port; `None` for a header that the packet does not have.
+/// The first rule that matches a packet by some set that it is in.
 #[inline(always)]
-fn target_of<T: Tables>(question: u64, asking: &Asking, bank: usize, tables: &T) -> Option<(Class, u32)> {
-    if question == 0 {
-        return Some((Class::from_word(asking.target), asking.kind as u32));
-    }
-    let number = (u64::from_le_bytes(KINDS) >> ((question - 1) & 7) * 8) as u8;
-    if asking.extensions & extension::bit(number) == 0 {
-        return None;
-    }
-    let port: Port = tables.port(bank, PROTOCOLS + usize::from(number));
-    Some((at(asking.narrowed as u32, port, bank, tables), u32::from(port.kind)))
+pub fn weigh<T: Tables>(
+    asking: Asking,
+    members: u64,
+    own: Class,
+    target: Class,
+    extensions: u64,
+    tables: &T,
+) -> Settled {
+    let settled = if members & TO == 0 {
+        tables.weigh_sources(asking.bank, members, target)
+    } else {
+        tables.weigh_targets(asking, members, own, target)
+    };
+    if extensions == 0 { settled } else { settled.first(tables.weigh_extensions(asking, members, own, extensions)) }
 }
 
-/// The class of the source: by its address, or as a member.
+/// Matches the classes of the sets that the source is in with one target.
 #[inline(always)]
-fn class_of<T: Tables>(source: u64, asking: &Asking, bank: usize, tables: &T) -> Option<Class> {
-    if source == 0 {
-        return Some(Class::from_word(asking.own));
+pub fn weigh_sources<T: Tables>(bank: usize, members: u64, target: Class, tables: &T) -> Settled {
+    let mut settled = Settled::plain(Decision::NONE);
+    for place in ASKED_FROM..MAX_ASKED {
+        if members >> place == 0 {
+            break;
+        }
+        if members >> place & 1 != 0 {
+            let [_, class] = tables.asked(bank, place);
+            settled = settled.first(first(Class::from_word(class), target, bank, tables));
+        }
     }
-    let index = (asking.to + source - 1) & (MAX_ASKED as u64 - 1);
-    if asking.members >> index & 1 == 0 {
-        return None;
-    }
-    Some(Class::from_word(tables.asked(bank, 1 + index as usize)[1]))
+    settled
 }
 
-/// The packet's own target, or that of a set which its destination is in.
+/// Matches all sources, the packet's own class too, with all targets.
 #[inline(always)]
-fn target_at<T: Tables>(target: u64, own: Class, kind: u32, asking: &Asking, bank: usize, tables: &T) -> Option<Class> {
-    if target == 0 {
-        return Some(own);
+pub fn weigh_targets<T: Tables>(asking: Asking, members: u64, own: Class, target: Class, tables: &T) -> Settled {
+    let bank = asking.bank;
+    let with = |target| first(own, target, bank, tables).first(tables.weigh_sources(bank, members, target));
+    let mut settled = with(target);
+    for place in 0..ASKED_FROM {
+        if members & TO >> place == 0 {
+            break;
+        }
+        if members >> place & 1 != 0 {
+            let [_, row] = tables.asked(bank, place);
+            let index = row as u32 + asking.interface + u32::from(asking.kind);
+            settled = settled.first(with(tables.narrowed(bank, index)));
+        }
     }
-    let index = (target - 1) & (MAX_ASKED as u64 - 1);
-    if asking.members >> index & 1 == 0 {
-        return None;
+    settled
+}
+
+/// The first denial of a kind of extension header in the mask; as without sets, an allowance does not count.
+#[inline(always)]
+pub fn weigh_extensions<T: Tables>(asking: Asking, members: u64, own: Class, extensions: u64, tables: &T) -> Settled {
+    let mut denial = Settled::plain(Decision::NONE);
+    for number in KINDS {
+        if extensions & extension::bit(number) != 0 {
+            let port = tables.port(asking.bank, PROTOCOLS + usize::from(number));
+            let target = at(asking.narrowed, port, asking.bank, tables);
+            let settled = tables.weigh_targets(Asking { kind: port.kind, ..asking }, members, own, target);
+            denial = if settled.decision.allows() { denial } else { denial.first(settled) };
+        }
     }
-    let [_, row] = tables.asked(bank, 1 + index as usize);
-    Some(tables.narrowed(bank, row as u32 + asking.interface as u32 + kind))
+    denial
 }
 
 /// Whether an address, by its halves, is a member.
 #[inline(always)]
 pub fn is_member<A: Address, T: Tables>(address: [u64; 2], set: usize, tables: &T) -> bool {
     let lasts = if A::V6 { lasts_v6(address, set, tables) } else { lasts_v4(address, set, tables) };
-    lasts || is_timed::<A, T>(address, set, tables)
+    lasts || tables.set_word(set, timed_word::<A>()) != 0 && tables.is_timed::<A>(address, set)
+}
+
+/// Where the lengths of a family's elements that end begin in a set's record.
+#[inline(always)]
+const fn timed_word<A: Address>() -> usize {
+    TIMED_WORD + if A::V6 { 2 } else { 0 }
 }
 
 /// Prefixes up to /16 stand in the root, up to /24 in a node of two bits each, and longer ones in blocks.
@@ -279,22 +242,14 @@ fn in_block<L: crate::tables::Lines>(lines: &L, extent: Extent, key: Key, bit: u
 
 /// Elements that end stand one by one, and are looked up for the lengths that some of them have.
 #[inline(always)]
-fn is_timed<A: Address, T: Tables>(address: [u64; 2], set: usize, tables: &T) -> bool {
-    let first = TIMED_WORD + if A::V6 { 2 } else { 0 };
-    let mut lens = tables.set_word(set, first);
-    if lens == 0 {
-        return false;
-    }
-    let (more, now) = (tables.set_word(set, first + 1), u64::from(tables.now()));
-    for index in 0..TIMED_LENS {
-        if index == 8 {
-            lens = more;
-        }
-        let len = lens & 0xff;
+pub fn is_timed<A: Address, T: Tables>(address: [u64; 2], set: usize, tables: &T) -> bool {
+    let word = timed_word::<A>();
+    let (lens, more, now) = (tables.set_word(set, word), tables.set_word(set, word + 1), u64::from(tables.now()));
+    for index in 0..TIMED_LENS as u64 {
+        let len = (if index < 8 { lens } else { more }) >> (index % 8 * 8) & 0xff;
         if len == 0 {
             return false;
         }
-        lens >>= 8;
         if tables.until(&element(set, len, front(address, len))).is_some_and(|until| until > now) {
             return true;
         }

@@ -4,13 +4,15 @@
 
 use crate::{
     address::Address,
+    admit::against_extensions,
     class::{Class, Port},
     decision::Decision,
     find::{Bucket, ServiceKey},
     generation::Generation,
+    layout::Side,
     next_hop::NextHop,
     note::{Kind, Note},
-    sets::{Answer, Asking},
+    sets::{self, Asking},
     slot::Slot,
     state::State,
     terms::{Candidates, Link, Settled, Terms, settle},
@@ -49,7 +51,15 @@ pub trait Lines {
 pub trait Tables {
     type Lines: Lines;
 
-    fn generation(&self) -> Generation;
+    /// The word as it was published.
+    fn published(&self) -> Generation;
+
+    /// What is in force for this packet, which asks once. The clock is read only while a change waits for confirmation.
+    #[inline(always)]
+    fn generation(&self) -> Generation {
+        let word = self.published();
+        word.at(if word.deadline() == 0 { 0 } else { self.now() })
+    }
 
     fn port(&self, bank: usize, entry: usize) -> Port;
 
@@ -61,11 +71,12 @@ pub trait Tables {
     /// The class of a port at an interface or destination that rules name.
     fn narrowed(&self, bank: usize, index: u32) -> Class;
 
-    /// What the rules that constrain both source and port say of a pair of classes.
+    /// What the rules that constrain both source and port say of a pair of classes, by the sum of their parts.
     fn pair(&self, bank: usize, index: u32) -> Decision;
 
-    /// Two words of the list of sets that the bank's rules name; the first two say how many.
-    fn asked(&self, bank: usize, index: usize) -> [u64; 2];
+    /// What stands at a place in the list of sets that the bank's rules name: one more than the set's id, 0 behind the last;
+    /// and its row or class.
+    fn asked(&self, bank: usize, place: usize) -> [u64; 2];
 
     /// A word of a set's record.
     fn set_word(&self, set: usize, word: usize) -> u64;
@@ -76,18 +87,46 @@ pub trait Tables {
     /// The second of the monotonic clock at which an element ends.
     fn until(&self, element: &[u64; 3]) -> Option<u64>;
 
-    /// [`ask_all`] of what `fill` says, where the verifier looks at it once however many ways lead to it.
-    fn ask_sets<A: Address>(&self, fill: impl FnOnce(&mut Asking)) -> Answer;
+    /// A bit for each set of a side that this address is in. The kernel does this, and each of the next four, in a function
+    /// of its own.
+    fn members<A: Address>(&self, bank: usize, side: Side, address: A) -> u64
+    where
+        Self: Sized,
+    {
+        sets::members::<A, _>(bank, side, sets::halves(address), self)
+    }
 
-    /// [`ask_one`] for each index below `count`, in a way that the verifier looks at once.
-    fn ask_each<A: Address>(&self, count: u32, asking: &mut Asking);
+    /// Whether a prefix that ends has this address.
+    fn is_timed<A: Address>(&self, address: [u64; 2], set: usize) -> bool
+    where
+        Self: Sized,
+    {
+        sets::is_timed::<A, _>(address, set, self)
+    }
 
-    /// [`weigh_one`] for each index below `count`, in the same way.
-    ///
-    /// [`ask_all`]: crate::sets::ask_all
-    /// [`ask_one`]: crate::sets::ask_one
-    /// [`weigh_one`]: crate::sets::weigh_one
-    fn weigh_each(&self, count: u32, asking: &mut Asking);
+    /// What rules say of a target, and of the sets that the source is in.
+    fn weigh_sources(&self, bank: usize, members: u64, target: Class) -> Settled
+    where
+        Self: Sized,
+    {
+        sets::weigh_sources(bank, members, target, self)
+    }
+
+    /// The same of each target that the destination's sets make, and of the source's own class too.
+    fn weigh_targets(&self, asking: Asking, members: u64, own: Class, target: Class) -> Settled
+    where
+        Self: Sized,
+    {
+        sets::weigh_targets(asking, members, own, target, self)
+    }
+
+    /// The same, and of each kind of extension header in the mask.
+    fn weigh_extensions(&self, asking: Asking, members: u64, own: Class, extensions: u64) -> Settled
+    where
+        Self: Sized,
+    {
+        sets::weigh_extensions(asking, members, own, extensions, self)
+    }
 
     /// What a conditional decision stands for.
     fn link(&self, bank: usize, index: u32) -> Link;
@@ -101,6 +140,25 @@ pub trait Tables {
         Self: Sized,
     {
         settle(bank, candidates, self)
+    }
+
+    /// Takes a packet of this source (see [`crate::limit::source_word`]) from the bucket of a rule that has a limit; false
+    /// where it is over the limit.
+    fn within_limit(&self, rule: u32, source: u64) -> bool;
+
+    /// Remembers which rule with terms decided, and whether it asks for the packet to be logged.
+    fn remark(&self, rule: u32, logs: bool);
+
+    /// Counts one packet of `len` bytes that is over its rule's limit.
+    fn count_limited(&self, rule: u32, len: usize);
+
+    /// The first denial of a kind of extension header in the mask. In a function of its own too, since few packets have
+    /// any.
+    fn against_extensions(&self, bank: usize, extensions: u64, source: Class, narrowed: u32) -> Settled
+    where
+        Self: Sized,
+    {
+        against_extensions(bank, extensions, source, narrowed, self)
     }
 
     /// A word of a trie's root.

@@ -24,6 +24,12 @@ impl Terms {
         Self(self.0 & !0xffff_ffff | second as u64)
     }
 
+    /// The rule demands this while it holds.
+    #[must_use]
+    pub const fn demanding(self, demands: Demands) -> Self {
+        Self(self.0 & 0xffff_ffff | (demands.0 as u64) << 32)
+    }
+
     #[inline(always)]
     pub const fn from_word(word: u64) -> Self {
         Self(word)
@@ -44,6 +50,57 @@ impl Terms {
     #[inline(always)]
     pub const fn demands(self) -> u32 {
         (self.0 >> 32) as u32
+    }
+}
+
+/// What a rule demands of the packets that it decides.
+///
+/// | bits | |
+/// |---|---|
+/// | 0 | 1: they are logged |
+/// | 1–2 | 1: a limit for all of them together, 2: one for each source |
+/// | 3 | 1: the limit counts segments that open a TCP connection, and no others |
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Demands(u32);
+
+impl Demands {
+    pub const LOG: Self = Self(1);
+    pub const LIMIT: Self = Self(2);
+    pub const LIMIT_PER_SOURCE: Self = Self(4);
+    pub const CONNECTIONS: Self = Self(8);
+
+    #[inline(always)]
+    pub const fn from_word(word: u32) -> Self {
+        Self(word)
+    }
+
+    pub const fn word(self) -> u32 {
+        self.0
+    }
+
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    #[inline(always)]
+    pub const fn logs(self) -> bool {
+        self.0 & Self::LOG.0 != 0
+    }
+
+    #[inline(always)]
+    pub const fn limits(self) -> bool {
+        self.0 & (Self::LIMIT.0 | Self::LIMIT_PER_SOURCE.0) != 0
+    }
+
+    #[inline(always)]
+    pub const fn is_per_source(self) -> bool {
+        self.0 & Self::LIMIT_PER_SOURCE.0 != 0
+    }
+
+    #[inline(always)]
+    pub const fn counts_connections(self) -> bool {
+        self.0 & Self::CONNECTIONS.0 != 0
     }
 }
 

@@ -4,10 +4,12 @@
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![expect(clippy::needless_pass_by_value, reason = "the entry points' signatures are aya's")]
 
+mod apart;
 mod exit;
 mod hide;
 mod maps;
 mod packet;
+mod report;
 mod sets;
 mod table;
 
@@ -22,8 +24,9 @@ use foobar_common::{serve, state::note_opened};
 #[xdp(frags)]
 pub fn foobar(context: XdpContext) -> u32 {
     let mut packet = packet::Packet::new(&context);
-    let outcome = serve(&mut packet, &maps::Maps::new(&context));
-    exit::leave(&context, &packet, outcome)
+    let maps = maps::Maps::new(&context);
+    let outcome = serve(&mut packet, &maps);
+    exit::leave(&context, &packet, outcome, maps.remarked())
 }
 
 /// Notes what this host opens, and lets others decide.

@@ -1,45 +1,56 @@
 //! Every map, and the named ways into them. Nothing else in this crate knows that there are maps.
 
+mod context;
+mod counts;
+mod limits;
+mod shown;
+
+use core::cell::Cell;
+
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
-    helpers::generated::{bpf_ktime_get_ns, bpf_redirect},
+    helpers::generated::{bpf_ktime_get_coarse_ns, bpf_redirect},
     macros::map,
-    maps::{HashMap, LruHashMap, PerCpuArray},
-    programs::{TcContext, XdpContext},
+    maps::{HashMap, LruHashMap},
 };
 use foobar_common::{
-    Address, Outcome, Tables,
+    Address, Tables,
     class::{Class, Port},
     decision::Decision,
     find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
     generation::Generation,
     interface::{self, Named},
     layout::{
-        ASKED_BANK_WORDS, BACKEND_TALLY_WORDS, GENERATION_WORDS, INTERFACE_WORDS, INTERFACES_WORDS, LINKS_WORDS,
-        MAX_BACKENDS, MAX_LINKS, MAX_NARROWED, MAX_NOTES, MAX_PAIRS, MAX_RULES, MAX_SOURCES, MAX_STATES, MAX_UNPROVEN,
-        NARROWED_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS,
-        PAIRS_WORDS, PORT_ENTRIES, PORTS_WORDS, RING_WORDS, RINGS_WORDS, ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS,
-        SERVICE_WORDS, SERVICES_WORDS, SET_WORDS, SOURCES_WORDS, TALLY_WORDS, TERMS_OF_RULE, TERMS_WORDS,
-        refused_index, unproven_index,
+        ASKED_BANK_WORDS, GENERATION_WORDS, INTERFACE_WORDS, INTERFACES_WORDS, LINKS_WORDS, MAX_LINKS, MAX_NARROWED,
+        MAX_NOTES, MAX_PAIRS, MAX_SOURCES, MAX_STATES, MAX_UNPROVEN, NARROWED_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS,
+        NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, PAIRS_WORDS, PORT_ENTRIES, PORTS_WORDS, RING_WORDS,
+        RINGS_WORDS, ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS, SERVICES_WORDS, SET_RECORD_WORDS,
+        SOURCES_WORDS, SPARSE_SEED, SPARSE_WORDS, Side, TERMS_OF_RULE, TERMS_WORDS, refused_index, unproven_index,
     },
     next_hop::NextHop,
     note::{Kind, Note},
-    sets::{Answer, Asking},
+    sets::Asking,
     slot::Slot,
+    sparse,
     state::State,
     tables::Node,
-    terms::{Candidates, Link, Settled, Terms, settle},
+    terms::{Candidates, Link, Settled, Terms},
 };
 
+pub use self::{
+    context::Context,
+    counts::count_outcome,
+    shown::{Remark, count_lost, event, is_watched, watched_at, within_budget},
+};
 use crate::{
+    apart::{extensions_apart, settle_apart},
+    hide::hide,
     sets::{self, ASKED, SETS, SetLines},
     table::{Record, Table},
 };
 
 type FlowV4 = <foobar_common::address::V4 as Address>::FlowKey;
 type FlowV6 = <foobar_common::address::V6 as Address>::FlowKey;
-type Tally = [u64; TALLY_WORDS];
-type BackendTally = [u64; BACKEND_TALLY_WORDS];
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.GENERATION")]
@@ -91,29 +102,6 @@ static NOTES_V6: HashMap<FlowV6, [u64; 2]> = HashMap::with_max_entries(MAX_NOTES
 static STATES_V4: LruHashMap<FlowV4, u64> = LruHashMap::with_max_entries(MAX_STATES, 0);
 #[map]
 static STATES_V6: LruHashMap<FlowV6, u64> = LruHashMap::with_max_entries(MAX_STATES, 0);
-#[map]
-static OUTCOMES: PerCpuArray<Tally> = PerCpuArray::with_max_entries(Outcome::COUNT as u32, 0);
-#[map]
-static RULES: PerCpuArray<Tally> = PerCpuArray::with_max_entries(MAX_RULES, 0);
-#[map]
-static BACKENDS: PerCpuArray<BackendTally> = PerCpuArray::with_max_entries(MAX_BACKENDS, 0);
-
-/// Counts a packet of `len` bytes that left with `outcome`.
-#[inline(always)]
-pub fn count_outcome(outcome: Outcome, len: usize) {
-    add(&OUTCOMES, outcome.index(), [1, len as u64]);
-}
-
-/// Adds to this CPU's counter. A counter that is not there changes no verdict.
-#[inline(always)]
-fn add<const N: usize>(counters: &PerCpuArray<[u64; N]>, index: u32, amounts: [u64; N]) {
-    let Some(counter) = counters.get_ptr_mut(index) else { return };
-    // SAFETY: the kernel gave this CPU's own element, and nothing else runs on this CPU meanwhile.
-    let counter = unsafe { &mut *counter };
-    for (total, amount) in counter.iter_mut().zip(amounts) {
-        *total += amount;
-    }
-}
 
 /// The same key under the type that the map of its family has.
 ///
@@ -123,6 +111,13 @@ fn add<const N: usize>(counters: &PerCpuArray<[u64; N]>, index: u32, amounts: [u
 unsafe fn same<K, F>(key: &K) -> &F {
     // SAFETY: as the caller promises.
     unsafe { &*core::ptr::from_ref(key).cast() }
+}
+
+/// Seconds of the monotonic clock.
+#[inline(always)]
+fn now() -> u32 {
+    // SAFETY: a helper without arguments.
+    (unsafe { bpf_ktime_get_coarse_ns() } / 1_000_000_000) as u32
 }
 
 /// Where the word of a state is.
@@ -138,52 +133,53 @@ fn state_of<A: Address>(key: &A::FlowKey) -> Option<*mut u64> {
     }
 }
 
-/// What a program is called for.
-pub trait Context {
-    /// Index of the interface that the frame comes in by, or leaves by.
-    fn ingress(&self) -> u32;
-}
-
-impl Context for XdpContext {
-    #[inline(always)]
-    fn ingress(&self) -> u32 {
-        self.ingress_ifindex() as u32
-    }
-}
-
-impl Context for TcContext {
-    #[inline(always)]
-    fn ingress(&self) -> u32 {
-        // SAFETY: the kernel gives the program a buffer's context, which lives as long as the program runs.
-        unsafe { (*self.skb.skb).ifindex }
-    }
-}
-
-impl Context for () {
-    #[inline(always)]
-    fn ingress(&self) -> u32 {
-        0
-    }
-}
-
-/// [`settle`] as a function of its own: the verifier looks at it once, whoever calls it, and only packets that a
-/// conditional rule matches do.
+/// What stands in the hash of pairs under this key: a function of its own, as in [`crate::apart`].
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn settle_apart(bank: u64, source: u32, target: u32, pair: u32) -> u64 {
-    let [source, target, pair] = [source, target, pair].map(Decision::from_word);
-    settle(bank as usize, Candidates { source, target, pair }, &Maps::new(&())).word()
+extern "C" fn sparse_pair(bank: u64, key: u32) -> u32 {
+    let first = bank as usize * (MAX_PAIRS / 2);
+    let seed = PAIRS.word(first + SPARSE_SEED).unwrap_or_default();
+    let bucket = first + sparse::bucket(key, seed);
+    for index in 0..SPARSE_WORDS {
+        let word = PAIRS.word(bucket + index).unwrap_or_default();
+        if (word >> 32) as u32 == key {
+            return word as u32;
+        }
+    }
+    Decision::NONE.word()
 }
 
 /// The kernel's tables, for one packet.
 pub struct Maps<'a, C> {
     context: &'a C,
+    /// Found out before the packet is looked at: behind that, the verifier would look at all that follows once for each
+    /// thing that the clock can say, and each kind of packet.
+    generation: Generation,
+    remark: Cell<Remark>,
+}
+
+impl Maps<'_, ()> {
+    /// For functions that are handed the bank: a packet reads its generation once.
+    #[inline(always)]
+    pub fn apart() -> Self {
+        Self { context: &(), generation: Generation::default(), remark: Cell::new(Remark::NONE) }
+    }
 }
 
 impl<'a, C> Maps<'a, C> {
     #[inline(always)]
     pub fn new(context: &'a C) -> Self {
-        Self { context }
+        let word = Generation::from_word(GENERATION.first());
+        let now = if word.deadline() == 0 { 0 } else { now() };
+        // A number mixed twice with one that the verifier does not know is the same again.
+        let unknown = GENERATION.first();
+        let word = hide((word.at(now).word() ^ unknown) as usize) as u64 ^ unknown;
+        Self { context, generation: Generation::from_word(word), remark: Cell::new(Remark::NONE) }
+    }
+
+    #[inline(always)]
+    pub fn remarked(&self) -> Remark {
+        self.remark.get()
     }
 }
 
@@ -191,18 +187,23 @@ impl<C: Context> Tables for Maps<'_, C> {
     type Lines = SetLines;
 
     #[inline(always)]
+    fn published(&self) -> Generation {
+        self.generation
+    }
+
+    #[inline(always)]
     fn generation(&self) -> Generation {
-        Generation::from_word(GENERATION.first())
+        self.generation
     }
 
     #[inline(always)]
     fn port(&self, bank: usize, entry: usize) -> Port {
-        PORTS.word(bank * PORT_ENTRIES + entry).map_or(Port::NONE, Port::from_word)
+        Port::from_word(PORTS.word(bank * PORT_ENTRIES + entry).unwrap_or(Port::NONE.word()))
     }
 
     #[inline(always)]
     fn source(&self, bank: usize, class: usize) -> Class {
-        Class::from_word(SOURCES.word_or(bank * MAX_SOURCES + class, Class::NONE.word()))
+        Class::from_word(SOURCES.word(bank * MAX_SOURCES + class).unwrap_or(Class::NONE.word()))
     }
 
     #[inline(always)]
@@ -214,23 +215,26 @@ impl<C: Context> Tables for Maps<'_, C> {
 
     #[inline(always)]
     fn narrowed(&self, bank: usize, index: u32) -> Class {
-        Class::from_word(NARROWED.word_or(bank * MAX_NARROWED + index as usize, Class::NONE.word()))
+        Class::from_word(NARROWED.word(bank * MAX_NARROWED + index as usize).unwrap_or(Class::NONE.word()))
     }
 
     #[inline(always)]
     fn pair(&self, bank: usize, index: u32) -> Decision {
-        PAIRS.half(bank * MAX_PAIRS + index as usize).map_or(Decision::NONE, Decision::from_word)
+        if sparse::is_key(index) {
+            return Decision::from_word(sparse_pair(bank as u64, index));
+        }
+        Decision::from_word(PAIRS.half(bank * MAX_PAIRS + index as usize).unwrap_or(Decision::NONE.word()))
     }
 
     #[inline(always)]
-    fn asked(&self, bank: usize, index: usize) -> [u64; 2] {
-        let first = bank * ASKED_BANK_WORDS + index * 2;
+    fn asked(&self, bank: usize, place: usize) -> [u64; 2] {
+        let first = bank * ASKED_BANK_WORDS + place * 2;
         [ASKED.word_or(first, 0), ASKED.word_or(first + 1, 0)]
     }
 
     #[inline(always)]
     fn set_word(&self, set: usize, word: usize) -> u64 {
-        SETS.word_or(set * SET_WORDS + word, 0)
+        SETS.word_or(set * SET_RECORD_WORDS + word, 0)
     }
 
     #[inline(always)]
@@ -244,18 +248,28 @@ impl<C: Context> Tables for Maps<'_, C> {
     }
 
     #[inline(always)]
-    fn ask_sets<A: Address>(&self, fill: impl FnOnce(&mut Asking)) -> Answer {
-        sets::ask_sets::<A>(fill)
+    fn members<A: Address>(&self, bank: usize, side: Side, address: A) -> u64 {
+        sets::members(bank, side, address)
     }
 
     #[inline(always)]
-    fn ask_each<A: Address>(&self, count: u32, asking: &mut Asking) {
-        sets::ask_each::<A>(count, asking);
+    fn is_timed<A: Address>(&self, address: [u64; 2], set: usize) -> bool {
+        sets::is_timed::<A>(address, set)
     }
 
     #[inline(always)]
-    fn weigh_each(&self, count: u32, asking: &mut Asking) {
-        sets::weigh_each(count, asking);
+    fn weigh_sources(&self, bank: usize, members: u64, target: Class) -> Settled {
+        Settled::from_word(sets::weigh_sources_apart(bank as u64, members, target.word()))
+    }
+
+    #[inline(always)]
+    fn weigh_targets(&self, asking: Asking, members: u64, own: Class, target: Class) -> Settled {
+        Settled::from_word(sets::weigh_targets_apart(asking.word(), members, own.word(), target.word()))
+    }
+
+    #[inline(always)]
+    fn weigh_extensions(&self, asking: Asking, members: u64, own: Class, extensions: u64) -> Settled {
+        Settled::from_word(sets::weigh_extensions_apart(asking.word(), members, own.word(), extensions))
     }
 
     #[inline(always)]
@@ -272,6 +286,26 @@ impl<C: Context> Tables for Maps<'_, C> {
     fn settle(&self, bank: usize, candidates: Candidates) -> Settled {
         let Candidates { source, target, pair } = candidates;
         Settled::from_word(settle_apart(bank as u64, source.word(), target.word(), pair.word()))
+    }
+
+    #[inline(always)]
+    fn within_limit(&self, rule: u32, source: u64) -> bool {
+        limits::within_limit_apart(rule, source) != 0
+    }
+
+    #[inline(always)]
+    fn remark(&self, rule: u32, logs: bool) {
+        self.remark.set(Remark::NONE.by(rule).logged(logs));
+    }
+
+    #[inline(always)]
+    fn count_limited(&self, rule: u32, len: usize) {
+        limits::count_limited(rule, len);
+    }
+
+    #[inline(always)]
+    fn against_extensions(&self, bank: usize, extensions: u64, source: Class, narrowed: u32) -> Settled {
+        Settled::from_word(extensions_apart(bank as u64, extensions, source.word(), narrowed))
     }
 
     #[inline(always)]
@@ -384,18 +418,18 @@ impl<C: Context> Tables for Maps<'_, C> {
 
     #[inline(always)]
     fn now(&self) -> u32 {
-        // SAFETY: a helper without arguments.
-        (unsafe { bpf_ktime_get_ns() } / 1_000_000_000) as u32
+        now()
     }
 
     #[inline(always)]
     fn count_rule(&self, id: u32, len: usize) {
-        add(&RULES, id, [1, len as u64]);
+        self.remark.set(self.remark.get().by(id));
+        counts::count_rule(id, len);
     }
 
     #[inline(always)]
     fn count_backend(&self, backend: u32, len: usize, connections: u64, queries: u64) {
-        add(&BACKENDS, backend, [1, len as u64, connections, queries]);
+        counts::count_backend(backend, [1, len as u64, connections, queries]);
     }
 
     #[inline(always)]

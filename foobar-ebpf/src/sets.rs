@@ -1,27 +1,20 @@
-//! The maps of named sets, and the loops that ask them.
-//!
-//! What asks is a global function, which the verifier looks at by itself, once, whichever ways lead to it; the loops' bodies are functions of their own (`bpf_loop`, Linux 5.17), however many sets a packet asks.
-
-use core::ffi::c_void;
+//! The maps of named sets, and the functions that ask them: global ones of numbers alone, as in [`crate::apart`].
 
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     btf_maps::{Array, ArrayOfMaps},
-    helpers::generated::bpf_loop,
     macros::{btf_map, map},
-    maps::{HashMap, PerCpuArray},
+    maps::HashMap,
 };
 use foobar_common::{
     address::{Address, V4, V6},
-    layout::{ASKED_WORDS, MAX_TIMED, SET_SLOTS, SETS_WORDS},
-    sets::{ARRAY_LINES, Answer, Asking, ask_all, ask_one, weigh_one},
+    class::Class,
+    layout::{ASKED_WORDS, MAX_TIMED, SET_SLOTS, SETS_WORDS, Side},
+    sets::{self, ARRAY_LINES, Asking, halves},
     tables::{Line, Lines},
 };
 
-use crate::{
-    maps::{Context, Maps},
-    table::Table,
-};
+use crate::{maps::Maps, table::Table};
 
 type Words = [u64; 8];
 /// All of one size: the kernel reads such arrays without a call.
@@ -35,8 +28,6 @@ pub static SETS: Table<SETS_WORDS> = Table::new();
 pub static ASKED: Table<ASKED_WORDS> = Table::new();
 #[btf_map]
 static SET_LINES: ArrayOfMaps<Inner, SET_SLOTS> = ArrayOfMaps::new();
-#[map]
-static ASKING: PerCpuArray<Asking> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static TIMED: HashMap<[u64; 3], u64> = HashMap::with_max_entries(MAX_TIMED, BPF_F_NO_PREALLOC);
 
@@ -75,100 +66,65 @@ pub fn until(element: &[u64; 3]) -> Option<u64> {
 }
 
 #[inline(always)]
-pub fn ask_sets<A: Address>(fill: impl FnOnce(&mut Asking)) -> Answer {
-    let Some(asking) = asking() else { return Answer::NONE };
-    fill(asking);
-    if A::V6 {
-        ask_sets_v6()
-    } else {
-        ask_sets_v4()
-    };
-    asking.answer()
-}
-
-/// This CPU's own packet: the stack has no room for it. Nothing else of ours runs on this CPU meanwhile.
-#[inline(always)]
-fn asking() -> Option<&'static mut Asking> {
-    // SAFETY: the kernel gave this CPU's own element, which nobody else holds.
-    ASKING.get_ptr_mut(0).map(|asking| unsafe { &mut *asking })
+pub fn members<A: Address>(bank: usize, side: Side, address: A) -> u64 {
+    let (bank, side, [high, low]) = (bank as u64, side as u64, halves(address));
+    if A::V6 { members_v6(bank, side, high, low) } else { members_v4(bank, side, high) }
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ask_sets_v4() -> u64 {
-    ask_all_of::<V4>()
+pub extern "C" fn members_v4(bank: u64, side: u64, address: u64) -> u64 {
+    members_in::<V4>(bank, side, [address, 0])
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ask_sets_v6() -> u64 {
-    ask_all_of::<V6>()
-}
-
-/// The kernel wants an answer of a function.
-#[inline(always)]
-fn ask_all_of<A: Address>() -> u64 {
-    if let Some(asking) = asking() {
-        ask_all::<A, _>(asking, &Maps::new(&Nowhere));
-    }
-    0
+pub extern "C" fn members_v6(bank: u64, side: u64, high: u64, low: u64) -> u64 {
+    members_in::<V6>(bank, side, [high, low])
 }
 
 #[inline(always)]
-pub fn ask_each<A: Address>(count: u32, asking: &mut Asking) {
-    let body = if A::V6 { ask_next_v6 } else { ask_next_v4 };
-    each(count, body, asking);
+fn members_in<A: Address>(bank: u64, side: u64, address: [u64; 2]) -> u64 {
+    let side = if side == Side::Source as u64 { Side::Source } else { Side::Destination };
+    sets::members::<A, _>(bank as usize, side, address, &Maps::apart())
 }
 
 #[inline(always)]
-pub fn weigh_each(count: u32, asking: &mut Asking) {
-    each(count, weigh_next, asking);
+pub fn is_timed<A: Address>(address: [u64; 2], set: usize) -> bool {
+    let ([high, low], set) = (address, set as u64);
+    (if A::V6 { is_timed_v6(high, low, set) } else { is_timed_v4(high, set) }) != 0
 }
 
-/// The kernel hands on a pointer to the stack alone: there is the one to the packet.
-type Handle = *mut *mut Asking;
-type Body = unsafe extern "C" fn(u32, Handle) -> i64;
-
-#[inline(always)]
-fn each(count: u32, body: Body, asking: &mut Asking) {
-    let mut asking = core::ptr::from_mut(asking);
-    // SAFETY: the body takes an index and the pointer that is handed on, to memory that outlives the loop.
-    unsafe { bpf_loop(count, body as *mut c_void, (&raw mut asking).cast(), 0) };
-}
-
-/// # Safety
-/// Called by [`each`] alone.
+#[unsafe(no_mangle)]
 #[inline(never)]
-unsafe extern "C" fn ask_next_v4(index: u32, asking: Handle) -> i64 {
-    // SAFETY: as the caller promises.
-    ask_one::<V4, _>(index, unsafe { &mut **asking }, &Maps::new(&Nowhere));
-    0
+extern "C" fn is_timed_v4(address: u64, set: u64) -> u64 {
+    u64::from(sets::is_timed::<V4, _>([address, 0], set as usize, &Maps::apart()))
 }
 
-/// # Safety
-/// Called by [`each`] alone.
+#[unsafe(no_mangle)]
 #[inline(never)]
-unsafe extern "C" fn ask_next_v6(index: u32, asking: Handle) -> i64 {
-    // SAFETY: as the caller promises.
-    ask_one::<V6, _>(index, unsafe { &mut **asking }, &Maps::new(&Nowhere));
-    0
+extern "C" fn is_timed_v6(high: u64, low: u64, set: u64) -> u64 {
+    u64::from(sets::is_timed::<V6, _>([high, low], set as usize, &Maps::apart()))
 }
 
-/// # Safety
-/// Called by [`each`] alone.
+/// [`sets::weigh_sources`], for packets whose source is in a set, or whose destination is.
+#[unsafe(no_mangle)]
 #[inline(never)]
-unsafe extern "C" fn weigh_next(index: u32, asking: Handle) -> i64 {
-    // SAFETY: as the caller promises.
-    weigh_one(index, unsafe { &mut **asking }, &Maps::new(&Nowhere));
-    0
+pub extern "C" fn weigh_sources_apart(bank: u64, members: u64, target: u64) -> u64 {
+    sets::weigh_sources(bank as usize, members, Class::from_word(target), &Maps::apart()).word()
 }
 
-/// A loop's body has no packet at hand, and needs none.
-struct Nowhere;
+/// [`sets::weigh_targets`], for packets whose destination is in a set.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn weigh_targets_apart(asking: u64, members: u64, own: u64, target: u64) -> u64 {
+    let [own, target] = [own, target].map(Class::from_word);
+    sets::weigh_targets(Asking::from_word(asking), members, own, target, &Maps::apart()).word()
+}
 
-impl Context for Nowhere {
-    #[inline(always)]
-    fn ingress(&self) -> u32 {
-        0
-    }
+/// [`sets::weigh_extensions`], for packets with extension headers that are in a set.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn weigh_extensions_apart(asking: u64, members: u64, own: u64, extensions: u64) -> u64 {
+    sets::weigh_extensions(Asking::from_word(asking), members, Class::from_word(own), extensions, &Maps::apart()).word()
 }

@@ -116,6 +116,28 @@ impl<const N: usize> Record<N> {
         unsafe { self.0.cast::<u32>().add(INDEX).add(behind & MASK).read_volatile() }
     }
 
+    /// The word at `index`; 0 past the record's end, as nothing is written there.
+    #[inline(always)]
+    pub fn at(self, index: usize) -> u64 {
+        // SAFETY: the index is below N.
+        if index < N { unsafe { self.0.add(index).read_volatile() } } else { 0 }
+    }
+
+    #[inline(always)]
+    pub fn put(self, index: usize, value: u64) {
+        if index < N {
+            // SAFETY: the index is below N, and the table is there to be written.
+            unsafe { self.0.cast_mut().add(index).write_volatile(value) }
+        }
+    }
+
+    /// Writes `after` where `before` still stands; false where it does not.
+    #[inline(always)]
+    pub fn swap(self, index: usize, before: u64, after: u64) -> bool {
+        // SAFETY: the index is below N, and words are aligned.
+        index < N && unsafe { swap(self.0.cast_mut().add(index), before, after) }
+    }
+
     #[inline(always)]
     pub fn words(self) -> [u64; N] {
         let mut words = [0; N];
@@ -140,4 +162,32 @@ unsafe fn add(word: *mut u64, amount: u64) {
 unsafe fn add(word: *mut u64, amount: u64) {
     // SAFETY: the caller's word is in a table.
     unsafe { *word += amount }
+}
+
+/// An exchange if the word is still `before` (Linux 5.12); the compiler gives this target none.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+unsafe fn swap(word: *mut u64, before: u64, after: u64) -> bool {
+    let mut seen = before;
+    // SAFETY: the caller's word is in a table.
+    unsafe {
+        core::arch::asm!(
+            "r0 = cmpxchg_64({word} + 0, r0, {after})",
+            word = in(reg) word, after = in(reg) after, inout("r0") seen
+        );
+    }
+    seen == before
+}
+
+/// The host builds this crate only to check it.
+#[cfg(not(target_arch = "bpf"))]
+unsafe fn swap(word: *mut u64, before: u64, after: u64) -> bool {
+    // SAFETY: the caller's word is in a table.
+    unsafe {
+        let seen = *word;
+        if seen == before {
+            *word = after;
+        }
+        seen == before
+    }
 }

@@ -6,6 +6,7 @@ use aya_obj::{Map, Object};
 use foobar_common::{
     Address, Outcome,
     address::{V4, V6},
+    event,
     layout::{self, map},
 };
 use foobar_userspace::datapath;
@@ -15,6 +16,7 @@ const HASH: u32 = 1;
 const ARRAY_OF_MAPS: u32 = 12;
 const PER_CPU_ARRAY: u32 = 6;
 const LRU_HASH: u32 = 9;
+const RING: u32 = 27;
 
 /// Kind, bytes of a key, bytes of a value, entries.
 type Shape = (u32, usize, usize, u32);
@@ -63,6 +65,11 @@ fn wanted() -> BTreeMap<&'static str, Shape> {
         (map::STATES_V6, states::<V6>()),
         (map::OUTCOMES, counters(layout::TALLY_WORDS, Outcome::COUNT as u32)),
         (map::RULES, counters(layout::TALLY_WORDS, layout::MAX_RULES)),
+        (map::WATCH, table(layout::WATCH_WORDS)),
+        (map::EVENTS, (RING, 0, 0, layout::EVENTS_BYTES)),
+        (map::BUCKETS, table(layout::BUCKETS_WORDS)),
+        (map::LIMITED, counters(layout::TALLY_WORDS, layout::MAX_RULES)),
+        (map::BUDGETS, counters(layout::BUDGET_WORDS, event::Kind::COUNT as u32)),
         (map::BACKENDS, counters(layout::BACKEND_TALLY_WORDS, layout::MAX_BACKENDS)),
     ])
 }

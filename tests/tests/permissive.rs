@@ -7,11 +7,14 @@ use foobar_tests::{
     lab::{Lab, run},
     random::{odd, plain},
 };
-use foobar_userspace::plan::classify::{Numbered, classify};
+use foobar_userspace::plan::{
+    classify::{Numbered, classify},
+    sets::SetIds,
+};
 
 const SEED: u64 = 0x00dd;
 
-const RULES: [&str; 23] = [
+const RULES: [&str; 27] = [
     "deny tcp/25",
     "deny tcp/80",
     "deny tcp",
@@ -35,6 +38,10 @@ const RULES: [&str; 23] = [
     "deny ah",
     "deny proto/60",
     "allow proto/0",
+    "deny tcp on eth0",
+    "allow udp on eth0",
+    "allow on wan",
+    "deny from 203.0.113.0/28 for 10m",
 ];
 
 /// Some rules in some order, and a default.
@@ -61,14 +68,15 @@ fn fares_no_better(plain: Outcome, odd: Outcome) -> bool {
 fn under_any_rules_on_the_host() {
     println!("seed {SEED:#x}");
     let mut rng = Rng::with_seed(SEED);
-    let mut tables = foobar_common::image::HostTables::default();
+    let mut tables = foobar_common::image::HostTables { ingress: 3, ..Default::default() };
+    let ifindexes = [("eth0".to_owned(), [3].into()), ("wan".to_owned(), [4].into())].into();
     let mut refused = 0;
     for _ in 0..400 {
         let (texts, drops) = rules(&mut rng);
         let parsed: Vec<_> = texts.iter().map(|text| text.parse().expect("a rule")).collect();
         let numbered: Vec<_> = parsed.iter().enumerate().map(|(id, rule)| Numbered { rule, id: id as u32 }).collect();
         tables.image = foobar_common::image::Image { drops, ..Default::default() };
-        classify(&numbered, &mut tables.image).expect("enforceable rules");
+        classify(&numbered, &ifindexes, &SetIds::default(), &mut tables.image).expect("enforceable rules");
         for _ in 0..500 {
             let packet = plain(&mut rng);
             let twin = odd(packet.clone(), &mut rng);

@@ -118,3 +118,20 @@ fn ranges_hold_at_both_ends() {
         assert_eq!(lab.run(&tcp(OUTSIDE, &format!("10.0.0.1:{port}"))).counted[0], counted, "{port}");
     }
 }
+
+#[test]
+fn pairs_beyond_the_dense_table_are_found() {
+    let rule = |n: u32| format!("allow tcp/{} from 10.{}.{}.0/24", 2 * n + 1, n / 200, n % 200);
+    let rules: Vec<_> = (0..2_000).map(rule).collect();
+    let mut lab = Lab::new().drops().rules(&rules.iter().map(String::as_str).collect::<Vec<_>>());
+    let of = |source: u32, port: u32| {
+        let source = format!("10.{}.{}.9:4000", source / 200, source % 200);
+        tcp(&source, &format!("10.0.0.1:{}", 2 * port + 1))
+    };
+    for n in (0..2_000).step_by(97) {
+        assert_eq!(lab.run(&of(n, n)).counted, ["allowed".to_owned(), format!("rule {}", rule(n))], "{n}");
+        for (source, port) in [(n, (n + 1) % 2_000), ((n + 7) % 2_000, n)] {
+            assert_eq!(lab.run(&of(source, port)).counted, ["default_drop"], "{source} {port}");
+        }
+    }
+}

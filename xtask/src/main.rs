@@ -1,4 +1,4 @@
-//! Every task of a developer and of CI: `cargo xtask setup | test | check | bench | demo`.
+//! Every task of a developer and of CI: `cargo xtask setup | test | check | bench | kernels | demo`.
 //!
 //! Knows none of foobar's crates: it builds them and drives the binaries through their command lines.
 #![forbid(unsafe_code)]
@@ -7,6 +7,7 @@ mod bench;
 mod check;
 mod demo;
 mod failure;
+mod kernels;
 mod say;
 mod setup;
 mod shell;
@@ -33,6 +34,8 @@ enum Task {
     Check,
     /// Measure what packets and requests cost
     Bench(bench::Args),
+    /// Load the programs and run their tests on other kernels, under QEMU
+    Kernels(kernels::Args),
     /// Show foobar at work between namespaces of this machine
     Demo(demo::Args),
     /// Answer HTTP requests with a name
@@ -56,6 +59,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Test(args) => test::run(&args),
         Task::Check => check::run(),
         Task::Bench(args) => bench::run(&args),
+        Task::Kernels(args) => kernels::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Respond(args) => demo::respond::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Load(args) => demo::load::run(&args).map(|()| ExitCode::SUCCESS),

@@ -14,7 +14,7 @@ use super::{
     table::{Memory, Table},
 };
 use crate::{
-    layout::SET_WORDS,
+    layout::SET_RECORD_WORDS,
     tables::{Line, Lines},
 };
 
@@ -28,7 +28,7 @@ pub struct HostLine([u64; LINE_WORDS]);
 /// Every set, by its id.
 #[derive(Clone, Debug, Default)]
 pub struct HostSets {
-    pub records: Vec<[u64; SET_WORDS]>,
+    pub records: Vec<[u64; SET_RECORD_WORDS]>,
     /// The first one is empty.
     pub slots: Vec<Option<HostLines>>,
     pub timed: HashMap<[u64; 3], u64>,
@@ -65,7 +65,7 @@ impl HostSets {
         if self.slots.is_empty() {
             self.slots.push(None);
         }
-        let mut record = [0; SET_WORDS];
+        let mut record = [0; SET_RECORD_WORDS];
         let tables = [false, true].map(|v6| {
             let Ok(table) = Table::build(families[usize::from(v6)], v6, make);
             record[usize::from(v6)] = table.extent(self.slots.len() as u32).word();

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Method, Request, StatusCode, client::conn::http1, header};
+use hyper::{Method, Request, Response, StatusCode, body::Incoming, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, time::timeout};
@@ -51,21 +51,31 @@ impl Client {
         self.ask(Method::DELETE, path, Bytes::new()).await
     }
 
+    pub async fn delete_with<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Refusal> {
+        self.ask(Method::DELETE, path, json(body)?).await
+    }
+
     /// Whether anybody accepts.
     pub async fn is_answered(&self) -> bool {
         self.connect().await.is_ok()
     }
 
+    /// The lines of an answer that goes on for as long as both sides want.
+    pub async fn lines(&self, path: &str) -> Result<Lines, Refusal> {
+        let stream = self.connect().await?;
+        let request = request(Method::GET, path, Bytes::new())?;
+        let response = timeout(ANSWER, send(stream, request)).await.map_err(|_| self.slow(ANSWER))??;
+        if response.status().is_success() {
+            return Ok(Lines { body: response.into_body(), read: Vec::new() });
+        }
+        let status = response.status();
+        let body = response.into_body().collect().await.map_err(lost)?.to_bytes();
+        Err(refused(status, &body))
+    }
+
     async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, Refusal> {
         let stream = self.connect().await?;
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, "foobar")
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(header::CONNECTION, "close")
-            .body(Full::new(body))
-            .map_err(|error| Refusal::broken(format!("cannot ask for {path}: {error}")))?;
+        let request = request(method, path, body)?;
         let (status, body) = timeout(ANSWER, exchange(stream, request)).await.map_err(|_| self.slow(ANSWER))??;
         understand(status, &body)
     }
@@ -88,18 +98,61 @@ pub fn path(parts: &[&str]) -> String {
     format!("/v1/{}", encoded.collect::<Vec<_>>().join("/"))
 }
 
-fn encode(byte: u8) -> String {
+pub fn encode(byte: u8) -> String {
     match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b':' => char::from(byte).to_string(),
         _ => format!("%{byte:02X}"),
     }
 }
 
-async fn exchange(stream: UnixStream, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Refusal> {
-    let lost = |error: hyper::Error| Refusal::broken(format!("the daemon hung up: {error}")).hint("see its log");
+/// An answer that comes line by line.
+#[derive(Debug)]
+pub struct Lines {
+    body: Incoming,
+    read: Vec<u8>,
+}
+
+impl Lines {
+    /// The next line, without its end; `None` when the daemon has said all.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, Refusal> {
+        loop {
+            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
+                let rest = self.read.split_off(end + 1);
+                let mut line = std::mem::replace(&mut self.read, rest);
+                line.pop();
+                return Ok(Some(line));
+            }
+            let Some(frame) = self.body.frame().await else { return Ok(None) };
+            if let Ok(bytes) = frame.map_err(lost)?.into_data() {
+                self.read.extend_from_slice(&bytes);
+            }
+        }
+    }
+}
+
+fn request(method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes>>, Refusal> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, "foobar")
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::CONNECTION, "close")
+        .body(Full::new(body))
+        .map_err(|error| Refusal::broken(format!("cannot ask for {path}: {error}")))
+}
+
+async fn send(stream: UnixStream, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Refusal> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
     tokio::spawn(connection);
-    let response = sender.send_request(request).await.map_err(lost)?;
+    sender.send_request(request).await.map_err(lost)
+}
+
+fn lost(error: hyper::Error) -> Refusal {
+    Refusal::broken(format!("the daemon hung up: {error}")).hint("see its log")
+}
+
+async fn exchange(stream: UnixStream, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Refusal> {
+    let response = send(stream, request).await?;
     let status = response.status();
     let body = response.into_body().collect().await.map_err(lost)?;
     Ok((status, body.to_bytes()))
@@ -112,16 +165,23 @@ fn json(body: &impl Serialize) -> Result<Bytes, Refusal> {
 }
 
 fn understand<T: DeserializeOwned>(status: StatusCode, body: &Bytes) -> Result<T, Refusal> {
-    let odd = |error: serde_json::Error| {
-        let body = String::from_utf8_lossy(body);
-        Refusal::broken(format!("the daemon's answer is not understood: {status}, {error}: {body}"))
-            .hint("is `foobar` as old as the daemon it talks to?")
-    };
     if status.is_success() {
-        return serde_json::from_slice(body).map_err(odd);
+        return serde_json::from_slice(body).map_err(|error| odd(status, body, &error));
     }
-    let refusal: Refusal = serde_json::from_slice(body).map_err(odd)?;
-    Err(Refusal { kind: wire::kind(status), ..refusal })
+    Err(refused(status, body))
+}
+
+fn refused(status: StatusCode, body: &Bytes) -> Refusal {
+    match serde_json::from_slice::<Refusal>(body) {
+        Ok(refusal) => Refusal { kind: wire::kind(status), ..refusal },
+        Err(error) => odd(status, body, &error),
+    }
+}
+
+fn odd(status: StatusCode, body: &Bytes, error: &serde_json::Error) -> Refusal {
+    let body = String::from_utf8_lossy(body);
+    Refusal::broken(format!("the daemon's answer is not understood: {status}, {error}: {body}"))
+        .hint("is `foobar` as old as the daemon it talks to?")
 }
 
 fn unanswered(socket: &Path, error: &io::Error) -> Refusal {

@@ -4,15 +4,17 @@ use std::{collections::HashSet, net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
 
-use super::types::{InterfaceSpec, NewSet, Place, Refusal, ServiceSpec};
+use super::types::{InterfaceSpec, NewSet, Place, Refusal, SafeConnection, Safety, ServiceSpec};
 use crate::{
     config::Interface,
+    daemon::caution::{Caution, Connection},
     domain::{
-        Backend, BackendAddress, Forward, Mistake, NotYet, Queries, Rule, Service, ServiceFault, ServicePort, duration,
+        Backend, BackendAddress, Forward, Mistake, Queries, Rule, Service, ServiceFault, ServicePort, duration,
         mistake::{Fault, Word},
         name, prefix,
         service::{DEFAULT_IDLE, DEFAULT_WEIGHT},
     },
+    nexthop::interface_towards,
 };
 
 impl From<Mistake> for Refusal {
@@ -33,17 +35,25 @@ impl From<ServiceFault> for Refusal {
     }
 }
 
-impl From<NotYet> for Refusal {
-    fn from(not_yet: NotYet) -> Self {
-        Self { hint: Some(not_yet.hint.clone()), ..Self::refused(not_yet.to_string()) }
-    }
+pub fn rule(text: &str) -> Result<Rule, Refusal> {
+    Ok(text.parse::<Rule>()?)
 }
 
-/// A rule that this version can enforce.
-pub fn rule(text: &str) -> Result<Rule, Refusal> {
-    let rule: Rule = text.parse()?;
-    rule.enforceable()?;
-    Ok(rule)
+/// How long a change may wait for its confirmation.
+const CONFIRM_WITHIN: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
+
+/// How careful a change is to be made. The interface of its caller's connection is the one towards the other end.
+pub async fn caution(Safety { force, confirm_within, connection }: Safety) -> Result<Caution, Refusal> {
+    let confirm_within = confirm_within.as_deref().map(|text| duration::read(Word::whole(text))).transpose()?;
+    if confirm_within.is_some_and(|within| !CONFIRM_WITHIN.contains(&within)) {
+        return Err(Refusal::malformed("a change waits for its confirmation for one second to one hour")
+            .hint("write it as in `--confirm-within 60s`"));
+    }
+    let mut found = None;
+    if let Some(SafeConnection { local, peer }) = connection {
+        found = Some(Connection { local, peer, interface: interface_towards(peer.ip()).await });
+    }
+    Ok(Caution { force, confirm_within, connection: found })
 }
 
 /// Where a rule goes.
@@ -196,10 +206,11 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_is_right_and_enforceable_or_refused() {
-        rule("allow tcp/80").unwrap();
+    fn a_rule_is_right_or_refused() {
+        for text in ["allow tcp/80", "allow tcp/22 on eth0", "deny from 10.0.0.1,@bad to @worse for 10m"] {
+            rule(text).unwrap();
+        }
         assert!(rule("allow tcp/99999").unwrap_err().hint.is_some(), "a mistake has a hint");
-        assert!(rule("allow tcp/22 on eth0").unwrap_err().hint.is_some(), "so has what is not enforced");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::{
 use tokio::{sync::Notify, task, time::sleep};
 
 use super::types::Refusal;
-use crate::daemon::engine::Engine;
+use crate::daemon::{engine::Engine, packets::Packets};
 
 /// The exit code of what broke.
 const BROKEN: u8 = 2;
@@ -26,11 +26,18 @@ const LOOK_UP_PAUSE: Duration = Duration::from_millis(10);
 pub struct Daemon {
     engine: Arc<Mutex<Engine>>,
     backends_changed: Arc<Notify>,
+    packets: Packets,
 }
 
 impl Daemon {
     pub fn new(engine: Engine) -> Self {
-        Self { engine: Arc::new(Mutex::new(engine)), backends_changed: Arc::new(Notify::new()) }
+        let packets = engine.packets.clone();
+        Self { engine: Arc::new(Mutex::new(engine)), backends_changed: Arc::new(Notify::new()), packets }
+    }
+
+    /// The packets that are shown, which no change of the engine holds up.
+    pub fn packets(&self) -> Packets {
+        self.packets.clone()
     }
 
     /// Runs `work` on the engine; it goes on even if the caller goes away.

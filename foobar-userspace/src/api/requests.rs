@@ -2,6 +2,8 @@
 //!
 //! Addresses, ports and durations are text here, so that what is wrong with one is said in a sentence with a hint.
 
+use std::{net::SocketAddr, path::PathBuf};
+
 use serde::{Deserialize, Serialize};
 
 use crate::{config::Mode, domain::BackendState};
@@ -28,6 +30,43 @@ pub struct AddRule {
     pub before: Option<String>,
     #[serde(default)]
     pub after: Option<String>,
+    #[serde(default)]
+    pub safety: Safety,
+}
+
+/// How careful a change of rules is to be; `DELETE /v1/rules/{id}` takes it as its body.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Safety {
+    /// Also if it cuts the connection.
+    #[serde(default)]
+    pub force: bool,
+    /// The change is undone unless it is confirmed within this time, as people write durations: `60s`.
+    #[serde(default)]
+    pub confirm_within: Option<String>,
+    /// What must not be cut: the connection over which the caller reached this host.
+    #[serde(default)]
+    pub connection: Option<SafeConnection>,
+}
+
+/// A TCP connection of this host: `192.0.2.10:22`, `[2001:db8::1]:22`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SafeConnection {
+    pub local: SocketAddr,
+    pub peer: SocketAddr,
+}
+
+/// `POST /v1/apply`, `POST /v1/apply/dry-run`, `POST /v1/saved`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApplyFile {
+    /// The whole file.
+    pub text: String,
+    /// Where it is: for mistakes, and for `diff` and `save`.
+    pub path: PathBuf,
+    #[serde(default)]
+    pub safety: Safety,
 }
 
 /// `POST /v1/explain`

@@ -1,5 +1,7 @@
 //! What each path does: read the request, ask the engine, answer.
 
+use std::collections::{HashMap, HashSet};
+
 use axum::{
     body::Bytes,
     extract::{Path, RawQuery, State},
@@ -10,13 +12,16 @@ use super::{
     convert,
     daemon::Daemon,
     types::{
-        AddRule, AddedRule, Attached, BackendChange, BackendSpec, Detached, Explain, Explained, InterfaceSpec, NewSet,
-        Refusal, Reloaded, RuleLine, ServiceSpec, ServiceStatus, SetChange, SetChanged, SetMembers, SetStatus, Stats,
-        Status,
+        AddRule, AddedRule, Applied, ApplyFile, Attached, BackendChange, BackendSpec, Confirmed, Detached, DryRun,
+        Explain, Explained, InterfaceSpec, NewSet, Refusal, Reloaded, RemovedRule, RuleLine, Running, Safety,
+        ServiceSpec, ServiceStatus, SetChange, SetChanged, SetMembers, SetStatus, Stats, Status,
     },
     wire::{Answer, Done, Reply, read},
 };
-use crate::daemon::engine::Engine;
+use crate::{
+    daemon::{apply::ReadFile, engine::Engine},
+    nexthop::interface_towards,
+};
 
 pub async fn status(State(daemon): State<Daemon>) -> Answer<Status> {
     daemon.with(Engine::status).await.map(Reply)
@@ -34,11 +39,55 @@ pub async fn add_rule(State(daemon): State<Daemon>, body: Bytes) -> Answer<Added
     let request: AddRule = read(&body)?;
     let place = convert::place(request.before, request.after)?;
     let rule = convert::rule(&request.rule)?;
-    daemon.with(move |engine| engine.add_rule(rule, &place)).await.map(Reply)
+    let caution = convert::caution(request.safety).await?;
+    daemon.with(move |engine| engine.add_rule(rule, &place, &caution)).await.map(Reply)
 }
 
-pub async fn remove_rule(State(daemon): State<Daemon>, Path(id): Path<String>) -> Answer<RuleLine> {
-    daemon.with(move |engine| engine.remove_rule(&id)).await.map(Reply)
+pub async fn remove_rule(State(daemon): State<Daemon>, Path(id): Path<String>, body: Bytes) -> Answer<RemovedRule> {
+    let safety = if body.is_empty() { Safety::default() } else { read(&body)? };
+    let caution = convert::caution(safety).await?;
+    daemon.with(move |engine| engine.remove_rule(&id, &caution)).await.map(Reply)
+}
+
+pub async fn apply(State(daemon): State<Daemon>, body: Bytes) -> Answer<Applied> {
+    let ApplyFile { text, path, safety } = read(&body)?;
+    let file = ReadFile { path, text };
+    let caution = convert::caution(safety).await?;
+    let services = file.config()?.services;
+    let backends = services.iter().flat_map(|service| &service.backends);
+    daemon.look_up(backends.map(|backend| backend.address).collect()).await?;
+    daemon.with_backends(move |engine| engine.apply(&file, &caution)).await.map(Reply)
+}
+
+/// Changes nothing.
+pub async fn dry_run(State(daemon): State<Daemon>, body: Bytes) -> Answer<DryRun> {
+    let ApplyFile { text, path, safety: _ } = read(&body)?;
+    let open = daemon.with(|engine| Ok(engine.open_sockets())).await?;
+    let mut ways = HashMap::new();
+    for peer in open.iter().map(|socket| socket.peer.ip()).collect::<HashSet<_>>() {
+        ways.insert(peer, interface_towards(peer).await);
+    }
+    let sockets: Vec<_> = open.into_iter().map(|socket| (socket, ways[&socket.peer.ip()])).collect();
+    let recent = daemon.packets().recent();
+    daemon.with(move |engine| engine.dry_run(&ReadFile { path, text }, &sockets, &recent)).await.map(Reply)
+}
+
+pub async fn running(State(daemon): State<Daemon>) -> Answer<Running> {
+    daemon.with(|engine| Ok(engine.running())).await.map(Reply)
+}
+
+/// Hears that a file says what runs.
+pub async fn saved(State(daemon): State<Daemon>, body: Bytes) -> Answer<Done> {
+    let ApplyFile { text, path, safety: _ } = read(&body)?;
+    done(daemon.with(move |engine| engine.saved(&ReadFile { path, text })).await)
+}
+
+pub async fn confirm(State(daemon): State<Daemon>) -> Answer<Confirmed> {
+    daemon.with_backends(Engine::confirm).await.map(Reply)
+}
+
+pub async fn roll_back(State(daemon): State<Daemon>) -> Answer<Confirmed> {
+    daemon.with_backends(Engine::roll_back).await.map(Reply)
 }
 
 pub async fn explain(State(daemon): State<Daemon>, body: Bytes) -> Answer<Explained> {

@@ -8,7 +8,7 @@ use axum::{
     routing::{delete, get, patch, post},
 };
 
-use super::{daemon::Daemon, routes};
+use super::{daemon::Daemon, routes, watch};
 
 /// Every path; what each takes and answers is in [`routes`].
 pub fn router(daemon: Daemon) -> Router {
@@ -17,6 +17,13 @@ pub fn router(daemon: Daemon) -> Router {
         .route("/v1/stats", get(routes::stats))
         .route("/v1/rules", get(routes::rules).post(routes::add_rule))
         .route("/v1/rules/{id}", delete(routes::remove_rule))
+        .route("/v1/events", get(watch::events))
+        .route("/v1/apply", post(routes::apply))
+        .route("/v1/apply/dry-run", post(routes::dry_run))
+        .route("/v1/config", get(routes::running))
+        .route("/v1/saved", post(routes::saved))
+        .route("/v1/confirm", post(routes::confirm))
+        .route("/v1/rollback", post(routes::roll_back))
         .route("/v1/explain", post(routes::explain))
         .route("/v1/sets", get(routes::sets).post(routes::new_set))
         .route("/v1/sets/{name}", get(routes::set_members).patch(routes::change_set).delete(routes::remove_set))

@@ -7,8 +7,12 @@ use std::{net::IpAddr, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use super::{
+    careful::{Applied, Confirmed, DryRun, MovedSlots, PendingStatus, RemovedRule, Running, WouldBeDropped},
     refusal::{Refusal, RefusalKind},
-    requests::{AddRule, BackendChange, BackendSpec, Explain, InterfaceSpec, NewSet, Place, ServiceSpec, SetChange},
+    requests::{
+        AddRule, ApplyFile, BackendChange, BackendSpec, Explain, InterfaceSpec, NewSet, Place, SafeConnection, Safety,
+        ServiceSpec, SetChange,
+    },
     sets::{Reloaded, SetChanged, SetElement, SetMembers, SetStatus},
 };
 use crate::{
@@ -37,6 +41,9 @@ pub struct RuleLine {
     /// Seconds for which a rule with `for` still holds; 0: its time is over, and it goes in some moments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<u64>,
+    /// Packets that were over its limit; absent where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited: Option<u64>,
 }
 
 /// A rule that was added.
@@ -49,6 +56,9 @@ pub struct AddedRule {
     pub renewed: bool,
     /// What is probably not meant, and was not there before it.
     pub warnings: Vec<String>,
+    /// Present where the change waits for confirmation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<PendingStatus>,
 }
 
 /// What would become of a packet.
@@ -68,6 +78,9 @@ pub struct Explained {
     pub rule: Option<ExplainedRule>,
     /// Rules that match and would have decided, but for their time, which is over.
     pub over: Vec<String>,
+    /// Whether the rule's limit would let it pass at this moment; absent where no limit counts it.
+    #[serde(default)]
+    pub within_limit: Option<bool>,
     /// Sets that its source is in, and its destination, whether rules name them or not.
     #[serde(default)]
     pub from_sets: Vec<String>,
@@ -107,6 +120,9 @@ pub struct Status {
     pub rules: u32,
     pub services: Vec<ServiceStatus>,
     pub notes: NotesStatus,
+    /// The change that waits for confirmation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<PendingStatus>,
     /// Sentences an operator should read.
     pub warnings: Vec<String>,
 }

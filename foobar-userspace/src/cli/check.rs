@@ -190,15 +190,14 @@ mod tests {
         assert!(refusal.error.contains("need more than the 16384 trie nodes"), "{}", refusal.error);
         assert!(refusal.error.contains("such as `deny from 2001::/33,"), "{}", refusal.error);
 
-        // Each port has a source of its own on top of the many that all have.
-        let broad =
-            |n: u32| format!("allow tcp/{} from 10.{}.{}.0/24,172.16.{}.0/24", 2 * n + 1, n / 200, n % 200, n % 200);
-        let refusal = self::refusal(&rules(2_500, broad));
-        assert!(
-            refusal.error.contains("cells, and there is room for 3145728, such as `allow tcp/"),
-            "{}",
-            refusal.error
-        );
+        // Each of the first has a source and a port of its own; each of the last is for all of these sources.
+        let broad = |n: u32| match n {
+            0..1800 => format!("allow tcp/{} from 10.{}.{}.0/24", 2 * n + 1, n / 200, n % 200),
+            _ => format!("allow udp/{} from 10.0.0.0/8", 2 * n + 1),
+        };
+        let refusal = self::refusal(&rules(2_000, broad));
+        assert!(refusal.error.contains("more than the 262144 pairs"), "{}", refusal.error);
+        assert!(refusal.error.contains("`allow udp/3601 from 10.0.0.0/8`"), "{}", refusal.error);
     }
 
     #[test]

@@ -32,8 +32,8 @@ impl Explain {
 }
 
 fn text(explained: &Explained) -> String {
-    let Explained { outcome, action, why, assumed, judged, rule, over, from_sets, to_sets, service, .. } = explained;
-    let Explained { backend, noted, interface, frame, .. } = explained;
+    let Explained { outcome, action, why, assumed, judged, rule, over, within_limit, .. } = explained;
+    let Explained { from_sets, to_sets, service, backend, noted, interface, frame, .. } = explained;
     let mut lines = vec![format!("{outcome} ({action}): {why}")];
     let mut line = |name: &str, value: String| lines.push(format!("  {name:<9} {value}"));
     if let Some(assumed) = assumed {
@@ -59,6 +59,9 @@ fn text(explained: &Explained) -> String {
         if !sets.is_empty() {
             line(name, sets.iter().map(|set| format!("@{set}")).collect::<Vec<_>>().join(", "));
         }
+    }
+    if let Some(is_within) = within_limit {
+        line("limit", if *is_within { "would pass now" } else { "over the limit now" }.to_owned());
     }
     if let Some(service) = service {
         line("service", service.clone());
@@ -95,6 +98,7 @@ mod tests {
             over: vec!["deny tcp for 10m".into()],
             from_sets: vec!["bad".into(), "worse".into()],
             to_sets: vec![],
+            within_limit: Some(false),
             service: None,
             backend: None,
             noted: false,
@@ -113,6 +117,7 @@ mod tests {
             "            nor 2 before these",
             "  expired   deny tcp for 10m: it matches, and its time is over",
             "  from      @bad, @worse",
+            "  limit     over the limit now",
         ];
         assert_eq!(text(&explained), wanted.join("\n"));
     }

@@ -2,21 +2,26 @@
 //!
 //! Exit codes: 0 done, 1 refused (also what clap does not understand), 2 broken.
 
+mod apply;
 mod attach;
 mod backend;
+mod caller;
 mod check;
+mod diff;
 mod exit;
 mod explain;
 mod output;
 mod rates;
 mod rules;
 mod run;
+mod safety;
 mod service;
 mod set;
 mod stats;
 mod status;
 mod tables;
 mod text;
+mod watch;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -68,6 +73,16 @@ enum Command {
     Detach(attach::Detach),
     /// Check a configuration file
     Check(check::Check),
+    /// Replace the running configuration by a file's
+    Apply(apply::Apply),
+    /// Keep the change that waits for confirmation
+    Confirm,
+    /// Undo the change that waits for confirmation
+    Rollback,
+    /// Show what runs and is not in the file that it came from
+    Diff(diff::Diff),
+    /// Write what runs into the file that it came from; comments are kept
+    Save(diff::Save),
     /// Allow what a rule matches, behind the other rules
     Allow(rules::Allow),
     /// Deny what a rule matches, before the other rules
@@ -92,6 +107,8 @@ enum Command {
     Status,
     /// Show what was counted
     Stats(stats::Stats),
+    /// Show packets that are dropped, as they come, and those of rules with `log`
+    Watch(watch::Watch),
 }
 
 /// Reads the command line, does what it says, and says how that went.
@@ -110,6 +127,11 @@ fn dispatch(cli: Cli) -> Result<(), Refusal> {
         Command::Check(check) => check.run(global),
         Command::Attach(attach) => talk(attach.run(global)),
         Command::Detach(detach) => talk(detach.run(global)),
+        Command::Apply(apply) => talk(apply.run(global)),
+        Command::Diff(diff) => talk(diff.run(global)),
+        Command::Save(save) => talk(save.run(global)),
+        Command::Confirm => talk(apply::confirm(global)),
+        Command::Rollback => talk(apply::roll_back(global)),
         Command::Allow(allow) => talk(allow.run(global)),
         Command::Deny(deny) => talk(deny.run(global)),
         Command::Rules => talk(rules::list(global)),
@@ -120,6 +142,7 @@ fn dispatch(cli: Cli) -> Result<(), Refusal> {
         Command::Explain(explain) => talk(explain.run(global)),
         Command::Status => talk(status::run(global)),
         Command::Stats(stats) => talk(stats.run(global)),
+        Command::Watch(watch) => talk(watch.run(global)),
     }
 }
 

@@ -132,7 +132,7 @@ mod tests {
                 bytes,
                 per_cpu: vec![],
             }],
-            rules: vec![RuleLine { id: 1, rule: "allow tcp/80".into(), packets, bytes, left: None }],
+            rules: vec![RuleLine { id: 1, rule: "allow tcp/80".into(), packets, bytes, left: None, limited: None }],
             services: vec![ServiceCount {
                 name: "web".into(),
                 address,

@@ -6,13 +6,14 @@ use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 
 use super::{
     Global, output,
+    safety::{Careful, remind},
     tables::{lines, table},
     text::count,
 };
 use crate::{
     api::{
         client::path,
-        types::{AddRule, AddedRule, Refusal, RuleLine},
+        types::{AddRule, AddedRule, Refusal, RemovedRule, RuleLine},
     },
     domain::duration,
 };
@@ -54,6 +55,8 @@ struct Words {
     /// Put it after this rule: its number, or its name
     #[arg(long, value_name = "ID")]
     after: Option<String>,
+    #[command(flatten)]
+    careful: Careful,
 }
 
 #[derive(Debug, Subcommand)]
@@ -64,6 +67,8 @@ pub enum Rule {
         /// Its number in `foobar rules`, or its name
         #[arg(value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
         id: String,
+        #[command(flatten)]
+        careful: Careful,
     },
 }
 
@@ -87,20 +92,25 @@ impl Words {
             output::say(&format!("warning: {warning}"));
         }
         let renewed = if added.renewed { " is renewed" } else { "" };
-        output::either(global.json, &added, || format!("rule {}{renewed}: {}", added.line.id, added.line.rule))
+        output::either(global.json, &added, || format!("rule {}{renewed}: {}", added.line.id, added.line.rule))?;
+        remind(added.pending.as_ref());
+        Ok(())
     }
 
     fn request(self, verdict: &str) -> AddRule {
-        let Self { rule, before, after } = self;
-        AddRule { rule: format!("{verdict} {}", rule.join(" ")), before, after }
+        let Self { rule, before, after, careful } = self;
+        AddRule { rule: format!("{verdict} {}", rule.join(" ")), before, after, safety: careful.into_safety() }
     }
 }
 
 impl Rule {
     pub async fn run(self, global: &Global) -> Result<(), Refusal> {
-        let Self::Rm { id } = self;
-        let line: RuleLine = global.client().delete(&path(&["rules", &id])).await?;
-        output::either(global.json, &line, || format!("rule {} is removed: {}", line.id, line.rule))
+        let Self::Rm { id, careful } = self;
+        let RemovedRule { line, pending } =
+            global.client().delete_with(&path(&["rules", &id]), &careful.into_safety()).await?;
+        output::either(global.json, &line, || format!("rule {} is removed: {}", line.id, line.rule))?;
+        remind(pending.as_ref());
+        Ok(())
     }
 }
 
@@ -117,10 +127,15 @@ pub async fn list(global: &Global) -> Result<(), Refusal> {
 /// The rules in their order, with what they decided.
 pub fn show(rules: &[RuleLine]) -> String {
     let mut table = table(["ID", "RULE", "PACKETS", "BYTES"], &[0, 2, 3]);
-    for RuleLine { id, rule, packets, bytes, left } in rules {
-        table.add_row([id.to_string(), format!("{rule}{}", said(*left)), count(*packets), count(*bytes)]);
+    for RuleLine { id, rule, packets, bytes, left, limited } in rules {
+        let rule = format!("{rule}{}{}", said(*left), over(*limited));
+        table.add_row([id.to_string(), rule, count(*packets), count(*bytes)]);
     }
     lines(&table)
+}
+
+fn over(limited: Option<u64>) -> String {
+    limited.filter(|packets| *packets > 0).map_or_else(String::new, |packets| format!(", {} limited", count(packets)))
 }
 
 fn said(left: Option<u64>) -> String {
@@ -170,11 +185,14 @@ mod tests {
 
     #[test]
     fn rules_are_listed_in_columns() {
-        let mut rules = [RuleLine { id: 3, rule: "allow tcp/80".into(), packets: 1234, bytes: 99, left: None }];
+        let mut rules =
+            [RuleLine { id: 3, rule: "allow tcp/80".into(), packets: 1234, bytes: 99, left: None, limited: None }];
         assert_eq!(show(&rules), " ID  RULE          PACKETS  BYTES\n  3  allow tcp/80    1 234     99");
         for (left, said) in [(432, "allow tcp/80, 7m12s left"), (0, "allow tcp/80, over")] {
             rules[0].left = Some(left);
             assert!(show(&rules).contains(&format!("  3  {said}  ")), "{}", show(&rules));
         }
+        (rules[0].left, rules[0].limited) = (None, Some(20_000));
+        assert!(show(&rules).contains("  3  allow tcp/80, 20 000 limited  "), "{}", show(&rules));
     }
 }

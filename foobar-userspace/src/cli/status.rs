@@ -10,7 +10,7 @@ use super::{
 use crate::{
     api::{
         client::path,
-        types::{AttachedMode, BackendStatus, InterfaceStatus, Refusal, ServiceStatus, Status},
+        types::{AttachedMode, BackendStatus, InterfaceStatus, PendingStatus, Refusal, ServiceStatus, Status},
     },
     config::Policy,
     domain::BackendState,
@@ -53,6 +53,9 @@ fn show(status: &Status) -> String {
         count(status.notes.size),
     );
     let mut parts = vec![format!("{head}\n")];
+    if let Some(pending) = &status.pending {
+        parts.push(unconfirmed(pending));
+    }
     if status.interfaces.is_empty() {
         parts.push("attached to no interface; next: foobar attach IFACE\n".to_owned());
     } else {
@@ -63,6 +66,11 @@ fn show(status: &Status) -> String {
     }
     parts.extend(status.warnings.iter().map(|warning| format!("warning: {warning}\n")));
     parts.join("\n")
+}
+
+fn unconfirmed(PendingStatus { seconds_left, changes }: &PendingStatus) -> String {
+    let changes = changes.join("\n  ");
+    format!("unconfirmed, undone in {seconds_left} s unless `foobar confirm` follows:\n  {changes}\n")
 }
 
 fn interfaces(interfaces: &[InterfaceStatus]) -> comfy_table::Table {
@@ -162,6 +170,7 @@ mod tests {
                 ],
             }],
             notes: NotesStatus { used: 0, size: 1_048_576 },
+            pending: Some(PendingStatus { seconds_left: 42, changes: vec!["+ rule 1: deny tcp/22".into()] }),
             warnings: vec!["nobody answers for 192.0.2.10".into()],
         }
     }
@@ -179,6 +188,8 @@ mod tests {
             "no route to 10.0.0.12",
             "eth1 02:00:00:00:00:0c: eth1 has no foobar attached",
             "32 769",
+            "undone in 42 s",
+            "  + rule 1: deny tcp/22",
         ] {
             assert!(text.contains(words), "{words} is missing in\n{text}");
         }

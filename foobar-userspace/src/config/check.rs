@@ -99,9 +99,6 @@ impl Config {
     fn check_rules(&self) -> Checked {
         let mut names = HashMap::new();
         for (index, rule) in self.firewall.rules.iter().enumerate() {
-            if let Err(refused) = rule.enforceable() {
-                return Err(fault(Place::Rule { index, word: Some(refused.word) }, refused.problem, refused.hint));
-            }
             self.check_named(index)?;
             if let Some(name) = &rule.name
                 && let Some(first) = names.insert(name, index)

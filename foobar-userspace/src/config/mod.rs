@@ -2,7 +2,11 @@
 //!
 //! What a later version will understand is refused by a sentence, never accepted and ignored.
 
+mod as_file;
 mod check;
+mod difference;
+mod draining;
+pub mod edit;
 mod error;
 mod firewall;
 mod interfaces;
@@ -19,6 +23,7 @@ mod tests;
 use std::{collections::BTreeMap, fs, path::Path};
 
 pub use check::{ConfigFault, Place};
+pub use difference::{Change, Difference, PartDifference, RuleDifference};
 pub use error::{ConfigError, Spot};
 use section::Section;
 use serde::{Deserialize, Serialize};
@@ -93,11 +98,15 @@ impl Config {
 
     /// Reads a file.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
-        let path = path.as_ref();
+        let text = Self::read(path.as_ref())?;
+        Self::parse(&text, &path.as_ref().display().to_string())
+    }
+
+    /// A file's text, not understood yet.
+    pub fn read(path: &Path) -> Result<String, ConfigError> {
         let name = path.display().to_string();
         let bytes = fs::read(path).map_err(|error| ConfigError::unreadable(&name, &error))?;
-        let text = String::from_utf8(bytes).map_err(|error| ConfigError::not_text(&name, &error))?;
-        Self::parse(&text, &name)
+        String::from_utf8(bytes).map_err(|error| ConfigError::not_text(&name, &error))
     }
 }
 

@@ -22,6 +22,7 @@ pub struct Section<'t> {
 pub struct Value<'t> {
     source: &'t str,
     key: &'static str,
+    is_item: bool,
     inner: &'t Spanned<DeValue<'t>>,
 }
 
@@ -68,7 +69,7 @@ impl<'t> Section<'t> {
     pub fn entries(&self, what: &'static str) -> Vec<(&'t str, Range<usize>, Value<'t>)> {
         let entry = |(key, inner): (&'t Spanned<_>, &'t _)| {
             let name: &'t std::borrow::Cow<'t, str> = key.get_ref();
-            (name.as_ref(), key.span(), Value { source: self.source, key: what, inner })
+            (name.as_ref(), key.span(), Value { source: self.source, key: what, inner, is_item: false })
         };
         let mut entries: Vec<_> = self.table.iter().map(entry).collect();
         entries.sort_by_key(|(_, span, _)| span.start);
@@ -76,7 +77,7 @@ impl<'t> Section<'t> {
     }
 
     pub fn value(&self, key: &'static str) -> Option<Value<'t>> {
-        self.table.get(key).map(|inner| Value { source: self.source, key, inner })
+        self.table.get(key).map(|inner| Value { source: self.source, key, is_item: false, inner })
     }
 
     pub fn required(&self, key: &'static str, example: &str) -> Parsed<Value<'t>> {
@@ -110,7 +111,7 @@ impl<'t> Value<'t> {
 
     pub fn list(&self, example: &str) -> Parsed<Vec<Self>> {
         let array = self.inner.get_ref().as_array().ok_or_else(|| self.mistyped("a list", example))?;
-        Ok(array.iter().map(|inner| Self { inner, ..*self }).collect())
+        Ok(array.iter().map(|inner| Self { is_item: true, inner, ..*self }).collect())
     }
 
     pub fn number(&self, range: std::ops::RangeInclusive<u16>, example: &str) -> Parsed<u16> {
@@ -147,7 +148,8 @@ impl<'t> Value<'t> {
             "float" => "a fraction",
             _ => "a date or time",
         };
-        Fault::new(self.span(), format!("`{}` must be {wanted}, and is {found}", self.key))
+        let item = if self.is_item { "an item of " } else { "" };
+        Fault::new(self.span(), format!("{item}`{}` must be {wanted}, and is {found}", self.key))
             .hint(format!("write it as in `{example}`"))
     }
 }

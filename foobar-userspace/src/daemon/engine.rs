@@ -9,11 +9,14 @@ use std::{
 use foobar_common::next_hop::NextHop;
 
 use super::{
+    caution::Caution,
     interfaces::lost_on,
+    packets::Packets,
     plan::{Forced, Plan, Rings, plan},
     sets::NamedSets,
-    state::{State, Store, now},
+    state::{Pending, State, Store, now},
     sweep::Sweep,
+    waiting::deadline,
 };
 use crate::{
     api::types::Refusal,
@@ -41,6 +44,10 @@ pub struct Engine {
     pub(super) state: State,
     pub(super) sets: NamedSets,
     pub(super) rings: Rings,
+    /// The rings that packets see again where a change is not confirmed.
+    pub(super) held: Rings,
+    /// The file that a start is given.
+    pub(super) own_file: Option<PathBuf>,
     /// Ids of the rules in the order of the list.
     pub(super) rule_ids: Vec<u32>,
     pub(super) hops: NextHops,
@@ -57,15 +64,34 @@ pub struct Engine {
     /// The last sweep, where the one before this second's look matters.
     pub(super) swept: Option<Sweep>,
     pub(super) ticks: u64,
+    pub packets: Packets,
 }
 
 impl Engine {
     /// Edits a copy of the state and puts it in force, or changes nothing.
     pub(super) fn change<T>(&mut self, edit: impl FnOnce(&mut State) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        self.change_with(&Caution::default(), edit)
+    }
+
+    /// The same with the caller's caution: what would cut its connection is refused, and it may have to be confirmed.
+    pub(super) fn change_with<T>(
+        &mut self,
+        caution: &Caution,
+        edit: impl FnOnce(&mut State) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        self.refuse_while_waiting()?;
         let mut wanted = self.state.clone();
         let answer = edit(&mut wanted)?;
         wanted.config.check().map_err(|fault| Refusal { hint: fault.hint, ..Refusal::refused(fault.problem) })?;
+        if caution.confirm_within.is_some() {
+            wanted.hold_rules(&self.state);
+            wanted.pending = Some(Box::new(Pending { until: 0, before: self.state.clone() }));
+        }
         let plan = self.plan(&mut wanted, &Forced::new())?;
+        self.refuse_cut(caution, &wanted, &plan)?;
+        if let (Some(pending), Some(within)) = (&mut wanted.pending, caution.confirm_within) {
+            pending.until = deadline(within);
+        }
         self.put_in_force(wanted, plan)?;
         Ok(answer)
     }
@@ -85,6 +111,10 @@ impl Engine {
     /// Persists, then publishes. If publishing fails, what was in force stays, on disk too.
     pub(super) fn put_in_force(&mut self, wanted: State, plan: Plan) -> Result<(), Refusal> {
         self.load_sets(&wanted)?;
+        let (did_note, will_note) = (self.state.notes_opened(), wanted.notes_opened());
+        if will_note && !did_note {
+            self.datapath.note_opened(true)?;
+        }
         self.store.save(&wanted)?;
         if let Err(error) = self.publish(&wanted, &plan) {
             if let Err(error) = self.write_terms() {
@@ -95,9 +125,15 @@ impl Engine {
         }
         self.unsaved = None;
         let closes = loses_an_allowance(&self.state.config.firewall, &wanted.config.firewall);
+        let before = std::mem::replace(&mut self.rings, plan.rings);
+        self.held = if wanted.pending.is_some() { before } else { Rings::new() };
         self.state = wanted;
-        self.rings = plan.rings;
         self.rule_ids = plan.rule_ids;
+        self.name_rules();
+        self.mark_held();
+        if did_note && !will_note {
+            self.datapath.note_opened(false)?;
+        }
         if closes {
             // What a rule allowed was not noted, and the other end may be the next to speak.
             self.datapath.note_open_sockets();
@@ -129,6 +165,9 @@ impl Engine {
         for id in &plan.new_rules {
             self.datapath.reset_rule(*id)?;
         }
+        for (id, limit) in &plan.limits {
+            self.datapath.set_limit(*id, *limit)?;
+        }
         for (id, terms) in &plan.terms {
             self.datapath.set_terms(*id, *terms)?;
         }
@@ -141,15 +180,23 @@ impl Engine {
         self.write_next_hops(wanted)?;
         let ring = |name: &String| (plan.rings[name].region, plan.rings[name].slots.as_slice());
         let rings = plan.changed.iter().map(ring).collect();
-        let generation = self.datapath.publish(&Publication { image: &plan.image, rings })?;
-        tracing::debug!(generation = generation.number(), rings = plan.changed.len(), "published");
-        for id in wanted.ids.retired() {
-            // The generation is in force: nothing after it may say that it is not.
+        let publication = Publication { image: &plan.image, rings };
+        match &wanted.pending {
+            Some(pending) => self.datapath.publish_until(&publication, pending.until)?,
+            None => self.datapath.publish(&publication)?,
+        };
+        tracing::debug!(generation = self.datapath.number(), rings = plan.changed.len(), "published");
+        self.bury(wanted);
+        Ok(())
+    }
+
+    /// Marks backends dead that left. The generation is in force: nothing after it may say that it is not.
+    pub(super) fn bury(&mut self, state: &State) {
+        for id in state.dead_backends() {
             if let Err(error) = self.datapath.set_next_hop(id, None) {
                 tracing::error!("backend id {id} is not marked dead: {error:#}");
             }
         }
-        Ok(())
     }
 
     /// Writes the way to every backend that the resolver has spoken of; the others keep what stands in the table.
@@ -186,8 +233,11 @@ impl Engine {
 
     /// Every backend's address once, for the resolver, and those of backends to come.
     pub fn backend_addresses(&self) -> Vec<IpAddr> {
-        let backends = self.state.config.services.iter().flat_map(|service| &service.backends);
-        let addresses = backends.map(|backend| backend.address).chain(self.expected.iter().copied());
+        let services = self.state.possible().flat_map(|state| &state.config.services);
+        let addresses = services
+            .flat_map(|service| &service.backends)
+            .map(|backend| backend.address)
+            .chain(self.expected.iter().copied());
         addresses.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
@@ -233,12 +283,14 @@ fn loses_an_allowance(old: &Firewall, new: &Firewall) -> bool {
     new.default == Policy::Drop && old.rules.iter().filter(allows).any(|rule| !new.rules.contains(rule))
 }
 
-/// Every backend's id and address.
-fn ids(state: &State) -> Vec<(u32, IpAddr)> {
+/// Every backend's id and address, those that may come back included.
+pub(super) fn ids(state: &State) -> Vec<(u32, IpAddr)> {
     let mut ids = Vec::new();
-    for service in &state.config.services {
-        for backend in &service.backends {
-            ids.extend(state.ids.backend(service, backend.address).map(|id| (id, backend.address)));
+    for state in state.possible() {
+        for service in &state.config.services {
+            for backend in &service.backends {
+                ids.extend(state.ids.backend(service, backend.address).map(|id| (id, backend.address)));
+            }
         }
     }
     ids

@@ -23,7 +23,7 @@ impl Engine {
             .map_or_else(Default::default, |(source, destination)| (self.sets.of(source), self.sets.of(destination)));
         let came_in = ingress.as_ref().map(|interface| interface.name.clone());
         let ingress = ingress.map_or(0, |interface| interface.ifindex);
-        let Explanation { outcome, judged, rule, over, service, backend, noted, redirected, frame } =
+        let Explanation { outcome, judged, rule, over, within_limit, service, backend, noted, redirected, frame } =
             self.datapath.explain(packet.frame, ingress);
         let reaches = matches!(outcome.action(), Action::Tx | Action::Redirect);
         let service = self.state.config.services.iter().find(|candidate| Some(key(candidate)) == service);
@@ -45,6 +45,7 @@ impl Engine {
             over: over.iter().filter_map(|id| self.text_of(*id)).collect(),
             from_sets,
             to_sets,
+            within_limit,
             service: service.map(|service| service.name.clone()),
             backend: backend.and_then(address_of),
             noted,
@@ -74,12 +75,15 @@ impl Engine {
         let mut interfaces = self.interfaces()?.into_iter();
         match name {
             None => Ok(interfaces.next()),
-            Some(name) => match interfaces.find(|interface| interface.name == name) {
-                Some(interface) => Ok(Some(interface)),
-                None => Err(Refusal::missing(format!("foobar is not attached to {name}"))
-                    .hint("`foobar status` lists the interfaces; without `on`, the first one is meant")),
-            },
+            Some(name) => self.attached_interface(name).map(Some),
         }
+    }
+
+    pub(super) fn attached_interface(&self, name: &str) -> Result<InterfaceStatus, Refusal> {
+        self.interfaces()?.into_iter().find(|interface| interface.name == name).ok_or_else(|| {
+            Refusal::missing(format!("foobar is not attached to {name}"))
+                .hint("`foobar status` lists the interfaces; without `on`, the first one is meant")
+        })
     }
 
     /// Its name, where it leads to a backend.

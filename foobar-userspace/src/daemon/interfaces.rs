@@ -13,6 +13,7 @@ use crate::{
 impl Engine {
     /// Attaches, and remembers it. On an interface that is attached already, only a peer can be added or changed.
     pub fn attach(&mut self, interface: &Interface) -> Result<Attached, Refusal> {
+        self.refuse_while_waiting()?;
         self.refuse_other_mode(interface)?;
         self.follow_interfaces()?;
         let attached = self.datapath.attach(&interface.name, interface.mode, Patience::Settle);
@@ -35,7 +36,7 @@ impl Engine {
 
     /// Plans anew where an interface that rules name is another one by now: before packets come in by it.
     fn follow_interfaces(&mut self) -> Result<(), Refusal> {
-        if self.ifindexes(&self.state.config)? == self.state.ifindexes {
+        if self.state.pending.is_some() || self.ifindexes(&self.state.config)? == self.state.ifindexes {
             return Ok(());
         }
         self.change(|_| Ok(()))?;
@@ -99,7 +100,7 @@ impl Engine {
         })
     }
 
-    fn take_off(&mut self, name: &str) -> Result<(), Refusal> {
+    pub(super) fn take_off(&mut self, name: &str) -> Result<(), Refusal> {
         self.peers.remove(name);
         Ok(self.datapath.detach(name)?)
     }
@@ -144,7 +145,11 @@ impl Engine {
             self.take_off(name)?;
             tracing::info!("{name} is detached");
         }
-        self.state.config.interfaces.retain(|interface| !names.contains(&interface.name));
+        let pending = self.state.pending.as_deref_mut().map(|pending| &mut pending.before);
+        let configs = [Some(&mut self.state.config), pending.map(|before| &mut before.config)];
+        for config in configs.into_iter().flatten() {
+            config.interfaces.retain(|interface| !names.contains(&interface.name));
+        }
         self.save();
         Ok(Detached { interfaces: names, warnings: self.unsaved.clone().into_iter().collect() })
     }
@@ -178,6 +183,27 @@ impl Engine {
             tracing::info!("{} was attached by the name {old}, which it had", interface.name);
         }
         self.attach_again(interface, Patience::Settle)
+    }
+
+    /// Attaches an interface of a configuration that is about to be applied, with its peer.
+    pub(super) fn attach_as_wished(&mut self, interface: &Interface) -> Result<(), Refusal> {
+        self.attach_again(interface, Patience::Settle)
+    }
+
+    /// After another configuration was applied: peers are as it says, and interfaces that it does not name are let go.
+    /// What fails is returned in sentences.
+    pub(super) fn let_interfaces_follow(&mut self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for interface in self.state.config.interfaces.clone() {
+            if self.peer_of(&interface.name) != interface.peer
+                && let Err(refusal) = self.attach_peer_of(&interface, Patience::Settle)
+            {
+                problems.push(format!("{}: {refusal}", interface.name));
+            }
+        }
+        problems.extend(self.detach_strangers().err().map(|refusal| refusal.to_string()));
+        problems.extend(self.interface_warnings().unwrap_or_default());
+        problems
     }
 
     /// Takes the program off interfaces that the configuration does not name any more.

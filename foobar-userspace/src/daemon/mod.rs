@@ -3,13 +3,20 @@
 //! `engine` plans, persists, publishes and acknowledges, in this order; `serve` runs it.
 
 mod aging;
+pub mod apply;
+pub mod caution;
 mod changes;
+mod cut;
+pub mod dry_run;
 pub mod engine;
 mod explain;
 mod interfaces;
 pub mod lock;
+mod packet_log;
+pub mod packets;
 pub mod plan;
 pub mod preflight;
+pub mod recent;
 mod report;
 pub mod serve;
 pub mod sets;
@@ -17,3 +24,5 @@ mod start;
 pub mod state;
 mod sweep;
 pub mod terms;
+mod waiting;
+mod watching;

@@ -11,6 +11,7 @@ use foobar_common::{
     flow::{TCP, UDP},
     image::Image,
     layout::{MAX_RINGS, MAX_SERVICES},
+    limit::Limit,
     ring::{self, Member},
     slot::Slot,
     terms::Terms,
@@ -57,6 +58,8 @@ pub struct Plan {
     pub new_rules: Vec<u32>,
     /// By the id of each rule, what it asks beyond its match: to be written before the image is published.
     pub terms: Vec<(u32, Terms)>,
+    /// By id, to be written before the terms.
+    pub limits: Vec<(u32, Limit)>,
     pub new_backends: Vec<u32>,
 }
 
@@ -72,6 +75,7 @@ pub fn plan(state: &mut State, live: &Rings, forced: &Forced, now: u64) -> Resul
     }
     let (rule_ids, new_rules) = state.ids.number_rules(&state.config.firewall.rules)?;
     let terms = terms::bring_up_to_date(state, &rule_ids, &new_rules, now);
+    let limits = terms::limits(state, &rule_ids);
     let new_backends = state.ids.number_backends(&services)?;
     state.ids.number_sets(state.config.firewall.sets.keys())?;
     let mut image = Image { drops: state.config.firewall.default == Policy::Drop, ..Image::default() };
@@ -81,7 +85,7 @@ pub fn plan(state: &mut State, live: &Rings, forced: &Forced, now: u64) -> Resul
     for service in &services {
         listen(service, rings[&service.name].region, &mut image);
     }
-    Ok(Plan { image, rings, changed, rule_ids, new_rules, terms, new_backends })
+    Ok(Plan { image, rings, changed, rule_ids, new_rules, terms, limits, new_backends })
 }
 
 /// How full a configuration makes tables that hold nothing else, or what a first start would say to it.

@@ -29,8 +29,16 @@ impl Engine {
     pub(super) fn rule_line(&self, index: usize) -> Result<RuleLine, Refusal> {
         let id = self.rule_ids[index];
         let tally = self.datapath.rule(id)?;
-        let rule = self.state.config.firewall.rules[index].to_string();
-        Ok(RuleLine { id, rule, packets: tally.packets, bytes: tally.bytes, left: self.seconds_left(index) })
+        let rule = &self.state.config.firewall.rules[index];
+        let limited = rule.limit.is_some().then(|| self.datapath.limited(id)).transpose()?;
+        Ok(RuleLine {
+            id,
+            rule: rule.to_string(),
+            packets: tally.packets,
+            bytes: tally.bytes,
+            left: self.seconds_left(index),
+            limited: limited.map(|tally| tally.packets),
+        })
     }
 
     pub fn services(&self) -> Vec<ServiceStatus> {
@@ -74,13 +82,14 @@ impl Engine {
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             default: self.state.config.firewall.default,
-            generation: self.datapath.generation().number(),
+            generation: self.datapath.number(),
             pin_dir: self.datapath.pin_dir().to_owned(),
             interfaces: self.interfaces()?,
             program,
             rules: self.rule_ids.len() as u32,
             services: self.services(),
             notes: NotesStatus { used: self.noted, size: 2 * u64::from(MAX_NOTES) },
+            pending: self.pending_status(),
             warnings: self.warnings()?,
         })
     }

@@ -1,6 +1,6 @@
 //! `foobar run`: from the first check to the last sentence. Ending it leaves the traffic as it is.
 
-use std::{future::Future, io::IsTerminal, path::PathBuf, time::Duration};
+use std::{future::Future, io::IsTerminal, path::PathBuf, thread, time::Duration};
 
 use anyhow::Context;
 use tokio::{
@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{
     engine::{self, Engine},
-    lock, preflight,
+    lock, packets, preflight,
 };
 use crate::{
     api::{daemon::Daemon, server, socket::Socket},
@@ -64,6 +64,7 @@ async fn serve(daemon: Daemon, socket: &Socket) -> anyhow::Result<()> {
     let signal = told_to_stop()?;
     tokio::spawn(nexthop::keep_fresh(daemon.clone()));
     tokio::spawn(tick(daemon.clone()));
+    tokio::spawn(show_packets(daemon.clone()));
     let listener = socket.listener().context("cannot watch the socket")?;
     let mut server = tokio::spawn(server::serve(listener, daemon.clone(), closed(stopping)));
     info!("ready: answering on {}", socket.path().display());
@@ -72,6 +73,7 @@ async fn serve(daemon: Daemon, socket: &Socket) -> anyhow::Result<()> {
         ended = &mut server => return ended.context("the API panicked")?,
     }
     drop(stop);
+    daemon.packets().close();
     if timeout(LAST_REQUESTS, server).await.is_err() {
         warn!("requests are still under way after {} s; they are not waited for", LAST_REQUESTS.as_secs());
     }
@@ -94,6 +96,17 @@ async fn tick(daemon: Daemon) {
             return;
         }
     }
+}
+
+/// Hands packets that the program shows to who watches.
+async fn show_packets(daemon: Daemon) {
+    let events = daemon.with(|engine| Ok(engine.take_events())).await;
+    let Ok(Some(events)) = events else { return };
+    thread::spawn(move || {
+        if let Err(error) = packets::follow(events, &daemon.packets()) {
+            error!("no packet is shown (`foobar watch`, rules with `log`): {error}");
+        }
+    });
 }
 
 /// Resolves to the name of the signal. From the call on, neither kills the process.

@@ -9,16 +9,17 @@ use anyhow::Result;
 use foobar_common::{find::ServiceKey, slot::Slot};
 
 use super::{
+    apply::ReadFile,
     engine::{Engine, Options},
+    packets::Packets,
     plan::{Forced, Ring, Rings, key, members},
     sets::NamedSets,
     state::{State, Store, Unrest, boot_id, now},
 };
 use crate::{
     api::types::Refusal,
-    config::{Config, Policy},
+    config::Config,
     datapath::{self, Datapath},
-    domain::BackendState,
     nexthop::NextHops,
 };
 
@@ -30,7 +31,7 @@ impl Engine {
         let wanted = Wanted::read(options)?;
         let store = Store::new(&options.state_dir)?;
         let pinned = datapath::is_pinned(&options.pin_dir);
-        if pinned && wanted.text.is_none() {
+        if pinned && wanted.file.is_none() {
             refuse_strange_pins(options, &store)?;
         }
         let started = Self::open(options, &wanted, store);
@@ -47,19 +48,16 @@ impl Engine {
         let load = datapath::Options { pin_dir: options.pin_dir.clone(), trace_packets: options.trace_packets };
         let datapath = Datapath::open(&load)?;
         let saved = store.load()?;
-        let adopted = datapath.generation().number() > 0;
-        let mut state = state_at_start(saved.clone(), wanted, adopted)?;
-        let known = adopted && saved.as_ref().is_some_and(|saved| saved.boot == state.boot);
-        let rings = match &saved {
-            Some(saved) if known => rings_in_force(saved, datapath.live_rings()?, |region| datapath.read_ring(region))?,
-            _ => strangers(datapath.live_rings()?.into_values()),
-        };
+        let adopted = datapath.number() > 0;
+        let known = adopted && saved.as_ref().is_some_and(|saved| boot_id().is_ok_and(|boot| saved.boot == boot));
         let mut engine = Self {
             datapath,
             store,
             state: saved.unwrap_or_default(),
             sets: NamedSets::new(&options.state_dir)?,
-            rings,
+            rings: Rings::new(),
+            held: Rings::new(),
+            own_file: options.config.clone(),
             rule_ids: Vec::new(),
             hops: NextHops::new(),
             peers: BTreeMap::new(),
@@ -69,23 +67,74 @@ impl Engine {
             noted: 0,
             swept: None,
             ticks: 0,
+            packets: Packets::new(datapath::interface_name),
         };
-        if !known {
-            engine.forget_all_notes()?;
-        }
-        let plan = engine.plan(&mut state, &Forced::new())?;
-        engine.revive_next_hops(&state)?;
-        let drops = state.config.firewall.default == Policy::Drop;
-        if drops {
-            engine.datapath.note_opened(true)?;
-        }
-        engine.put_in_force(state, plan)?;
-        engine.refuse_at_start();
-        if !drops {
-            engine.datapath.note_opened(false)?;
+        if known && engine.still_waits(wanted) {
+            engine.go_on_waiting()?;
+        } else {
+            engine.begin(wanted, adopted, known)?;
         }
         engine.attach_at_start(!adopted)?;
         Ok(engine)
+    }
+
+    /// Whether the saved change waits for confirmation, packets see it, and no other file is asked for.
+    fn still_waits(&self, wanted: &Wanted) -> bool {
+        let Some(pending) = &self.state.pending else { return false };
+        let is_published = self.datapath.generation().deadline() == pending.until;
+        is_published && now() < u64::from(pending.until) && wanted.is_known_to(&self.state)
+    }
+
+    /// Takes over what packets see, and what they see again if nobody confirms.
+    fn go_on_waiting(&mut self) -> Result<()> {
+        let generation = self.datapath.generation();
+        let rings = |engine: &Self, state: &State, generation| {
+            rings_in_force(state, engine.datapath.rings_of(generation), |region| engine.datapath.read_ring(region))
+        };
+        self.rings = rings(self, &self.state, generation.confirmed())?;
+        if let Some(pending) = &self.state.pending {
+            self.held = rings(self, &pending.before, generation.before())?;
+        }
+        (self.rule_ids, _) = self.state.ids.clone().number_rules(&self.state.config.firewall.rules)?;
+        self.datapath.note_opened(self.state.notes_opened())?;
+        self.refuse_at_start();
+        tracing::warn!("a change waits for confirmation: `foobar confirm` keeps it");
+        Ok(())
+    }
+
+    /// Puts the configuration in force. A change that was not confirmed is undone.
+    fn begin(&mut self, wanted: &Wanted, adopted: bool, known: bool) -> Result<()> {
+        if let Some(before) = self.state.rolled_back() {
+            if known {
+                tracing::warn!("a change was not confirmed: what was before is the running configuration");
+            }
+            self.state = before;
+            self.datapath.fall_back();
+        }
+        // A confirmation may have been saved, and cut off before packets heard of it.
+        self.datapath.settle(now() as u32);
+        let mut state = state_at_start(self.state.clone(), wanted, adopted)?;
+        let regions = self.datapath.rings_of(self.datapath.generation());
+        self.rings = if known {
+            rings_in_force(&self.state, regions, |region| self.datapath.read_ring(region))?
+        } else {
+            strangers(regions.into_values())
+        };
+        if !known {
+            self.forget_all_notes()?;
+        }
+        let plan = self.plan(&mut state, &Forced::new())?;
+        self.revive_next_hops(&state)?;
+        let notes = state.notes_opened();
+        if notes {
+            self.datapath.note_opened(true)?;
+        }
+        self.put_in_force(state, plan)?;
+        self.refuse_at_start();
+        if !notes {
+            self.datapath.note_opened(false)?;
+        }
+        Ok(())
     }
 
     /// What packets wrote while the tables were taken over may be lost: as if each ring that waits had just had no room.
@@ -120,39 +169,52 @@ fn refuse_strange_pins(options: &Options, store: &Store) -> Result<()> {
 /// What the operator asks for at start.
 struct Wanted {
     config: Config,
-    /// The file's text; none without a file.
-    text: Option<String>,
+    /// The file; none without one.
+    file: Option<ReadFile>,
 }
 
 impl Wanted {
     fn read(options: &Options) -> Result<Self> {
-        let Some(path) = &options.config else { return Ok(Self { config: Config::default(), text: None }) };
+        let Some(path) = &options.config else { return Ok(Self { config: Config::default(), file: None }) };
         let text = fs::read_to_string(path).map_err(|error| {
             Refusal::refused(format!("{} cannot be read: {error}", path.display())).hint("check the path")
         })?;
-        let config = Config::parse(&text, &path.display().to_string()).map_err(Refusal::from)?;
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let file = ReadFile { path, text };
+        let config = file.config()?;
         for warning in config.warnings() {
             tracing::warn!("{warning}");
         }
-        Ok(Self { config, text: Some(text) })
+        Ok(Self { config, file: Some(file) })
+    }
+
+    /// Without a file at this start, or with the same one, nothing new is wanted.
+    fn is_known_to(&self, state: &State) -> bool {
+        let known = state.seen.as_ref().or(state.file.as_ref());
+        self.file.as_ref().is_none_or(|file| Some(&file.text) == known)
     }
 }
 
 /// Same boot and file unchanged: the running state goes on. File changed: it is applied whole. After a boot: the file.
-fn state_at_start(saved: Option<State>, wanted: &Wanted, adopted: bool) -> Result<State> {
+fn state_at_start(saved: State, wanted: &Wanted, adopted: bool) -> Result<State> {
     let boot = boot_id()?;
-    let fresh =
-        State { boot: boot.clone(), file: wanted.text.clone(), config: wanted.config.clone(), ..State::default() };
-    let Some(saved) = saved.filter(|saved| saved.boot == boot) else { return Ok(fresh) };
-    // Without a file at this start, or with the same one, nothing new is wanted.
-    let unchanged = wanted.text.is_none() || wanted.text == saved.file;
+    let mut fresh = State { boot: boot.clone(), config: wanted.config.clone(), ..State::default() };
+    if let Some(file) = &wanted.file {
+        fresh.remember_file(file, true);
+    }
+    if saved.boot != boot {
+        return Ok(fresh);
+    }
     let mut state = saved;
-    if !unchanged {
+    if !wanted.is_known_to(&state) {
         log_dropped(&state.config, &wanted.config);
-        state.config = successor(&state.config, &wanted.config);
+        state.config = wanted.config.draining(&state.config);
         // The time of its rules runs from here on.
         state.ends.clear();
-        state.file.clone_from(&wanted.text);
+        (state.file, state.source) = (fresh.file, fresh.source);
+    }
+    if fresh.seen.is_some() {
+        state.seen = fresh.seen;
     }
     if !adopted {
         // `detach` took everything off: only the file says where to attach again.
@@ -161,23 +223,6 @@ fn state_at_start(saved: Option<State>, wanted: &Wanted, adopted: bool) -> Resul
         state = State { ids: state.ids.of_rules(), unrest: State::default().unrest, ..state };
     }
     Ok(state)
-}
-
-/// The wanted configuration; backends that it leaves out drain before they leave.
-fn successor(running: &Config, wanted: &Config) -> Config {
-    let mut next = wanted.clone();
-    for service in &mut next.services {
-        let same = |old: &&crate::domain::Service| {
-            old.name == service.name && old.address == service.address && old.notation() == service.notation()
-        };
-        let Some(old) = running.services.iter().find(same) else { continue };
-        for backend in &old.backends {
-            if service.backends.iter().all(|other| other.address != backend.address) {
-                service.backends.push(crate::domain::Backend { state: BackendState::Removing, ..backend.clone() });
-            }
-        }
-    }
-    next
 }
 
 fn log_dropped(running: &Config, wanted: &Config) {
@@ -249,5 +294,21 @@ mod tests {
         let mut state = saved;
         let plan = plan(&mut state, &rings, &Forced::new(), 1).expect("a plan");
         assert!(plan.rings.values().all(|ring| ring.region > 1), "{:?}", plan.rings["stays"].region);
+    }
+
+    #[test]
+    fn a_changed_file_begins_the_time_of_its_rules_anew_and_a_restart_does_not() {
+        let saved = State {
+            boot: boot_id().expect("a boot"),
+            file: Some("as it was".to_owned()),
+            ends: [(3, 900)].into(),
+            ..State::default()
+        };
+        for (text, adopted, ends) in [("as it was", true, 1), ("as it was", false, 1), ("changed", true, 0)] {
+            let file = ReadFile { path: "/etc/foobar.toml".into(), text: text.to_owned() };
+            let wanted = Wanted { config: Config::default(), file: Some(file) };
+            let state = state_at_start(saved.clone(), &wanted, adopted).expect("a state");
+            assert_eq!(state.ends.len(), ends, "{text}, adopted: {adopted}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::Config,
+    config::{Config, Policy},
     plan::{ids::Ids, interfaces::Ifindexes},
 };
 
@@ -22,6 +22,13 @@ pub struct State {
     pub boot: String,
     /// The text of the configuration file as it was last applied.
     pub file: Option<String>,
+    /// The text of the file that the last start was given, as it was then or when it was last applied: a start applies
+    /// its file when it is another one.
+    #[serde(default)]
+    pub seen: Option<String>,
+    /// Where the file that was last applied is.
+    #[serde(default)]
+    pub source: Option<PathBuf>,
     pub config: Config,
     pub ids: Ids,
     /// By the id of a rule with `for`: the second of the monotonic clock at which its time is over.
@@ -32,6 +39,60 @@ pub struct State {
     pub ifindexes: Ifindexes,
     /// By service: how far its ring has come since it last changed. A service without an entry is calm.
     pub unrest: BTreeMap<String, Unrest>,
+    /// The state before a change that waits for confirmation.
+    #[serde(default)]
+    pub pending: Option<Box<Pending>>,
+}
+
+/// What comes back unless the change is confirmed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// The second of the monotonic clock from which on packets see it again.
+    pub until: u32,
+    pub before: State,
+}
+
+impl State {
+    /// What was before the change that waits, as it comes back: backends that only the change has drain, since they may
+    /// have connections.
+    pub fn rolled_back(&self) -> Option<Self> {
+        let before = &self.pending.as_deref()?.before;
+        let mut config = before.config.draining(&self.config);
+        // Interfaces are taken off at once, whatever waits.
+        config.interfaces.clone_from(&self.config.interfaces);
+        let ids = before.ids.clone().back_from(&self.ids);
+        Some(Self { config, ids, seen: self.seen.clone(), ..before.clone() })
+    }
+
+    /// Keeps what the state before has and may have again: ids of its rules, and what packets are told by them.
+    pub fn hold_rules(&mut self, before: &Self) {
+        let rules = (before.config.firewall.rules.as_slice(), self.config.firewall.rules.as_slice());
+        self.ids.hold_rules(&before.ids, rules.0, rules.1);
+    }
+
+    /// The change is there to stay.
+    #[must_use]
+    pub fn confirmed(mut self) -> Self {
+        self.pending = None;
+        self.ids.let_rules_go();
+        self
+    }
+
+    /// This one, and the one that may come back.
+    pub fn possible(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(self.pending.as_deref().map(|pending| &pending.before))
+    }
+
+    /// Ids of backends that left and do not come back.
+    pub fn dead_backends(&self) -> impl Iterator<Item = u32> {
+        let held = self.pending.as_deref().map(|pending| pending.before.ids.living());
+        self.ids.retired().filter(move |id| !held.as_ref().is_some_and(|held| held[*id as usize]))
+    }
+
+    /// Whether what this host opens has to be noted.
+    pub fn notes_opened(&self) -> bool {
+        self.possible().any(|state| state.config.firewall.default == Policy::Drop)
+    }
 }
 
 /// A ring that changed. Seconds of the monotonic clock.

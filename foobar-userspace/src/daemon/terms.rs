@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use foobar_common::terms::Terms;
+use foobar_common::{
+    limit::Limit,
+    terms::{Demands, Terms},
+};
 
 use super::{
     engine::Engine,
@@ -12,7 +15,7 @@ use super::{
 };
 use crate::{
     api::types::Refusal,
-    domain::{Rule, Verdict, duration},
+    domain::{self, Rule, Verdict, duration},
 };
 
 /// Gives each rule with `for` that is new its end, and forgets those of rules that are gone. By id, the rules' terms.
@@ -29,8 +32,33 @@ pub fn bring_up_to_date(state: &mut State, ids: &[u32], new: &[u32], now: u64) -
 
 /// By id, what each rule asks beyond its match.
 pub fn terms(state: &State, ids: &[u32]) -> Vec<(u32, Terms)> {
-    let terms = |id: &u32| (*id, state.ends.get(id).map_or(Terms::NONE, |end| Terms::NONE.until(*end)));
-    ids.iter().map(terms).collect()
+    let terms = |(rule, id): (&Rule, &u32)| {
+        let terms = Terms::NONE.demanding(demands(rule));
+        (*id, state.ends.get(id).map_or(terms, |end| terms.until(*end)))
+    };
+    state.config.firewall.rules.iter().zip(ids).map(terms).collect()
+}
+
+/// By id, the limits of rules that have one.
+pub fn limits(state: &State, ids: &[u32]) -> Vec<(u32, Limit)> {
+    let rules = state.config.firewall.rules.iter().zip(ids);
+    rules.filter_map(|(rule, id)| Some((*id, limit(rule.limit.as_ref()?)))).collect()
+}
+
+fn demands(rule: &Rule) -> Demands {
+    let mut demands = if rule.log { Demands::LOG } else { Demands::default() };
+    if let Some(limit) = &rule.limit {
+        demands = demands.and(if limit.per_source { Demands::LIMIT_PER_SOURCE } else { Demands::LIMIT });
+        demands = demands.and(if limit.connections { Demands::CONNECTIONS } else { Demands::default() });
+    }
+    demands
+}
+
+/// Without a burst, what one second lets in may come at once, and one packet at least.
+fn limit(limit: &domain::Limit) -> Limit {
+    let seconds = limit.per.as_secs().max(1);
+    let in_a_second = u64::from(limit.count) / seconds;
+    Limit::new(limit.count, seconds, limit.burst.unwrap_or(in_a_second.max(1) as u32))
 }
 
 /// A rule holds for as long as it says at least: this second has begun already.
@@ -71,6 +99,9 @@ impl Engine {
 
     /// Writes the terms of the rules in force, for packets from this moment on.
     pub(super) fn write_terms(&mut self) -> anyhow::Result<()> {
+        for (id, limit) in limits(&self.state, &self.rule_ids) {
+            self.datapath.set_limit(id, limit)?;
+        }
         for (id, terms) in terms(&self.state, &self.rule_ids) {
             self.datapath.set_terms(id, terms)?;
         }

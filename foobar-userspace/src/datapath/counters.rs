@@ -34,8 +34,16 @@ impl Datapath {
         Ok(values.iter().map(tally).collect())
     }
 
-    /// Sets the counter of a rule's id to zero, for a rule that takes the id over.
+    /// What was over the limit of a rule's id.
+    pub fn limited(&self, id: u32) -> Result<Tally> {
+        let [packets, bytes] = sum(&self.maps.limited, id)?;
+        Ok(Tally { packets, bytes })
+    }
+
+    /// Sets the counters of a rule's id to zero and fills its bucket, for a rule that takes the id over.
     pub fn reset_rule(&mut self, id: u32) -> Result<()> {
+        self.tables.fill_bucket(id)?;
+        reset(&mut self.maps.limited, id)?;
         reset(&mut self.maps.rules, id)
     }
 
@@ -44,7 +52,7 @@ impl Datapath {
     }
 }
 
-fn sum<const N: usize>(counters: &PerCpuArray<MapData, [u64; N]>, index: u32) -> Result<[u64; N]> {
+pub(super) fn sum<const N: usize>(counters: &PerCpuArray<MapData, [u64; N]>, index: u32) -> Result<[u64; N]> {
     let values = counters.get(&index, 0).with_context(|| format!("reading counter {index}"))?;
     let mut total = [0; N];
     for value in values.iter() {

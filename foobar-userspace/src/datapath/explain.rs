@@ -16,12 +16,12 @@ use foobar_common::{
     layout::{
         ASKED_BANK_WORDS, INTERFACE_WORDS, MAX_LINKS, MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_SOURCES,
         NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, PORT_ENTRIES, RING_SLOTS, RING_WORDS, ROOT_ENTRIES,
-        SERVICE_WORDS, SET_WORDS,
+        SERVICE_WORDS, SET_RECORD_WORDS, SPARSE_SEED, SPARSE_WORDS,
     },
     next_hop::NextHop,
     note::{Kind, Note},
-    sets::{Answer, Asking, ask_all, ask_one, weigh_one},
     slot::Slot,
+    sparse,
     state::State,
     tables::Node,
     terms::{Link, Terms},
@@ -39,6 +39,8 @@ pub struct Explanation {
     pub rule: Option<u32>,
     /// Ids of rules before it that match, and whose time is over.
     pub over: Vec<u32>,
+    /// Whether the packet would be within the rule's limit; `None` where it is not counted by one.
+    pub within_limit: Option<bool>,
     pub service: Option<ServiceKey>,
     /// The backend's id, and whether a note said so. Also where the way to it is not known.
     pub backend: Option<u32>,
@@ -57,6 +59,7 @@ pub(super) struct Reading<'a> {
     judged: Cell<bool>,
     rule: Cell<Option<u32>>,
     over: RefCell<Vec<u32>>,
+    within_limit: Cell<Option<bool>>,
     service: Cell<Option<ServiceKey>>,
     backend: Cell<Option<u32>>,
     note: Cell<Option<Note>>,
@@ -76,6 +79,7 @@ impl Datapath {
             judged: reading.judged.get(),
             rule: reading.rule.get(),
             over: reading.over.take(),
+            within_limit: reading.within_limit.get(),
             service: reading.service.get().filter(|_| served),
             backend,
             noted: reading.note.get().is_some_and(|note| Some(note.backend) == backend),
@@ -90,11 +94,12 @@ impl<'a> Reading<'a> {
     pub(super) fn new(datapath: &'a Datapath, ingress: u32) -> Self {
         Self {
             datapath,
-            generation: datapath.tables.generation(),
+            generation: datapath.tables.published(),
             ingress,
             judged: Cell::default(),
             rule: Cell::default(),
             over: RefCell::default(),
+            within_limit: Cell::default(),
             service: Cell::default(),
             backend: Cell::default(),
             note: Cell::default(),
@@ -110,7 +115,7 @@ impl<'a> Reading<'a> {
 impl<'a> Seen for Reading<'a> {
     type Lines = ReadLines<'a>;
 
-    fn generation(&self) -> Generation {
+    fn published(&self) -> Generation {
         self.generation
     }
 
@@ -134,16 +139,23 @@ impl<'a> Seen for Reading<'a> {
     }
 
     fn pair(&self, bank: usize, index: u32) -> Decision {
+        if sparse::is_key(index) {
+            let words = &self.tables().pairs.words()[bank * (MAX_PAIRS / 2)..];
+            let bucket = sparse::bucket(index, words[SPARSE_SEED].load(Ordering::Relaxed));
+            let words = words[bucket..bucket + SPARSE_WORDS].iter().map(|word| word.load(Ordering::Relaxed));
+            let found = words.into_iter().find(|word| (word >> 32) as u32 == index);
+            return found.map_or(Decision::NONE, |word| Decision::from_word(word as u32));
+        }
         Decision::from_word(self.tables().pairs.halves()[bank * MAX_PAIRS + index as usize].load(Ordering::Relaxed))
     }
 
-    fn asked(&self, bank: usize, index: usize) -> [u64; 2] {
-        let words = &self.tables().asked.words()[bank * ASKED_BANK_WORDS + 2 * index..][..2];
+    fn asked(&self, bank: usize, place: usize) -> [u64; 2] {
+        let words = &self.tables().asked.words()[bank * ASKED_BANK_WORDS + 2 * place..][..2];
         [words[0].load(Ordering::Relaxed), words[1].load(Ordering::Relaxed)]
     }
 
     fn set_word(&self, set: usize, word: usize) -> u64 {
-        self.tables().sets.words().get(set * SET_WORDS + word).map_or(0, |word| word.load(Ordering::Relaxed))
+        self.tables().sets.words().get(set * SET_RECORD_WORDS + word).map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
     fn lines(&self, slot: u32) -> Option<ReadLines<'a>> {
@@ -152,21 +164,6 @@ impl<'a> Seen for Reading<'a> {
 
     fn until(&self, element: &[u64; 3]) -> Option<u64> {
         self.datapath.maps.timed.get(element, 0).ok()
-    }
-
-    fn ask_sets<A: Address>(&self, fill: impl FnOnce(&mut Asking)) -> Answer {
-        let mut asking = Asking::default();
-        fill(&mut asking);
-        ask_all::<A, _>(&mut asking, self);
-        asking.answer()
-    }
-
-    fn ask_each<A: Address>(&self, count: u32, asking: &mut Asking) {
-        (0..count).for_each(|index| ask_one::<A, _>(index, asking, self));
-    }
-
-    fn weigh_each(&self, count: u32, asking: &mut Asking) {
-        (0..count).for_each(|index| weigh_one(index, asking, self));
     }
 
     fn link(&self, bank: usize, index: u32) -> Link {
@@ -181,6 +178,18 @@ impl<'a> Seen for Reading<'a> {
         }
         terms
     }
+
+    fn within_limit(&self, rule: u32, source: u64) -> bool {
+        let is_within = self.tables().would_be_within(rule, source).unwrap_or(false);
+        self.within_limit.set(Some(is_within));
+        is_within
+    }
+
+    fn remark(&self, rule: u32, _: bool) {
+        self.rule.set(Some(rule));
+    }
+
+    fn count_limited(&self, _: u32, _: usize) {}
 
     fn root(&self, root: usize, prefix16: u16) -> u32 {
         self.tables().roots.halves()[root * ROOT_ENTRIES + usize::from(prefix16)].load(Ordering::Relaxed)

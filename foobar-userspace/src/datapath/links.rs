@@ -85,7 +85,7 @@ pub fn ifindex(interface: &str) -> Result<Option<u32>> {
 }
 
 /// The name of an interface in this thread's network namespace.
-fn name_of(ifindex: u32) -> Result<Option<String>> {
+pub fn name_of(ifindex: u32) -> Result<Option<String>> {
     match netdevice::index_to_name(socket()?, ifindex) {
         Ok(name) => Ok(Some(name)),
         Err(Errno::NODEV) => Ok(None),

@@ -5,9 +5,11 @@
 mod attach;
 mod counters;
 mod egress;
+mod events;
 mod explain;
 mod foreign;
 mod grace;
+mod limits;
 mod links;
 mod load;
 mod mapped;
@@ -18,14 +20,16 @@ mod sets;
 mod sockets;
 mod states;
 mod tables;
+mod waiting;
 
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
 };
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use aya::Ebpf;
+pub use events::{Events, ShownPacket};
 pub use explain::Explanation;
 use foobar_common::{
     find::ServiceKey, generation::Generation, image::Image, next_hop::NextHop, slot::Slot, terms::Terms,
@@ -34,6 +38,7 @@ pub use load::{HARNESS, object};
 pub use notes::NotedFlow;
 pub use pins::{is_pinned, remove_pins};
 pub use sets::TooManyLengths;
+pub use sockets::Open;
 
 pub use self::attach::{AttachError, Attachment, Patience};
 use self::{
@@ -60,9 +65,10 @@ pub struct Datapath {
     maps: Maps,
     sets: Sets,
     grace: Grace,
-    generation: Generation,
     /// Whether interfaces that are attached note what is opened through them.
     notes_opened: bool,
+    /// Until somebody reads them.
+    events: Option<Events>,
 }
 
 /// A generation, and the rings that its services' entries name.
@@ -70,6 +76,11 @@ pub struct Publication<'a> {
     pub image: &'a Image,
     /// Regions that no generation in force uses, and what to write there.
     pub rings: Vec<(u32, &'a [Slot])>,
+}
+
+/// The name of an interface of this network namespace.
+pub fn interface_name(ifindex: u32) -> Option<String> {
+    links::name_of(ifindex).ok().flatten()
 }
 
 impl Datapath {
@@ -86,26 +97,25 @@ impl Datapath {
             load::follow_log(&mut ebpf)?;
         }
         let maps = Maps::take(&mut ebpf)?;
-        let generation = tables.generation();
-        let mut datapath = Self {
-            pins,
-            ebpf,
-            tables,
-            maps,
-            sets: Sets::new()?,
-            grace: Grace::default(),
-            generation,
-            notes_opened: false,
-        };
+        tables.seed_buckets();
+        let events = Some(Events::open(&mut ebpf)?);
+        let sets = Sets::new()?;
+        let mut datapath =
+            Self { pins, ebpf, tables, maps, sets, grace: Grace::default(), notes_opened: false, events };
         datapath.adopt_links()?;
         datapath.adopt_egress()?;
         load::pin_programs(&datapath.pins, &mut datapath.ebpf)?;
         Ok(datapath)
     }
 
-    /// The generation in force; number 0 where nothing was published.
+    /// The generation as it was published last.
     pub fn generation(&self) -> Generation {
-        self.generation
+        self.tables.published()
+    }
+
+    /// Publications since the tables were made; 0 where nothing was published.
+    pub fn number(&self) -> u64 {
+        self.tables.number()
     }
 
     pub fn pin_dir(&self) -> &Path {
@@ -119,24 +129,34 @@ impl Datapath {
 
     /// Puts rules and services in force together. Waits until no packet can be reading the idle bank.
     pub fn publish(&mut self, publication: &Publication<'_>) -> Result<Generation> {
+        self.publish_with(publication, |next, _| next)
+    }
+
+    /// Publishes what `word` makes of the next generation and the one in force.
+    fn publish_with(
+        &mut self,
+        publication: &Publication<'_>,
+        word: impl FnOnce(Generation, Generation) -> Generation,
+    ) -> Result<Generation> {
         self.grace.wait()?;
-        let bank = 1 - self.generation.bank();
+        let now = self.generation();
+        ensure!(now.deadline() == 0, "a change waits for confirmation, and both banks are in use");
+        let bank = 1 - now.bank();
         for (region, slots) in &publication.rings {
             self.tables.write_ring(*region, slots)?;
         }
         self.tables.write_bank(bank, publication.image)?;
         let Image { drops, narrowed, .. } = publication.image;
-        let next = Generation::new(self.generation.number() + 1, bank, *drops, !narrowed.is_empty())
-            .asking_sets(publication.image.asks_sets());
-        self.tables.set_generation(next);
-        self.generation = next;
+        let next = Generation::new(bank, *drops, !narrowed.is_empty()).asking_sets(publication.image.asks_sets());
+        let next = word(next, now);
+        self.tables.set_generation(next, self.number() + 1);
         self.grace.begin();
         Ok(next)
     }
 
-    /// The ring regions of the services in force.
-    pub fn live_rings(&self) -> Result<HashMap<ServiceKey, u32>> {
-        Ok(self.tables.rings_of_bank(self.generation.bank()))
+    /// The ring regions of a generation's services.
+    pub fn rings_of(&self, generation: Generation) -> HashMap<ServiceKey, u32> {
+        self.tables.rings_of_bank(generation.bank())
     }
 
     pub fn read_ring(&self, region: u32) -> Result<Vec<Slot>> {

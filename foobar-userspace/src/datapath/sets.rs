@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use aya::maps::{Array, Map, MapData};
 use aya_obj::{Object, generated::BPF_F_MMAPABLE};
 use foobar_common::{
-    layout::{MAX_SETS, SET_SLOTS, SET_WORDS, map},
+    layout::{MAX_SETS, SET_RECORD_WORDS, SET_SLOTS, map},
     sets::{
         ARRAY_LINES, Extent, LINE_WORDS, PROBES, TIMED_LENS, TIMED_WORD,
         contents::{Contents, Prefix},
@@ -167,7 +167,7 @@ impl Datapath {
     fn free_slots(&self, count: usize) -> Result<u32> {
         let mut taken = [false; SET_SLOTS];
         taken[0] = true;
-        for record in self.tables.sets.words().as_chunks::<SET_WORDS>().0 {
+        for record in self.tables.sets.words().as_chunks::<SET_RECORD_WORDS>().0 {
             for word in &record[..2] {
                 let extent = Extent::from_word(word.load(Ordering::Relaxed));
                 let first = extent.slot as usize;
@@ -254,7 +254,7 @@ impl Datapath {
     pub fn clear_set(&mut self, id: u32) -> Result<()> {
         let empty = Contents::default();
         self.load_set(id, [&empty, &empty])?;
-        write(&self.record(id)?[TIMED_WORD..], &[0; SET_WORDS - TIMED_WORD]);
+        write(&self.record(id)?[TIMED_WORD..], &[0; SET_RECORD_WORDS - TIMED_WORD]);
         let of_set = |key: &[u64; 3]| key[2] >> 8 == u64::from(id);
         let keys: Vec<_> = self.maps.timed.keys().filter_map(Result::ok).filter(of_set).collect();
         for key in keys {
@@ -265,8 +265,8 @@ impl Datapath {
 
     /// Ids of the sets that have lines or elements that end.
     pub fn sets_in_force(&self) -> Vec<u32> {
-        let records = self.tables.sets.words().as_chunks::<SET_WORDS>().0;
-        let used = |record: &[AtomicU64; SET_WORDS]| record.iter().any(|word| word.load(Ordering::Relaxed) != 0);
+        let records = self.tables.sets.words().as_chunks::<SET_RECORD_WORDS>().0;
+        let used = |record: &[AtomicU64; SET_RECORD_WORDS]| record.iter().any(|word| word.load(Ordering::Relaxed) != 0);
         (0..).zip(records).filter(|(_, record)| used(record)).map(|(id, _)| id).collect()
     }
 
@@ -278,7 +278,7 @@ impl Datapath {
 
     fn record(&self, id: u32) -> Result<&[AtomicU64]> {
         ensure!((id as usize) < MAX_SETS, "there are {MAX_SETS} sets, and none is {id}");
-        Ok(&self.tables.sets.words()[id as usize * SET_WORDS..][..SET_WORDS])
+        Ok(&self.tables.sets.words()[id as usize * SET_RECORD_WORDS..][..SET_RECORD_WORDS])
     }
 }
 

@@ -26,6 +26,15 @@ impl Datapath {
         v4.chain(v6).map(state).collect::<Result<_, _>>().context("reading the states")
     }
 
+    /// What this network namespace has open, as far as the kernel tells.
+    pub fn open_sockets(&self) -> Vec<Open> {
+        let (sockets, errors) = sockets::open();
+        for error in errors {
+            tracing::warn!("{error:#}");
+        }
+        sockets
+    }
+
     /// Notes what this network namespace has open, as if it had just spoken. What cannot be is said, and stops nothing.
     pub fn note_open_sockets(&mut self) {
         let (mut sockets, mut errors) = sockets::open();

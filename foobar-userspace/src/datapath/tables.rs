@@ -48,6 +48,8 @@ pub struct Tables {
     pub(super) rings: Mapped,
     next_hops: Mapped,
     room: Mapped,
+    watch: Mapped,
+    pub(super) buckets: Mapped,
     pub(super) sets: Mapped,
     pub(super) asked: Mapped,
 }
@@ -59,6 +61,7 @@ pub struct Maps {
     pub states_v4: HashTable<MapData, [u64; 2], u64>,
     pub states_v6: HashTable<MapData, [u64; 5], u64>,
     pub outcomes: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
+    pub limited: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
     pub rules: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
     pub backends: PerCpuArray<MapData, [u64; BACKEND_TALLY_WORDS]>,
     pub set_lines: ArrayOfMaps<MapData, Array<MapData, Line>>,
@@ -76,6 +79,7 @@ impl Maps {
             states_v4: take(ebpf, map::STATES_V4)?,
             states_v6: take(ebpf, map::STATES_V6)?,
             outcomes: take(ebpf, map::OUTCOMES)?,
+            limited: take(ebpf, map::LIMITED)?,
             rules: take(ebpf, map::RULES)?,
             backends: take(ebpf, map::BACKENDS)?,
             set_lines: take(ebpf, map::SET_LINES)?,
@@ -84,7 +88,7 @@ impl Maps {
     }
 }
 
-fn take<M: TryFrom<Map>>(ebpf: &mut Ebpf, name: &str) -> Result<M>
+pub(super) fn take<M: TryFrom<Map>>(ebpf: &mut Ebpf, name: &str) -> Result<M>
 where
     M::Error: std::error::Error + Send + Sync + 'static,
 {
@@ -111,6 +115,8 @@ impl Tables {
             rings: open(map::RINGS)?,
             next_hops: open(map::NEXT_HOPS)?,
             room: open(map::ROOM)?,
+            watch: open(map::WATCH)?,
+            buckets: open(map::BUCKETS)?,
             sets: open(map::SETS)?,
             asked: open(map::ASKED)?,
         })
@@ -133,19 +139,28 @@ impl Tables {
             (map::RINGS, &self.rings),
             (map::NEXT_HOPS, &self.next_hops),
             (map::ROOM, &self.room),
+            (map::WATCH, &self.watch),
+            (map::BUCKETS, &self.buckets),
             (map::SETS, &self.sets),
             (map::ASKED, &self.asked),
         ];
         tables.into_iter().filter(|(_, table)| !table.is_new).map(|(name, table)| (name, table.contents())).collect()
     }
 
-    pub fn generation(&self) -> Generation {
+    /// The word that packets read.
+    pub fn published(&self) -> Generation {
         Generation::from_word(self.generation.words()[0].load(Ordering::Acquire))
     }
 
     /// Everything written before is seen by the packets that see the generation.
-    pub fn set_generation(&self, generation: Generation) {
+    pub fn set_generation(&self, generation: Generation, number: u64) {
+        self.generation.words()[1].store(number, Ordering::Relaxed);
         self.generation.words()[0].store(generation.word(), Ordering::Release);
+    }
+
+    /// Publications since the tables were made.
+    pub fn number(&self) -> u64 {
+        self.generation.words()[1].load(Ordering::Relaxed)
     }
 
     /// Writes everything of a bank that no packet reads.
@@ -163,6 +178,10 @@ impl Tables {
         store_words(&self.narrowed.words()[bank * MAX_NARROWED..], image.narrowed.iter().map(|class| class.word()));
         store_words(&self.interfaces.words()[bank * INTERFACE_WORDS..], interfaces.into_iter());
         store(self.pairs.halves(), bank * MAX_PAIRS, image.pairs.iter().copied());
+        if !image.sparse.is_empty() {
+            let pairs = image.sparse_table().context("no table holds that many pairs")?;
+            store_words(&self.pairs.words()[bank * (MAX_PAIRS / 2)..], pairs.into_iter());
+        }
         store_words(&self.links.words()[bank * MAX_LINKS..], image.links.iter().map(|link| link.word()));
         let first = bank * MAX_NODES;
         let moved = |entry: &u32| Child::from_entry(*entry).map_or(*entry, |child| child.moved(first).entry());
@@ -212,6 +231,17 @@ impl Tables {
         Ok(())
     }
 
+    /// Writes the slots of a ring in use that differ, each whole.
+    pub fn mark_ring(&self, region: u32, slots: &[Slot]) -> Result<()> {
+        ensure!(region < MAX_RINGS, "there are {MAX_RINGS} regions for rings, and none is {region}");
+        for (half, slot) in self.rings.halves()[region as usize * RING_WORDS * 2..].iter().zip(slots) {
+            if half.load(Ordering::Relaxed) != slot.word() {
+                half.store(slot.word(), Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
     pub fn read_ring(&self, region: u32) -> Result<Vec<Slot>> {
         ensure!(region < MAX_RINGS, "there are {MAX_RINGS} regions for rings, and none is {region}");
         let halves = &self.rings.halves()[region as usize * RING_WORDS * 2..][..RING_SLOTS as usize];
@@ -221,6 +251,15 @@ impl Tables {
     /// Words about notes, by [`foobar_common::layout::unproven_index`] and [`foobar_common::layout::refused_index`].
     pub fn room(&self) -> &[AtomicU64] {
         self.room.words()
+    }
+
+    pub fn watched_until(&self) -> u64 {
+        self.watch.words()[0].load(Ordering::Relaxed)
+    }
+
+    /// Drops are shown until this second of the monotonic clock.
+    pub fn watch_until(&self, second: u64) {
+        self.watch.words()[0].store(second, Ordering::Relaxed);
     }
 
     pub fn next_hop(&self, backend: u32) -> Result<Option<NextHop>> {

@@ -7,9 +7,21 @@ use super::{
     mistake::{Parsed, Word},
 };
 
-/// The canonical text of a duration.
+/// What durations are made of. Weeks, months and years are read, but a day is the longest that has one length for all.
+const UNITS: [(&str, u64); 4] = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+
+/// The canonical text of a duration, down to seconds.
 pub fn write(duration: Duration) -> String {
-    humantime::format_duration(duration).to_string().replace(' ', "")
+    let mut rest = duration.as_secs();
+    let mut text = String::new();
+    for (unit, secs) in UNITS {
+        if rest >= secs {
+            text += &(rest / secs).to_string();
+            text += unit;
+            rest %= secs;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
 }
 
 /// Reads a duration.
@@ -58,6 +70,13 @@ mod tests {
     fn what_is_not_a_duration_is_refused() {
         for wrong in ["", "3", "h", "0s", "500ms", "1.5s", "-1s", "9999999999999999999y"] {
             assert!(read(Word::whole(wrong)).is_err(), "{wrong:?} must be refused");
+        }
+    }
+
+    #[test]
+    fn nothing_is_longer_than_days() {
+        for (secs, text) in [(90, "1m30s"), (31 * 86_400, "31d"), (400 * 86_400 + 3_600, "400d1h"), (0, "0s")] {
+            assert_eq!(write(Duration::from_secs(secs)), text);
         }
     }
 

@@ -158,10 +158,21 @@ pub(crate) fn choice<T: Copy>(word: Word<'_>, key: &str, options: &[(&str, T)], 
     } else {
         format!("`{}` is not a value of `{key}`", word.text)
     };
+    let meant = nearest(word.text, options.iter().map(|(option, _)| *option)).or_else(|| synonym(word.text, options));
     let words: Vec<_> = options.iter().map(|(option, _)| format!("`{option}`")).collect();
-    let hint = nearest(word.text, options.iter().map(|(option, _)| *option))
-        .map_or_else(|| format!("`{key}` is {}", words.join(" or ")), |near| format!("did you mean `{near}`?"));
+    let hint =
+        meant.map_or_else(|| format!("`{key}` is {}", words.join(" or ")), |meant| format!("did you mean `{meant}`?"));
     Err(word.fault(problem).hint(hint))
+}
+
+/// Other firewalls' words for the options.
+fn synonym<'a, T>(word: &str, options: &[(&'a str, T)]) -> Option<&'a str> {
+    let meant = match word {
+        "accept" | "allow" | "permit" => "pass",
+        "deny" | "reject" | "block" => "drop",
+        _ => return None,
+    };
+    options.iter().map(|(option, _)| *option).find(|option| *option == meant)
 }
 
 #[cfg(test)]

@@ -74,7 +74,11 @@ fn length(word: Word<'_>, address: IpAddr, len: Word<'_>, longest: u8) -> Parsed
         let meant = Ipv4Net::with_netmask(address, mask).map(|prefix| format!("write `{}`", prefix.trunc())).ok();
         return Err(word.fault("a prefix has a length, not a netmask").maybe_hint(meant));
     }
-    let digits = !len.text.is_empty() && len.text.bytes().all(|b| b.is_ascii_digit());
+    if len.text.is_empty() {
+        let hint = format!("write it as in `{address}/{}`, or leave the slash out", longest / 4);
+        return Err(word.fault("a length is missing after the slash").hint(hint));
+    }
+    let digits = len.text.bytes().all(|b| b.is_ascii_digit());
     let family = if longest == 32 { "IPv4" } else { "IPv6" };
     len.text.parse().ok().filter(|len| digits && *len <= longest).ok_or_else(|| {
         word.fault(format!("`{}` is not the length of an {family} prefix", len.text))
@@ -113,6 +117,16 @@ fn not_an_address(word: Word<'_>, address: Word<'_>) -> Fault {
     }
     if text.bytes().any(|b| b.is_ascii_alphabetic()) && !text.contains(':') {
         return fault.hint("names are not looked up: write the address");
+    }
+    if let Some((plain, port)) = text.rsplit_once(':').filter(|(plain, _)| plain.parse::<Ipv4Addr>().is_ok()) {
+        return fault.hint(format!("an address stands without a port: `{plain}`, and `tcp/{port}` for the port"));
+    }
+    if text.contains('*') {
+        return fault.hint("write all addresses of a network as a prefix, such as `10.0.0.0/24`");
+    }
+    if text.strip_prefix('!').is_some_and(|text| text.parse::<IpAddr>().is_ok()) {
+        return fault
+            .hint("nothing says `not`: the first rule that matches decides, so put a rule for it before this one");
     }
     if text.split('.').any(|part| part.len() > 1 && part.starts_with('0')) {
         return fault.hint("write numbers without leading zeros");

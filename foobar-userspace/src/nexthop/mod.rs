@@ -4,11 +4,13 @@
 
 mod kernel;
 mod resolver;
+mod towards;
 mod watch;
 mod way;
 
 use std::{collections::HashMap, net::IpAddr};
 
+pub use towards::interface_towards;
 pub use watch::keep_fresh;
 
 /// Where a frame for a backend leaves, and how it is addressed.

@@ -41,8 +41,6 @@ pub fn classify(rules: &[Numbered<'_>], ifindexes: &Ifindexes, ids: &SetIds, ima
     let (mut asked_from, mut asked_to) = (Asked::default(), Asked::default());
     let mut ports = PortSpans::default();
     for (place, Numbered { rule, .. }) in (0..).zip(rules) {
-        rule.enforceable()
-            .map_err(|not_yet| Refusal::refused(format!("`{rule}`: {}", not_yet.problem)).hint(not_yet.hint))?;
         let named = names(rule);
         for (prefixes, side) in [(&rule.from, &mut sources), (&rule.to, &mut destinations)] {
             for prefix in prefixes {
@@ -134,7 +132,7 @@ fn lay_down(
         let row = |(id, set): &(u32, u32)| (*id, (row_of[*set as usize] + 1) * kinds.len() as u32);
         image.asked_to = asked_to.iter().map(row).collect();
     }
-    image.pairs = pairs.cells;
+    (image.pairs, image.sparse) = (pairs.cells, pairs.sparse);
     Crowded::within(pairs.sources.len(), MAX_SOURCES, "kinds of sources", Blame::Sources)?;
     image.asked_from = asked_from.iter().map(|(id, set)| (*id, pairs.sources[set])).collect();
     image.sources = pairs.sources.values().copied().collect();

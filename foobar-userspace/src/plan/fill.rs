@@ -2,7 +2,7 @@
 
 use foobar_common::{
     image::Image,
-    layout::{MAX_INTERFACES, MAX_LINKS, MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_SOURCES, NODE_WORDS},
+    layout::{MAX_INTERFACES, MAX_LINKS, MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_SOURCES, MAX_SPARSE, NODE_WORDS},
 };
 use serde::Serialize;
 
@@ -26,6 +26,7 @@ pub fn fill(image: &Image) -> Vec<Fill> {
         fill("narrowed kinds of ports", image.narrowed.len(), MAX_NARROWED, 8),
         fill("interfaces", image.interfaces.len(), MAX_INTERFACES, 8),
         fill("pairs", image.pairs.len(), MAX_PAIRS, 4),
+        fill("hashed pairs", image.sparse.len(), MAX_SPARSE, 8),
         fill("links", image.links.len(), MAX_LINKS, 8),
     ]
 }

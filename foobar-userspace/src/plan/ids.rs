@@ -30,6 +30,9 @@ pub struct Ids {
     backends: BTreeMap<String, u32>,
     /// Ids of backends that left: a slot or a note may hold them still.
     retired: BTreeSet<u32>,
+    /// Ids of rules that a change which waits for confirmation left out: they may come back.
+    #[serde(default)]
+    held_rules: BTreeSet<u32>,
 }
 
 impl Ids {
@@ -38,7 +41,7 @@ impl Ids {
         let keys = rule_keys(rules);
         let present: BTreeSet<_> = keys.iter().collect();
         self.rules.retain(|key, _| present.contains(key));
-        let used: BTreeSet<_> = self.rules.values().copied().collect();
+        let used: BTreeSet<_> = self.rules.values().chain(&self.held_rules).copied().collect();
         let round = (self.last_rule..self.last_rule + MAX_RULES - 1).map(|last| last % (MAX_RULES - 1) + 1);
         let mut free = round.filter(|id| !used.contains(id));
         let mut new = Vec::new();
@@ -132,6 +135,37 @@ impl Ids {
         self.retired.retain(|id| is_held(*id));
     }
 
+    /// Gives no id of these rules to another one, until they are let go. A rule of `after` whose terms differ is another
+    /// one: what an id demands holds for both lists.
+    pub fn hold_rules(&mut self, ids: &Self, before: &[Rule], after: &[Rule]) {
+        self.held_rules = ids.rules.values().copied().collect();
+        let known: BTreeMap<_, _> =
+            rule_keys(before).iter().zip(before).filter_map(|(key, rule)| Some((*ids.rules.get(key)?, rule))).collect();
+        for (key, rule) in rule_keys(after).into_iter().zip(after) {
+            let old = self.rules.get(&key).and_then(|id| known.get(id));
+            if old.is_some_and(|old| !has_same_terms(old, rule)) {
+                self.rules.remove(&key);
+            }
+        }
+    }
+
+    pub fn let_rules_go(&mut self) {
+        self.held_rules.clear();
+    }
+
+    /// The ids as they were in `self`, after a change to `later` that is undone: what only that one has is known, and
+    /// what it gave up lives.
+    #[must_use]
+    pub fn back_from(mut self, later: &Self) -> Self {
+        self.last_rule = later.last_rule;
+        let living: BTreeSet<_> = self.backends.values().copied().collect();
+        self.retired = later.retired.difference(&living).copied().collect();
+        for (key, id) in &later.backends {
+            self.backends.entry(key.clone()).or_insert(*id);
+        }
+        self
+    }
+
     /// By id: whether it belongs to a backend. For what asks of every slot of a ring.
     pub fn living(&self) -> Vec<bool> {
         let mut living = vec![false; MAX_BACKENDS as usize];
@@ -140,6 +174,11 @@ impl Ids {
         }
         living
     }
+}
+
+/// Whether two rules ask the same beyond their match.
+fn has_same_terms(first: &Rule, second: &Rule) -> bool {
+    first.lifetime == second.lifetime && first.limit == second.limit && first.log == second.log
 }
 
 fn too_many_rules() -> Refusal {
@@ -205,6 +244,49 @@ mod tests {
         ids.number_rules(&[]).expect("ids");
         let (second, _) = ids.number_rules(&rules(&["allow tcp/23"])).expect("ids");
         assert_ne!(first, second);
+    }
+
+    fn service(backends: &[&str]) -> Service {
+        let backends: Vec<_> = backends.iter().map(|address| format!(r#"{{"address":"{address}"}}"#)).collect();
+        let json =
+            format!(r#"{{"name":"s","address":"192.0.2.1","port":"tcp/80","backends":[{}]}}"#, backends.join(","));
+        serde_json::from_str(&json).expect("a service")
+    }
+
+    #[test]
+    fn what_a_change_that_waits_leaves_out_keeps_its_ids() {
+        let mut before = Ids::default();
+        let (old, _) = before.number_rules(&rules(&["allow tcp/22"])).expect("ids");
+        before.number_backends(&[service(&["10.0.0.1"])]).expect("ids");
+        let mut later = before.clone();
+        later.hold_rules(&before, &rules(&["allow tcp/22"]), &[]);
+        let many: Vec<Rule> = (1..MAX_RULES - 1)
+            .map(|n| format!("deny from 10.0.{}.{}", n / 256, n % 256))
+            .map(|text| text.parse().expect("a rule"))
+            .collect();
+        let (new, _) = later.number_rules(&many).expect("ids");
+        assert!(!new.contains(&old[0]), "it may come back");
+        later.number_rules(&[many, rules(&["deny udp"])].concat()).expect_err("the last id is held");
+        later.number_backends(&[service(&["10.0.0.2"])]).expect("ids");
+        assert_eq!(later.retired().collect::<Vec<_>>(), [1]);
+
+        let mut back = before.back_from(&later);
+        assert_eq!(back.number_rules(&rules(&["allow tcp/22"])).expect("ids").0, old);
+        assert_eq!(back.retired().count(), 0, "the backend lives");
+        let both = service(&["10.0.0.1", "10.0.0.2"]);
+        assert_eq!(back.number_backends(std::slice::from_ref(&both)).expect("ids"), [0; 0], "both are known");
+        assert_eq!(back.backend(&both, both.backends[1].address), Some(2));
+    }
+
+    #[test]
+    fn a_rule_with_other_terms_is_another_one_while_both_may_hold() {
+        let (plain, timed) = (rules(&["deny udp", "deny tcp"]), rules(&["deny udp for 10m", "deny tcp"]));
+        let mut before = Ids::default();
+        let (old, _) = before.number_rules(&plain).expect("ids");
+        let mut later = before.clone();
+        later.hold_rules(&before, &plain, &timed);
+        let (new, _) = later.number_rules(&timed).expect("ids");
+        assert!(new[0] != old[0] && new[1] == old[1], "{old:?} {new:?}");
     }
 
     #[test]

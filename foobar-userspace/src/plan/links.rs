@@ -93,7 +93,7 @@ impl Answers {
     }
 
     /// Refuses answers of which one packet could have one each, where too many of their rules can be over.
-    pub fn refuse_many_hops<'b>(&self, sides: [&mut dyn Iterator<Item = &'b Answer>; 3]) -> Result<(), Crowded> {
+    pub fn refuse_many_hops(&self, sides: [&mut dyn Iterator<Item = &Answer>; 3]) -> Result<(), Crowded> {
         let longest = sides.map(|side| side.filter_map(|answer| self.chain(*answer)).max_by_key(|chain| chain.hops));
         let hops: usize = longest.iter().flatten().map(|chain| chain.hops).sum();
         if hops <= MAX_HOPS {

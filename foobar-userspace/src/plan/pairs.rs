@@ -1,4 +1,6 @@
-//! The table of pairs: for a class of sources and a class of targets, the first rule that constrains both.
+//! Pairs: for a class of sources and a class of targets, the first rule that constrains both.
+//!
+//! They stand in a dense table while there is room for one, else in a hash of those that some rule constrains.
 
 use std::{
     cmp::Reverse,
@@ -7,7 +9,9 @@ use std::{
 
 use foobar_common::{
     class::{Class, Port},
-    layout::MAX_PAIRS,
+    decision::Decision,
+    layout::{MAX_PAIRS, MAX_SOURCES, MAX_SPARSE},
+    sparse,
 };
 
 use super::{
@@ -31,43 +35,92 @@ pub struct Pairs {
     pub sources: BTreeMap<u32, Class>,
     pub targets: BTreeMap<u32, Class>,
     pub cells: Vec<u32>,
+    /// By key, where the cells have no room.
+    pub sparse: BTreeMap<u32, u32>,
 }
 
-/// Lays the table out: row and column 0 stay empty, so that 0 says that there are no pairs.
+/// Where pairs stand while they are laid out.
+enum Cells {
+    /// Row after row, row and column 0 empty, so that 0 says that there are no pairs.
+    Dense {
+        stride: usize,
+        list: Vec<Answer>,
+    },
+    Sparse(BTreeMap<u32, Answer>),
+}
+
+impl Cells {
+    fn new(rows: usize, columns: usize) -> Self {
+        let stride = columns + 1;
+        let count = if columns == 0 { 0 } else { stride * (rows + 1) };
+        if count > MAX_PAIRS {
+            return Self::Sparse(BTreeMap::new());
+        }
+        Self::Dense { stride, list: vec![Answer::default(); count] }
+    }
+
+    /// A row's part of the index.
+    fn row(&self, row: usize) -> u32 {
+        match self {
+            Self::Dense { stride, list: _ } => (row * stride) as u32,
+            Self::Sparse(_) => sparse::row(row),
+        }
+    }
+
+    fn at(&mut self, row: usize, column: usize) -> &mut Answer {
+        let index = self.row(row) + column as u32;
+        match self {
+            Self::Dense { stride: _, list } => &mut list[index as usize],
+            Self::Sparse(pairs) => pairs.entry(index).or_default(),
+        }
+    }
+
+    fn answers(&self) -> Vec<Answer> {
+        match self {
+            Self::Dense { stride: _, list } => list.clone(),
+            Self::Sparse(pairs) => pairs.values().copied().collect(),
+        }
+    }
+
+    fn are_crowded(&self) -> bool {
+        matches!(self, Self::Sparse(pairs) if pairs.len() > MAX_SPARSE)
+    }
+}
+
+/// Lays the pairs out. `named` and `answers` are of the rules by place.
 ///
-/// `named` and `answers` are of the rules by place. Refuses what needs more than [`MAX_PAIRS`] cells.
+/// Refuses what has neither [`MAX_PAIRS`] cells nor [`MAX_SPARSE`] pairs at most.
 pub fn lay_out(sources: &Side, targets: &Side, named: &[Named], answers: &mut Answers) -> Result<Pairs, Crowded> {
     let columns: Vec<_> = with_pairs(targets, named).collect();
     let rows: Vec<_> = with_pairs(sources, named).collect();
-    let stride = columns.len() + 1;
-    let count = if columns.is_empty() { 0 } else { stride * (rows.len() + 1) };
-    if count > MAX_PAIRS || columns.len() >= Port::MAX_KINDS {
-        let problem = format!(
-            "the rules that name both a source and a target make {} kinds of sources and {} kinds of targets, whose table \
-             needs {count} cells, and there is room for {MAX_PAIRS}",
-            rows.len(),
-            columns.len()
-        );
-        return Err(Crowded::new(problem, Blame::Places(busiest((sources, &rows), (targets, &columns), named))));
-    }
-    let mut cells = vec![Answer::default(); count];
+    Crowded::within(columns.len(), Port::MAX_KINDS - 1, "kinds of targets that sources are for", Blame::Ports)?;
+    Crowded::within(rows.len(), MAX_SOURCES - 1, "kinds of sources", Blame::Sources)?;
+    let mut cells = Cells::new(rows.len(), columns.len());
     fill(&mut cells, (sources, &rows), (targets, &columns), named, answers)?;
     let (of_sources, of_targets) = (alone(sources, named, answers)?, alone(targets, named, answers)?);
     answers.refuse_many_hops([
         &mut of_sources.values() as &mut dyn Iterator<Item = _>,
         &mut of_targets.values(),
-        &mut cells.iter(),
+        &mut cells.answers().iter(),
     ])?;
-    let row = |index: usize| ((index + 1) * stride) as u32;
+    let row = |index: usize| cells.row(index + 1);
     let column = |index: usize| index as u32 + 1;
-    Ok(Pairs {
+    let mut pairs = Pairs {
         sources: classes(of_sources, &rows, row, answers)?,
         targets: classes(of_targets, &columns, column, answers)?,
-        cells: cells
-            .into_iter()
-            .map(|cell| answers.decision(cell).map(|decision| decision.word()))
-            .collect::<Result<_, _>>()?,
-    })
+        cells: Vec::new(),
+        sparse: BTreeMap::new(),
+    };
+    let mut word = |answer| answers.decision(answer).map(Decision::word);
+    match cells {
+        Cells::Dense { stride: _, list } => pairs.cells = list.into_iter().map(word).collect::<Result<_, _>>()?,
+        Cells::Sparse(list) => {
+            for (key, answer) in list {
+                pairs.sparse.insert(key, word(answer)?);
+            }
+        }
+    }
+    Ok(pairs)
 }
 
 /// The places of the rules that are in the most rows and columns: two and one, busiest first.
@@ -89,7 +142,7 @@ fn busiest((sources, rows): (&Side, &[u32]), (targets, columns): (&Side, &[u32])
 
 /// Writes the first rule that constrains both sides into each cell, and what follows it.
 fn fill(
-    cells: &mut [Answer],
+    cells: &mut Cells,
     (sources, rows): (&Side, &[u32]),
     (targets, columns): (&Side, &[u32]),
     named: &[Named],
@@ -103,7 +156,6 @@ fn fill(
     }
     let mut steps = 0;
     for (index, set) in rows.iter().enumerate() {
-        let row = (index + 1) * (columns.len() + 1);
         // Last first, so that each stands before those behind it.
         for place in pairs(sources, *set, named) {
             let matching = of_rule.get(&place).map_or(&[][..], Vec::as_slice);
@@ -111,8 +163,18 @@ fn fill(
             if steps > MAX_STEPS {
                 return Err(Crowded::overlap(vec![place]));
             }
+            if cells.are_crowded() {
+                let problem = format!(
+                    "the rules that name both a source and a target make {} kinds of sources, {} kinds of targets and more \
+                     than the {MAX_SPARSE} pairs of them that there is room for",
+                    rows.len(),
+                    columns.len()
+                );
+                let places = busiest((sources, rows), (targets, columns), named);
+                return Err(Crowded::new(problem, Blame::Places(places)));
+            }
             for column in matching {
-                let cell = &mut cells[row + column];
+                let cell = cells.at(index + 1, *column);
                 *cell = answers.before(place, *cell)?;
             }
         }

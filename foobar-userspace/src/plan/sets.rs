@@ -36,17 +36,12 @@ impl Asked {
 
     /// Refuses more than a packet is asked for.
     pub fn within(from: &Self, to: &Self) -> Result<(), Refusal> {
-        let (sources, targets) = (from.0.len(), to.0.len());
-        if targets > MAX_ASKED_TO {
-            return Err(Refusal::refused(format!(
-                "the rules name {targets} sets in `to`, and {MAX_ASKED_TO} is the most"
-            ))
-            .hint("join sets that the same rules name"));
-        }
-        if sources + targets > MAX_ASKED {
-            let both = sources + targets;
-            return Err(Refusal::refused(format!("the rules name {both} sets, and {MAX_ASKED} is the most"))
-                .hint("join sets that the same rules name"));
+        for (asked, word, most) in [(to, "to", MAX_ASKED_TO), (from, "from", MAX_ASKED - MAX_ASKED_TO)] {
+            let count = asked.0.len();
+            if count > most {
+                let problem = format!("the rules name {count} sets in `{word}`, and {most} is the most");
+                return Err(Refusal::refused(problem).hint("join sets that the same rules name"));
+            }
         }
         Ok(())
     }

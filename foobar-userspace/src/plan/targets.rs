@@ -9,6 +9,7 @@ use super::{crowded::Crowded, pairs::Side, rule_sets::RuleSets};
 
 /// What a rule names, and whether it holds always.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "a rule names each of these or does not")]
 pub struct Named {
     pub source: bool,
     pub interface: bool,
@@ -116,7 +117,9 @@ impl<'a> Merging<'a> {
             if self.named[place as usize].port {
                 self.kinds_of.get(&place).into_iter().flatten().for_each(|kind| more[*kind].push(place));
             } else {
-                more.iter_mut().for_each(|rules| rules.push(place));
+                for rules in &mut more {
+                    rules.push(place);
+                }
             }
         }
         let mut changed: Vec<_> = more.into_iter().enumerate().filter(|(_, rules)| !rules.is_empty()).collect();

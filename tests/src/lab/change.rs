@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use foobar_common::terms::Terms;
 use foobar_userspace::{
+    config::{Firewall, Policy},
     daemon::state::State,
     domain::{Backend, BackendState},
 };
@@ -41,11 +42,28 @@ impl Lab {
         });
     }
 
+    /// Puts other rules and another default in force.
+    pub fn replace(&mut self, rules: &[String], default: Policy) {
+        let read = |text: &String| text.parse().unwrap_or_else(|mistake| panic!("{text:?} is a rule: {mistake}"));
+        let rules = rules.iter().map(read).collect();
+        self.change(|state| {
+            let Firewall { default: wanted, rules: list, .. } = &mut state.config.firewall;
+            (*wanted, *list) = (default, rules);
+        });
+    }
+
     /// Lets the time of a rule end, by its place in the list, as it does by itself.
     pub fn end(&mut self, index: usize) {
         let (id, over) = (self.loaded().rule_ids[index], Terms::NONE.until(1));
         self.datapath().set_terms(id, over).unwrap_or_else(|error| panic!("ending a rule: {error:#}"));
         self.loaded().terms.insert(id, over);
+    }
+
+    /// Puts these rules in the place of all others.
+    pub fn becomes(&mut self, rules: &[&str]) {
+        let rules = rules.iter().map(|text| text.parse().unwrap_or_else(|mistake| panic!("{text:?}: {mistake}")));
+        let rules = rules.collect();
+        self.change(|state| state.config.firewall.rules = rules);
     }
 
     fn change(&mut self, edit: impl FnOnce(&mut State)) {

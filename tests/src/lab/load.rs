@@ -51,6 +51,9 @@ impl Loaded {
         for id in &plan.new_rules {
             self.datapath.reset_rule(*id)?;
         }
+        for (id, limit) in &plan.limits {
+            self.datapath.set_limit(*id, *limit)?;
+        }
         for (id, terms) in &plan.terms {
             self.datapath.set_terms(*id, *terms)?;
         }
@@ -100,6 +103,11 @@ impl Lab {
             self.publish();
         }
         self.loaded.as_mut().expect("it was published")
+    }
+
+    /// The id of the rule at a place of the list.
+    pub fn rule_id(&mut self, index: usize) -> u32 {
+        self.loaded().rule_ids[index]
     }
 
     /// The datapath under the lab.

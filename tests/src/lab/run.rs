@@ -39,6 +39,16 @@ impl Lab {
         Got { outcome, action, frame, counted }
     }
 
+    /// Runs a frame, which is not rewritten, many times in one go.
+    pub fn repeat(&mut self, bytes: &[u8], times: u32) -> Action {
+        let options = TestRunOptions { data_in: Some(bytes), repeat: times, ..TestRunOptions::default() };
+        let result = self.program().test_run(options);
+        let result = result.unwrap_or_else(|error| panic!("running a frame {times} times: {error:?}"));
+        let action = action(result.return_value);
+        self.refresh();
+        action
+    }
+
     /// The loaded main program.
     pub fn program(&mut self) -> &mut Xdp {
         self.datapath().program().unwrap_or_else(|error| panic!("finding the program: {error:#}"))
@@ -52,7 +62,11 @@ pub fn run(program: &Xdp, frame: &[u8], after: &mut Vec<u8>) -> Action {
     let result = program.test_run(options);
     let result = result.unwrap_or_else(|error| panic!("running a frame of {} bytes: {error:?}", frame.len()));
     after.truncate(result.data_size_out as usize);
-    match result.return_value {
+    action(result.return_value)
+}
+
+fn action(value: u32) -> Action {
+    match value {
         1 => Action::Drop,
         2 => Action::Pass,
         3 => Action::Tx,

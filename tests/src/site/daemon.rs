@@ -15,7 +15,7 @@ use super::{
     shell::{Beside, Said, mortal, shown, wait_until},
 };
 
-const START_PATIENCE: Duration = Duration::from_secs(30);
+const START_PATIENCE: Duration = Duration::from_mins(5);
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 /// No command may take longer, in seconds.
 const COMMAND_PATIENCE: &str = "60";

@@ -10,6 +10,7 @@ mod load;
 mod names;
 mod network;
 mod nginx;
+mod pings;
 mod privilege;
 mod shell;
 
@@ -25,6 +26,7 @@ pub use self::{
     load::{Fate, Held, Load, Tally},
     network::{BALANCER, INTRUDER, NOBODY, Network, SERVICE, SERVICE_6, backend, backend_6},
     nginx::Nginx,
+    pings::Pings,
     shell::{Beside, Said, mortal, quiet, wait_until},
 };
 

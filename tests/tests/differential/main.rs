@@ -6,6 +6,8 @@
 
 mod twin;
 
+use std::env;
+
 use fastrand::Rng;
 use foobar_common::Outcome;
 use foobar_tests::{
@@ -15,6 +17,7 @@ use foobar_tests::{
 use foobar_userspace::domain::BackendState;
 use twin::Twin;
 
+/// How many, where `FOOBAR_FRAMES` says nothing else: an emulated machine takes too long for all of them.
 const FRAMES: usize = 1_000_000;
 const BATCH: usize = 100;
 /// Frames that this host sends before each batch.
@@ -81,13 +84,14 @@ const CHANGES: [fn(&mut Lab); 5] = [
 #[test]
 fn the_kernel_answers_as_the_host_does_for_any_frame() {
     println!("seed {SEED:#x}");
+    let frames = env::var("FOOBAR_FRAMES").map_or(FRAMES, |said| said.parse().expect("FOOBAR_FRAMES is a number"));
     let mut rng = Rng::with_seed(SEED);
     let mut reached = [0; Outcome::COUNT];
     for drops in [true, false] {
         let mut twin = Twin::new(lab(drops));
         for change in CHANGES {
             twin.change(change);
-            for _ in 0..FRAMES / 2 / CHANGES.len() / BATCH {
+            for _ in 0..frames / 2 / CHANGES.len() / BATCH {
                 for _ in 0..SENT {
                     twin.send(&random::sent(&mut rng));
                 }
@@ -99,18 +103,19 @@ fn the_kernel_answers_as_the_host_does_for_any_frame() {
             *total += twin.packets(*outcome);
         }
     }
-    well_spread(&reached);
+    well_spread(&reached, frames);
 }
 
 /// The frames were worth running.
-fn well_spread(reached: &[u64; Outcome::COUNT]) {
+fn well_spread(reached: &[u64; Outcome::COUNT], frames: usize) {
     let total: u64 = reached.iter().sum();
     for (outcome, packets) in Outcome::ALL.iter().zip(reached) {
         println!("{:>20} {packets}", outcome.name());
-        assert!(*packets >= EACH, "{} was reached {packets} times of {total}", outcome.name());
+        // A few frames do not reach the rare ones.
+        assert!(frames < FRAMES || *packets >= EACH, "{} was reached {packets} times of {total}", outcome.name());
     }
     let served = [Outcome::Forwarded, Outcome::Redirected, Outcome::NoBackend, Outcome::Unresolved];
     let served: u64 = served.iter().map(|outcome| reached[outcome.index() as usize]).sum();
-    assert_eq!(total, FRAMES as u64);
+    assert_eq!(total, frames as u64);
     assert!(served * 10 >= total * 3, "{served} of {total} frames reached a service");
 }

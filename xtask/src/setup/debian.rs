@@ -1,6 +1,6 @@
-//! A package of one exact upstream version, from the mirrors that apt is configured with.
+//! Packages of other suites than the machine's own, from the mirrors that apt is configured with.
 //!
-//! Other suites than the machine's own are looked at in a scratch directory: the machine's lists stay as they are.
+//! They are looked at in a directory of their own: the machine's lists and sources stay as they are.
 
 use std::{
     env, fs,
@@ -15,14 +15,17 @@ use crate::shell;
 /// Where a compiler newer than the machine's release is to be found, the smallest list of packages first.
 const SUITES: [&str; 6] = ["trixie-backports", "forky-backports", "trixie", "forky", "sid", "experimental"];
 
+/// What apt calls the mirrors of Debian's releases, and those of their security updates.
+pub const RELEASES: &[&str] = &["Debian", "Debian Backports"];
+pub const SECURITY: &[&str] = &["Debian-Security"];
+
 /// A directory that is gone when this is dropped.
 pub struct Scratch(PathBuf);
 
 impl Scratch {
     pub fn new() -> Result<Self> {
         let path = env::temp_dir().join(format!("foobar-setup-{}", process::id()));
-        fs::create_dir_all(path.join("lists/partial"))?;
-        fs::create_dir_all(path.join("archives/partial"))?;
+        prepare(&path)?;
         Ok(Self(path))
     }
 
@@ -37,15 +40,44 @@ impl Drop for Scratch {
     }
 }
 
+/// Makes a directory that [`apt`] can work in.
+pub fn prepare(directory: &Path) -> Result<()> {
+    for part in ["lists/partial", "archives/partial"] {
+        fs::create_dir_all(directory.join(part)).with_context(|| format!("making {}", directory.display()))?;
+    }
+    Ok(())
+}
+
+/// Reads the lists of these suites into the directory, from every mirror of that kind. Those that no mirror has are left
+/// out.
+pub fn look_at(directory: &Path, labels: &[&str], suites: &[&str]) -> Result<()> {
+    let mirrors = mirrors(labels)?;
+    let lines =
+        mirrors.iter().flat_map(|mirror| suites.iter().map(move |suite| format!("deb {mirror} {suite} main\n")));
+    fs::write(directory.join("sources.list"), lines.collect::<String>())?;
+    // A suite that no mirror has, or not any more: another one may.
+    let _ = shell::quiet(apt("apt-get", directory).args(["update", "-q"]));
+    Ok(())
+}
+
+/// Installs packages with the machine's own release and its backports at hand. Removes nothing.
+pub fn install_from_backports(packages: &[&str]) -> Result<()> {
+    let release = fs::read_to_string("/etc/os-release").context("reading /etc/os-release")?;
+    let codename = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+    let codename = codename.context("this release has no name")?.trim_matches('"');
+    let (updates, backports) = (format!("{codename}-updates"), format!("{codename}-backports"));
+    let scratch = Scratch::new()?;
+    look_at(scratch.path(), RELEASES, &[codename, &updates, &backports])?;
+    let mut apt_get = apt("apt-get", scratch.path());
+    apt_get.args(["install", "-y", "-q", "--no-remove", "--no-install-recommends", "-t", &backports]).args(packages);
+    shell::quiet(apt_get.env("DEBIAN_FRONTEND", "noninteractive")).map(drop)
+}
+
 /// Downloads the package whose upstream version is `upstream`, and returns the file.
 pub fn download(scratch: &Scratch, package: &str, upstream: &str) -> Result<PathBuf> {
-    let mirrors = mirrors()?;
     for suite in SUITES {
-        let list: Vec<_> = mirrors.iter().map(|mirror| format!("deb {mirror} {suite} main\n")).collect();
-        fs::write(scratch.path().join("sources.list"), list.concat())?;
-        // A suite that no mirror has, or not any more: the next one may.
-        let _ = shell::quiet(apt("apt-get", scratch).args(["update", "-q"]));
-        let offered = shell::quiet(apt("apt-cache", scratch).args(["madison", package])).unwrap_or_default();
+        look_at(scratch.path(), RELEASES, &[suite])?;
+        let offered = shell::quiet(apt("apt-cache", scratch.path()).args(["madison", package])).unwrap_or_default();
         if let Some(version) = version_of(&offered, upstream) {
             return fetch(scratch, package, version);
         }
@@ -55,14 +87,14 @@ pub fn download(scratch: &Scratch, package: &str, upstream: &str) -> Result<Path
 
 fn fetch(scratch: &Scratch, package: &str, version: &str) -> Result<PathBuf> {
     let wanted = format!("{package}={version}");
-    shell::quiet(apt("apt-get", scratch).current_dir(scratch.path()).args(["download", "-q", &wanted]))?;
+    shell::quiet(apt("apt-get", scratch.path()).current_dir(scratch.path()).args(["download", "-q", &wanted]))?;
     let mut files = fs::read_dir(scratch.path())?.flatten().map(|entry| entry.path());
     files.find(|file| file.extension().is_some_and(|kind| kind == "deb")).context("apt-get download left no file")
 }
 
-/// apt with its lists and sources in the scratch directory, and everything else as the machine has it.
-fn apt(name: &str, scratch: &Scratch) -> Command {
-    let at = |file: &str| scratch.path().join(file).display().to_string();
+/// apt with its lists and sources in the directory, and everything else as the machine has it.
+pub fn apt(name: &str, directory: &Path) -> Command {
+    let at = |file: &str| directory.join(file).display().to_string();
     let mut command = Command::new(name);
     for option in [
         format!("Dir::Etc::sourcelist={}", at("sources.list")),
@@ -85,15 +117,15 @@ fn version_of<'a>(offered: &'a str, upstream: &str) -> Option<&'a str> {
     versions.into_iter().find(is_wanted)
 }
 
-/// Where apt gets Debian's own packages. Their origin is known once the lists are there.
-fn mirrors() -> Result<Vec<String>> {
+/// Where apt gets Debian's own packages of this kind. Their origin is known once the lists are there.
+fn mirrors(labels: &[&str]) -> Result<Vec<String>> {
     let format = "$(ORIGIN)|$(LABEL)|$(REPO_URI)";
     let known =
         || shell::quiet(&mut shell::program("apt-get", ["indextargets", "--format", format, "Created-By: Packages"]));
-    let mut mirrors = mirrors_in(&known()?);
+    let mut mirrors = mirrors_in(&known()?, labels);
     if mirrors.is_empty() {
         shell::quiet(&mut shell::program("apt-get", ["update", "-q"]))?;
-        mirrors = mirrors_in(&known()?);
+        mirrors = mirrors_in(&known()?, labels);
     }
     if mirrors.is_empty() {
         bail!("apt is configured with no mirror of Debian");
@@ -101,9 +133,9 @@ fn mirrors() -> Result<Vec<String>> {
     Ok(mirrors)
 }
 
-fn mirrors_in(targets: &str) -> Vec<String> {
+fn mirrors_in(targets: &str, labels: &[&str]) -> Vec<String> {
     let mirror = |line: &str| match line.split('|').collect::<Vec<_>>()[..] {
-        ["Debian", "Debian" | "Debian Backports", uri] => Some(uri.to_owned()),
+        ["Debian", label, uri] if labels.contains(&label) => Some(uri.to_owned()),
         _ => None,
     };
     let mut mirrors: Vec<_> = targets.lines().filter_map(mirror).collect();
@@ -114,7 +146,7 @@ fn mirrors_in(targets: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{mirrors_in, version_of};
+    use super::{RELEASES, SECURITY, mirrors_in, version_of};
 
     #[test]
     fn only_the_exact_upstream_version_is_taken() {
@@ -129,6 +161,7 @@ mod tests {
         let targets = "Debian|Debian|http://m.example/debian/\nDebian|Debian|http://m.example/debian/\n\
                        Debian|Debian-Security|http://s.example/\nOther|Other|https://o.example/\n";
 
-        assert_eq!(mirrors_in(targets), ["http://m.example/debian/"]);
+        assert_eq!(mirrors_in(targets, RELEASES), ["http://m.example/debian/"]);
+        assert_eq!(mirrors_in(targets, SECURITY), ["http://s.example/"]);
     }
 }

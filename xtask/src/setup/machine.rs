@@ -14,7 +14,7 @@ const BPFFS_MAGIC: i64 = 0xcafe_4a11;
 
 pub fn linux() -> Result<String> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").map_err(|_| {
-        hinted("foobar is a Linux program and this is not Linux", "use a Linux machine, kernel 5.10 or later")
+        hinted("foobar is a Linux program and this is not Linux", "use a Linux machine, kernel 6.1 or later")
     })?;
     Ok(release.trim().to_owned())
 }

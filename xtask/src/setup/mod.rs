@@ -2,7 +2,7 @@
 //!
 //! One line per step. A second run finds everything and takes no time; a failure says what to do next.
 
-mod debian;
+pub mod debian;
 mod linker;
 mod machine;
 mod packages;
@@ -21,8 +21,10 @@ pub enum Job {
     Test,
     Bench,
     Demo,
+    Kernels,
 }
 
+/// What `cargo xtask setup` makes sure of: all but an emulator, which only one task needs.
 pub const ALL: [Job; 4] = [Job::Build, Job::Test, Job::Bench, Job::Demo];
 
 /// Makes sure of everything that the jobs need.

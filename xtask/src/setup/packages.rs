@@ -6,7 +6,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use anyhow::{Context, Result};
 
-use super::{Job, Progress, as_root_hint, is_root};
+use super::{Job, Progress, as_root_hint, debian, is_root};
 use crate::{failure::hinted, shell};
 
 struct Package {
@@ -16,18 +16,26 @@ struct Package {
     jobs: &'static [Job],
 }
 
-const PACKAGES: [Package; 11] = [
-    Package { name: "iproute2", program: "ip", jobs: &[Job::Test, Job::Bench, Job::Demo] },
-    Package { name: "ethtool", program: "ethtool", jobs: &[Job::Test, Job::Bench, Job::Demo] },
-    Package { name: "util-linux", program: "nsenter", jobs: &[Job::Test, Job::Bench, Job::Demo] },
-    Package { name: "procps", program: "sysctl", jobs: &[Job::Test, Job::Bench, Job::Demo] },
-    Package { name: "iputils-ping", program: "ping", jobs: &[Job::Test] },
+const PACKAGES: [Package; 19] = [
+    Package { name: "iproute2", program: "ip", jobs: &[Job::Test, Job::Bench, Job::Demo, Job::Kernels] },
+    Package { name: "ethtool", program: "ethtool", jobs: &[Job::Test, Job::Bench, Job::Demo, Job::Kernels] },
+    Package { name: "util-linux", program: "nsenter", jobs: &[Job::Test, Job::Bench, Job::Demo, Job::Kernels] },
+    Package { name: "procps", program: "sysctl", jobs: &[Job::Test, Job::Bench, Job::Demo, Job::Kernels] },
+    Package { name: "iputils-ping", program: "ping", jobs: &[Job::Test, Job::Kernels] },
     Package { name: "curl", program: "curl", jobs: &[Job::Test] },
     Package { name: "tcpdump", program: "tcpdump", jobs: &[Job::Test] },
     Package { name: "nginx-light", program: "nginx", jobs: &[Job::Test, Job::Bench] },
-    Package { name: "bpftool", program: "bpftool", jobs: &[Job::Test, Job::Bench] },
+    Package { name: "bpftool", program: "bpftool", jobs: &[Job::Test, Job::Bench, Job::Kernels] },
     Package { name: "tshark", program: "tshark", jobs: &[Job::Test] },
     Package { name: "xdp-tools", program: "xdp-filter", jobs: &[Job::Test, Job::Bench] },
+    Package { name: "dnsmasq-base", program: "dnsmasq", jobs: &[Job::Test] },
+    Package { name: "nftables", program: "nft", jobs: &[Job::Bench] },
+    Package { name: "qemu-system-x86", program: "qemu-system-x86_64", jobs: &[Job::Kernels] },
+    Package { name: "busybox-static", program: "busybox", jobs: &[Job::Test, Job::Kernels] },
+    Package { name: "binutils", program: "strip", jobs: &[Job::Kernels] },
+    Package { name: "xz-utils", program: "xz", jobs: &[Job::Kernels] },
+    Package { name: "cpio", program: "cpio", jobs: &[Job::Kernels] },
+    Package { name: "kmod", program: "depmod", jobs: &[Job::Kernels] },
 ];
 
 /// The packages that the jobs need.
@@ -78,7 +86,10 @@ fn install(progress: &mut Progress, missing: &[&str]) -> Result<()> {
     };
     // A stale list of one source is no reason to stop: what matters is whether the packages install.
     let _ = apt(&["update", "-q"]);
-    apt(&["install", "-y", "-q", "--no-install-recommends"]).map(drop).map_err(|error| {
+    let install = ["install", "-y", "-q", "--no-remove", "--no-install-recommends"];
+    // What is installed already may be of the release's backports, and then so must be what goes with it.
+    let done = apt(&install).map(drop).or_else(|error| debian::install_from_backports(missing).map_err(|_| error));
+    done.map_err(|error| {
         hinted(
             format!("apt-get could not install {names}: {error:#}"),
             format!("try `apt-get install {names}` by hand"),

@@ -68,12 +68,13 @@ fn unique<T: PartialEq>(items: Vec<T>) -> Vec<T> {
     kept
 }
 
-fn limit() -> impl Strategy<Value = Limit> {
+/// `connects`: it may count connections.
+fn limit(connects: bool) -> impl Strategy<Value = Limit> {
     (1..=u32::MAX, prop_oneof![Just(1), Just(60)], any::<bool>(), any::<bool>(), option::of(1..=u32::MAX)).prop_map(
-        |(count, secs, connections, per_source, burst)| Limit {
+        move |(count, secs, connections, per_source, burst)| Limit {
             count,
             per: Duration::from_secs(secs),
-            connections,
+            connections: connections && connects,
             per_source,
             burst,
         },
@@ -90,7 +91,8 @@ pub fn rule() -> impl Strategy<Value = Rule> {
     (any::<bool>(), matcher(), prop_oneof![Just(4_u8), Just(6)])
         .prop_flat_map(move |(allow, matcher, family)| {
             let family = matcher.family().unwrap_or(family);
-            let limit = if allow { option::of(limit()).boxed() } else { Just(None).boxed() };
+            let is_tcp = matches!(matcher, Matcher::Tcp(_));
+            let limit = if allow { option::of(limit(is_tcp)).boxed() } else { Just(None).boxed() };
             let verdict = if allow { Verdict::Allow } else { Verdict::Deny };
             (
                 (Just(verdict), Just(matcher), sources(Some(family)), sources(Some(family)), interfaces()),

@@ -40,7 +40,10 @@ impl<'a> Parser<'a> {
     /// The word after `self.last`, without which the rule ends too early.
     fn need(&mut self, what: &str) -> Parsed<Word<'a>> {
         let before = self.last;
-        self.next().ok_or_else(|| before.fault(format!("`{}` needs {what} after it", before.text)))
+        self.next().ok_or_else(|| {
+            let fault = before.fault(format!("`{}` needs {what} after it", before.text));
+            fault.hint(format!("write it as in `{}`", example(before.text)))
+        })
     }
 
     fn rule(mut self) -> Parsed<Rule> {
@@ -96,7 +99,7 @@ impl<'a> Parser<'a> {
             "from" => rule.from = self.sources(&rule.matcher, &rule.to)?,
             "to" => rule.to = self.sources(&rule.matcher, &rule.from)?,
             "on" => rule.on = self.interfaces()?,
-            "limit" => rule.limit = Some(self.limit(word, rule.verdict)?),
+            "limit" => rule.limit = Some(self.limit(word, rule)?),
             "log" => rule.log = true,
             "for" => rule.lifetime = Some(duration::read(self.need("a duration such as `10m`")?)?),
             "as" => rule.name = Some(self.name()?),
@@ -147,8 +150,8 @@ impl<'a> Parser<'a> {
         Ok(name.to_owned())
     }
 
-    fn limit(&mut self, keyword: Word<'a>, verdict: Verdict) -> Parsed<Limit> {
-        if verdict == Verdict::Deny {
+    fn limit(&mut self, keyword: Word<'a>, rule: &Rule) -> Parsed<Limit> {
+        if rule.verdict == Verdict::Deny {
             let fault = keyword.fault("`limit` belongs to `allow`, and this rule denies");
             return Err(fault.hint("an `allow` drops what is over its limit by itself: `allow icmp limit 10/s`"));
         }
@@ -166,6 +169,10 @@ impl<'a> Parser<'a> {
                     .fault(format!("`{}` stands twice in a limit", word.text))
                     .hint("leave one of them out"));
             }
+        }
+        if limit.connections && !matches!(rule.matcher, Matcher::Tcp(_)) {
+            let fault = keyword.fault("only TCP has connections, and this rule is not for `tcp` alone");
+            return Err(fault.hint("write `allow tcp`, or a limit of packets: `limit 10/s`"));
         }
         Ok(limit)
     }
@@ -212,6 +219,20 @@ impl<'a> Parser<'a> {
                 .to_owned()
         };
         fault.hint(hint)
+    }
+}
+
+/// A clause, or a part of one, that is complete.
+fn example(keyword: &str) -> &str {
+    match keyword {
+        "from" => "from 10.0.0.0/8,2001:db8::/32",
+        "to" => "to 192.0.2.0/24",
+        "on" => "on eth0",
+        "for" => "for 10m",
+        "as" => "as scanner",
+        "per" => "per source",
+        "burst" => "burst 20",
+        _ => "limit 10/s",
     }
 }
 

@@ -7,15 +7,15 @@ use std::{
 
 use anyhow::Result;
 use aya::programs::ProgramFd;
-use foobar_common::next_hop::NextHop;
+use foobar_common::{Outcome, next_hop::NextHop};
 use foobar_userspace::{
-    config::Config,
+    config::{Config, Mode},
     daemon::{
         plan::{Forced, Rings, plan},
         sets::{join, journal::Overlay},
         state::State,
     },
-    datapath::{self, Datapath, Options, Publication},
+    datapath::{self, Datapath, Options, Patience, Publication},
 };
 
 use super::{
@@ -33,12 +33,34 @@ pub struct Ours {
 
 impl Ours {
     pub fn load(rules: Rules) -> Result<Self> {
-        let pins = PathBuf::from(format!("/sys/fs/bpf/foobar-bench-{}-{rules:?}", std::process::id()));
+        Self::with(&format!("{rules:?}"), Some(rules), &configuration(rules))
+    }
+
+    /// With a configuration of its own; the name is part of its pins'.
+    pub fn with(name: &str, rules: Option<Rules>, configuration: &str) -> Result<Self> {
+        let pins = PathBuf::from(format!("/sys/fs/bpf/foobar-bench-{}-{name}", std::process::id()));
         let options = Options { pin_dir: pins.clone(), trace_packets: false };
         let datapath = Datapath::open(&options).inspect_err(|_| take_off(&pins))?;
         let mut ours = Self { datapath, pins };
-        ours.publish(rules)?;
+        ours.publish(rules, configuration)?;
         Ok(ours)
+    }
+
+    /// Puts the program on an interface of this thread's network namespace, natively.
+    pub fn attach(&mut self, interface: &str) -> Result<()> {
+        self.datapath.attach(interface, Mode::Native, Patience::Settle)?;
+        Ok(())
+    }
+
+    pub fn detach(&mut self, interface: &str) -> Result<()> {
+        self.datapath.detach(interface)
+    }
+
+    /// Packets that nothing decided.
+    pub fn passed_by_default(&self) -> Result<u64> {
+        let outcomes = self.datapath.outcomes()?;
+        let found = outcomes.iter().find(|(outcome, _)| *outcome == Outcome::DefaultPass);
+        Ok(found.map_or(0, |(_, cpus)| cpus.iter().map(|cpu| cpu.packets).sum()))
     }
 
     pub fn program(&mut self) -> Result<ProgramFd> {
@@ -56,11 +78,11 @@ impl Ours {
         Ok(())
     }
 
-    fn publish(&mut self, rules: Rules) -> Result<()> {
-        let config = Config::parse(&configuration(rules), "the bench's configuration")?;
+    fn publish(&mut self, rules: Option<Rules>, configuration: &str) -> Result<()> {
+        let config = Config::parse(configuration, "the bench's configuration")?;
         let mut state = State { config, ..State::default() };
         let plan = plan(&mut state, &Rings::new(), &Forced::new(), 0)?;
-        if let Rules::Set(count) = rules {
+        if let Some(Rules::Set(count)) = rules {
             self.load_set(&state, count)?;
         }
         for id in &plan.new_backends {

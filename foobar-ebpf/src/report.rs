@@ -1,0 +1,82 @@
+//! Shows a packet to people: within its budget, from a function of its own, so that others pay a test and no more.
+//!
+//! What cannot be shown is counted, and never holds a packet up.
+
+use aya_ebpf::{
+    bindings::xdp_md,
+    helpers::generated::{bpf_ktime_get_ns, bpf_xdp_load_bytes},
+};
+use foobar_common::{
+    Action, Outcome,
+    event::{FRONT, HEAD_WORDS, Head, Kind, ONE_OF},
+};
+
+use crate::{hide::hide, maps, maps::Remark};
+
+/// Shows a packet if it is one to be shown. `count`: how many have left with its outcome on this CPU.
+#[inline(always)]
+pub fn consider(context: *mut xdp_md, outcome: Outcome, count: u64, remark: Remark, len: usize) {
+    let mut kinds = 0;
+    if count & (ONE_OF - 1) == 0 {
+        kinds |= Kind::Sampled.bit();
+    }
+    if matches!(outcome.action(), Action::Drop) && maps::is_watched() {
+        kinds |= Kind::Dropped.bit();
+    }
+    if remark.is_logged() {
+        kinds |= Kind::Logged.bit();
+    }
+    if kinds != 0 {
+        show(context, kinds << 8 | u64::from(outcome.index()), remark.word(), len as u64);
+    }
+}
+
+/// `what`: kinds and outcome. A call that takes 0.1 µs and more, for few packets.
+#[inline(never)]
+fn show(context: *mut xdp_md, what: u64, remark: u64, len: u64) -> u64 {
+    // SAFETY: a helper without arguments.
+    let at = unsafe { bpf_ktime_get_ns() };
+    let mut kinds = what >> 8;
+    if kinds & Kind::Dropped.bit() != 0 && !maps::watched_at(at / 1_000_000_000) {
+        kinds &= !Kind::Dropped.bit();
+    }
+    for kind in Kind::ALL {
+        if kinds & kind.bit() != 0 && !maps::within_budget(kind, at) {
+            kinds &= !kind.bit();
+        }
+    }
+    if kinds == 0 {
+        return 0;
+    }
+    let Some(mut entry) = maps::event() else {
+        for kind in Kind::ALL {
+            if kinds & kind.bit() != 0 {
+                maps::count_lost(kind);
+            }
+        }
+        return 0;
+    };
+    let words = entry.as_mut_ptr().cast::<u64>();
+    // SAFETY: the entry has room for the head and the front; the context is this program's.
+    unsafe {
+        // The helper checks that the frame has these bytes, and the verifier that the entry has room for them.
+        let kept = hide((len as usize).min(FRONT));
+        let done = kept != 0
+            && kept <= FRONT
+            && bpf_xdp_load_bytes(context, 0, words.add(HEAD_WORDS).cast(), kept as u32) == 0;
+        let head = Head {
+            at,
+            kinds,
+            outcome: what as u32 & 0xff,
+            rule: Remark::from_word(remark).rule(),
+            ingress: (*context).ingress_ifindex,
+            len: len as u32,
+            kept: if done { kept as u32 } else { 0 },
+        };
+        for (index, word) in head.words().into_iter().enumerate() {
+            words.add(index).write_volatile(word);
+        }
+    }
+    entry.submit(0);
+    0
+}

@@ -1,0 +1,270 @@
+//! What is different between two configurations, in the words of the file.
+//!
+//! Rules are compared by their text: one that stands elsewhere has moved, unless those around it moved instead.
+
+use std::{collections::HashMap, fmt::Display};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Config, Interface, Policy};
+use crate::domain::{Backend, Rule, Service};
+
+/// What has to be done to one configuration to have another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// The default before and after, where it differs.
+    pub default: Option<(Policy, Policy)>,
+    pub rules: Vec<RuleDifference>,
+    pub interfaces: Vec<PartDifference>,
+    pub services: Vec<PartDifference>,
+    pub backends: Vec<PartDifference>,
+}
+
+/// A rule and its places in the lists, from 1; none where it is not in one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleDifference {
+    pub rule: String,
+    pub before: Option<usize>,
+    pub after: Option<usize>,
+}
+
+/// An interface, a service or a backend of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartDifference {
+    pub name: String,
+    pub change: Change,
+    /// What of it changed: `weight 100 -> 50`.
+    pub detail: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    Added,
+    Removed,
+    Changed,
+}
+
+impl Difference {
+    pub fn between(before: &Config, after: &Config) -> Self {
+        let defaults = (before.firewall.default, after.firewall.default);
+        let mut found = Self {
+            default: (defaults.0 != defaults.1).then_some(defaults),
+            rules: rules(&before.firewall.rules, &after.firewall.rules),
+            ..Self::default()
+        };
+        let interface = |interface: &Interface| interface.name.clone();
+        parts(&before.interfaces, &after.interfaces, interface, interface_detail, &mut found.interfaces);
+        parts(&before.services, &after.services, |service| service.name.clone(), service_detail, &mut found.services);
+        for service in &after.services {
+            let old = before.services.iter().find(|old| old.name == service.name);
+            let old = old.map_or(&[][..], |old| old.backends.as_slice());
+            let name = |backend: &Backend| format!("{} of {}", backend.address, service.name);
+            parts(old, &service.backends, name, backend_detail, &mut found.backends);
+        }
+        found
+    }
+
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// A line for each: `+` what comes, `-` what goes, `~` what changes.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        lines.extend(self.default.map(|(before, after)| format!("~ default: {} -> {}", before.word(), after.word())));
+        lines.extend(self.rules.iter().map(RuleDifference::line));
+        for (what, parts) in [("interface", &self.interfaces), ("service", &self.services), ("backend", &self.backends)]
+        {
+            lines.extend(parts.iter().map(|part| part.line(what)));
+        }
+        lines
+    }
+}
+
+impl RuleDifference {
+    fn line(&self) -> String {
+        let rule = &self.rule;
+        match (self.before, self.after) {
+            (None, Some(place)) => format!("+ rule {place}: {rule}"),
+            (Some(place), None) => format!("- rule {place}: {rule}"),
+            (Some(before), Some(after)) => format!("~ rule {after}, which was {before}: {rule}"),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+impl PartDifference {
+    fn line(&self, what: &str) -> String {
+        let Self { name, change, detail } = self;
+        match change {
+            Change::Added => format!("+ {what} {name}"),
+            Change::Removed => format!("- {what} {name}"),
+            Change::Changed => format!("~ {what} {name}: {}", detail.join(", ")),
+        }
+    }
+}
+
+/// Removed rules by their places before, then the others by their places after.
+fn rules(before: &[Rule], after: &[Rule]) -> Vec<RuleDifference> {
+    let mut places: HashMap<&Rule, Vec<usize>> = HashMap::new();
+    for (place, rule) in before.iter().enumerate().rev() {
+        places.entry(rule).or_default().push(place);
+    }
+    let old: Vec<Option<usize>> = after.iter().map(|rule| places.get_mut(rule)?.pop()).collect();
+    let mut gone: Vec<_> = places.into_values().flatten().collect();
+    gone.sort_unstable();
+    let difference = |rule: &Rule, before: Option<usize>, after: Option<usize>| RuleDifference {
+        rule: rule.to_string(),
+        before: before.map(|place| place + 1),
+        after: after.map(|place| place + 1),
+    };
+    let mut found: Vec<_> = gone.into_iter().map(|place| difference(&before[place], Some(place), None)).collect();
+    let stays = in_order(&old);
+    for (place, rule) in after.iter().enumerate().filter(|(place, _)| !stays[*place]) {
+        found.push(difference(rule, old[place], Some(place)));
+    }
+    found
+}
+
+/// Which of these places belong to a longest ascending sequence (patience sorting, Fredman 1975).
+fn in_order(places: &[Option<usize>]) -> Vec<bool> {
+    let mut ends: Vec<usize> = Vec::new();
+    let mut before = vec![None; places.len()];
+    for (index, place) in places.iter().enumerate().filter(|(_, place)| place.is_some()) {
+        let pile = ends.partition_point(|end| places[*end] < *place);
+        before[index] = pile.checked_sub(1).map(|pile| ends[pile]);
+        if pile == ends.len() { ends.push(index) } else { ends[pile] = index }
+    }
+    let mut stays = vec![false; places.len()];
+    let mut next = ends.last().copied();
+    while let Some(index) = next {
+        stays[index] = true;
+        next = before[index];
+    }
+    stays
+}
+
+fn parts<T>(
+    before: &[T],
+    after: &[T],
+    name: impl Fn(&T) -> String,
+    detail: fn(&T, &T) -> Vec<String>,
+    found: &mut Vec<PartDifference>,
+) {
+    let mut add = |part: &T, change, detail| found.push(PartDifference { name: name(part), change, detail });
+    for old in before.iter().filter(|old| after.iter().all(|other| name(other) != name(old))) {
+        add(old, Change::Removed, Vec::new());
+    }
+    for new in after {
+        match before.iter().find(|old| name(old) == name(new)) {
+            None => add(new, Change::Added, Vec::new()),
+            Some(old) => {
+                let detail = detail(old, new);
+                if !detail.is_empty() {
+                    add(new, Change::Changed, detail);
+                }
+            }
+        }
+    }
+}
+
+fn interface_detail(before: &Interface, after: &Interface) -> Vec<String> {
+    let peer = |interface: &Interface| interface.peer.clone().unwrap_or_else(|| "none".to_owned());
+    let mode = |interface: &Interface| format!("{:?}", interface.mode).to_lowercase();
+    changed([("mode", mode(before), mode(after)), ("peer", peer(before), peer(after))])
+}
+
+fn service_detail(before: &Service, after: &Service) -> Vec<String> {
+    let idle = |service: &Service| crate::domain::duration::write(service.idle);
+    let words = |service: &Service| format!("{:?}", (service.forward, service.queries)).to_lowercase();
+    let mut detail = changed([
+        ("address", before.address.to_string(), after.address.to_string()),
+        ("ports", before.notation().to_string(), after.notation().to_string()),
+        ("idle", idle(before), idle(after)),
+    ]);
+    detail.extend(changed([("forward and queries", words(before), words(after))]));
+    detail
+}
+
+fn backend_detail(before: &Backend, after: &Backend) -> Vec<String> {
+    let weight = changed([("weight", before.weight, after.weight)]);
+    let state = changed([("state", before.state, after.state)]);
+    [weight, state].concat()
+}
+
+fn changed<T: Display + PartialEq, const N: usize>(parts: [(&str, T, T); N]) -> Vec<String> {
+    let differ = parts.into_iter().filter(|(_, before, after)| before != after);
+    differ.map(|(what, before, after)| format!("{what} {before} -> {after}")).collect()
+}
+
+impl Policy {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Drop => "drop",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        Config::parse(text, "f").unwrap_or_else(|error| panic!("{}", error.report()))
+    }
+
+    fn lines(before: &str, after: &str) -> Vec<String> {
+        Difference::between(&config(before), &config(after)).lines()
+    }
+
+    fn ruled(rules: &[&str]) -> String {
+        format!("[firewall]\nrules = {rules:?}\n")
+    }
+
+    #[test]
+    fn rules_come_go_and_move() {
+        let before = ruled(&["allow tcp/1", "allow tcp/2", "allow tcp/3", "allow tcp/4"]);
+        assert_eq!(lines(&before, &before), [""; 0]);
+        let after = ruled(&["allow tcp/4", "allow tcp/1", "allow tcp/2", "deny udp"]);
+        let wanted = ["- rule 3: allow tcp/3", "~ rule 1, which was 4: allow tcp/4", "+ rule 4: deny udp"];
+        assert_eq!(lines(&before, &after), wanted);
+    }
+
+    #[test]
+    fn equal_rules_are_counted() {
+        let one = ruled(&["allow tcp/1", "deny udp"]);
+        let two = ruled(&["allow tcp/1", "deny udp", "allow tcp/1"]);
+        assert_eq!(lines(&one, &two), ["+ rule 3: allow tcp/1"]);
+        assert_eq!(lines(&two, &one), ["- rule 3: allow tcp/1"]);
+    }
+
+    #[test]
+    fn what_stays_in_order_is_the_most_that_can() {
+        let places = |list: &[usize]| in_order(&list.iter().map(|place| Some(*place)).collect::<Vec<_>>());
+        assert_eq!(places(&[3, 0, 1, 2]), [false, true, true, true]);
+        assert_eq!(places(&[1, 2, 3, 0]), [true, true, true, false]);
+        assert_eq!(in_order(&[None, Some(1), None, Some(0)]).iter().filter(|stays| **stays).count(), 1);
+    }
+
+    #[test]
+    fn every_part_is_compared() {
+        let before = "interfaces = [\"eth0\", \"eth1\"]\n[firewall]\ndefault = \"pass\"\n[[service]]\nname = \"web\"\n\
+            address = \"192.0.2.1\"\nports = \"tcp/80\"\nbackends = [{ address = \"10.0.0.1\" }, { address = \"10.0.0.2\" }]\n";
+        let after = "interfaces = [{ name = \"eth0\", mode = \"generic\" }, \"eth2\"]\n[firewall]\n[[service]]\nname = \"web\"\n\
+            address = \"192.0.2.1\"\nports = \"tcp/80\"\nidle = \"1h\"\nbackends = [{ address = \"10.0.0.1\", weight = 5 }, { address = \"10.0.0.3\" }]\n";
+        let wanted = [
+            "~ default: pass -> drop",
+            "- interface eth1",
+            "~ interface eth0: mode auto -> generic",
+            "+ interface eth2",
+            "~ service web: idle 3h -> 1h",
+            "- backend 10.0.0.2 of web",
+            "~ backend 10.0.0.1 of web: weight 100 -> 5",
+            "+ backend 10.0.0.3 of web",
+        ];
+        assert_eq!(lines(before, after), wanted);
+        assert!(!Difference::between(&config(before), &config(after)).is_empty());
+    }
+}

@@ -1,0 +1,28 @@
+//! What follows a running configuration: backends that are left out drain before they leave.
+
+use super::Config;
+use crate::domain::{Backend, BackendState, Service};
+
+impl Config {
+    /// This configuration in place of `running`: backends that only that one has are on their way out.
+    #[must_use]
+    pub fn draining(&self, running: &Self) -> Self {
+        let mut next = self.clone();
+        for service in &mut next.services {
+            let Some(old) = running.services.iter().find(|old| old.is_same(service)) else { continue };
+            for backend in &old.backends {
+                if service.backends.iter().all(|other| other.address != backend.address) {
+                    service.backends.push(Backend { state: BackendState::Removing, ..backend.clone() });
+                }
+            }
+        }
+        next
+    }
+}
+
+impl Service {
+    /// Whether its flows are the other's: name, address and port are equal.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name && self.address == other.address && self.notation() == other.notation()
+    }
+}

@@ -1,0 +1,161 @@
+//! A file's text, changed to say what runs: comments, order and form of what stays are kept.
+//!
+//! What was written is read again before anybody sees it: a part of the configuration that this code does not know how to
+//! write is refused, never lost.
+
+mod list;
+mod service;
+
+use toml_edit::{Array, DocumentMut, InlineTable, Item as Node, Table, Value};
+
+use self::list::{Item, List};
+use super::{Config, Interface, Mode, Policy};
+use crate::{api::types::Refusal, domain::Rule};
+
+/// The text that says what `running` is.
+pub fn save(text: &str, running: &Config) -> Result<String, Refusal> {
+    let (wanted, _) = running.as_file();
+    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
+        Refusal::refused(format!("the file is not TOML: {}", error.message()))
+            .hint("name another file: foobar save FILE")
+    })?;
+    let root = document.as_table_mut();
+    if !wanted.interfaces.is_empty() || root.contains_key("interfaces") {
+        edit_array(root, "interfaces", |list| interfaces(list, &wanted.interfaces));
+    }
+    firewall(root, &wanted);
+    service::write(root, &wanted.services);
+    let text = document.to_string();
+    let said = Config::parse(&text, "the file")?.as_file().0;
+    if said.sorted() != wanted.sorted() {
+        return Err(Refusal::broken("what runs cannot be written into this file").hint("write it by hand: foobar diff"));
+    }
+    Ok(text)
+}
+
+/// Changes the array of a key, which is made where it is not there.
+pub(super) fn edit_array(table: &mut Table, key: &str, edit: impl FnOnce(&mut Vec<Item>)) {
+    let node = table.entry(key).or_insert_with(|| Node::Value(Value::Array(Array::new())));
+    let Some(array) = node.as_array_mut() else { return };
+    let mut list = List::of(array);
+    edit(&mut list.items);
+    let decor = array.decor().clone();
+    *array = list.into_array();
+    *array.decor_mut() = decor;
+}
+
+/// The wanted things in their order; `known` finds the item that says one, which is then changed in place.
+pub(super) fn follow<T>(
+    items: &mut Vec<Item>,
+    wanted: &[T],
+    known: impl Fn(&Value, &T) -> bool,
+    change: impl Fn(&mut Value, &T),
+    make: impl Fn(&T) -> Value,
+) {
+    let mut old: Vec<_> = std::mem::take(items).into_iter().map(Some).collect();
+    for thing in wanted {
+        let found = old.iter_mut().find(|item| item.as_ref().is_some_and(|item| known(&item.value, thing)));
+        let mut item = found.and_then(Option::take).unwrap_or_else(|| Item::new(make(thing)));
+        change(&mut item.value, thing);
+        items.push(item);
+    }
+}
+
+fn firewall(root: &mut Table, wanted: &Config) {
+    let (default, rules) = (wanted.firewall.default, &wanted.firewall.rules);
+    if !root.contains_key("firewall") {
+        if default == Policy::Pass && rules.is_empty() {
+            return;
+        }
+        root.insert("firewall", Node::Table(Table::new()));
+    }
+    let Some(table) = root.get_mut("firewall").and_then(Node::as_table_mut) else { return };
+    // A section that does not say drops.
+    let said = table.get("default").and_then(Node::as_str).unwrap_or(Policy::Drop.word()).to_owned();
+    if said != default.word() {
+        set(table, "default", default.word());
+    }
+    if !rules.is_empty() || table.contains_key("rules") {
+        edit_array(table, "rules", |items| edit_rules(items, rules));
+    }
+}
+
+/// Sets a value, whose comments stay.
+pub(super) fn set(table: &mut Table, key: &str, value: impl Into<Value>) {
+    let mut value = value.into();
+    if let Some(old) = table.get(key).and_then(Node::as_value) {
+        *value.decor_mut() = old.decor().clone();
+    }
+    table.insert(key, Node::Value(value));
+}
+
+/// Rules that end by themselves stay in the file behind the rule that they stand behind.
+fn edit_rules(items: &mut Vec<Item>, wanted: &[Rule]) {
+    let read = |value: &Value| value.as_str().and_then(|text| text.parse::<Rule>().ok());
+    let mut ending = Vec::new();
+    let mut before = None;
+    for item in items.iter() {
+        match read(&item.value) {
+            Some(rule) if rule.lifetime.is_some() => ending.push((before.clone(), item.clone())),
+            rule => before = rule,
+        }
+    }
+    let known = |value: &Value, rule: &Rule| read(value).as_ref() == Some(rule);
+    follow(items, wanted, known, |_, _| {}, |rule| rule.to_string().into());
+    for (before, item) in ending.into_iter().rev() {
+        let place = items.iter().position(|item| before.is_some() && read(&item.value) == before);
+        items.insert(place.map_or(0, |place| place + 1), item);
+    }
+}
+
+fn interfaces(items: &mut Vec<Item>, wanted: &[Interface]) {
+    let name = |value: &Value| {
+        let inside = |table: &InlineTable| table.get("name").and_then(Value::as_str).map(str::to_owned);
+        value.as_str().map(str::to_owned).or_else(|| value.as_inline_table().and_then(inside))
+    };
+    let known = |value: &Value, interface: &Interface| name(value).as_ref() == Some(&interface.name);
+    let change = |value: &mut Value, interface: &Interface| {
+        if let Some(table) = value.as_inline_table_mut() {
+            say_interface(table, interface);
+        } else if interface.mode != Mode::Auto || interface.peer.is_some() {
+            *value = make_interface(interface);
+        }
+    };
+    follow(items, wanted, known, change, make_interface);
+}
+
+fn make_interface(interface: &Interface) -> Value {
+    if interface.mode == Mode::Auto && interface.peer.is_none() {
+        return interface.name.as_str().into();
+    }
+    let mut table = InlineTable::new();
+    table.insert("name", interface.name.as_str().into());
+    say_interface(&mut table, interface);
+    Value::InlineTable(table)
+}
+
+fn say_interface(table: &mut InlineTable, interface: &Interface) {
+    let mode = match interface.mode {
+        Mode::Auto => None,
+        Mode::Native => Some("native"),
+        Mode::Generic => Some("generic"),
+    };
+    let said = table.get("mode").and_then(Value::as_str).map(str::to_owned);
+    if said.as_deref() != mode && !(mode.is_none() && said.as_deref() == Some("auto")) {
+        say(table, "mode", mode);
+    }
+    if table.get("peer").and_then(Value::as_str) != interface.peer.as_deref() {
+        say(table, "peer", interface.peer.as_deref());
+    }
+}
+
+/// Sets a key, or takes it out.
+fn say(table: &mut InlineTable, key: &str, value: Option<&str>) {
+    match value {
+        Some(value) => drop(table.insert(key, value.into())),
+        None => drop(table.remove(key)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! `[[service]]` in a file that is edited: one table a service, found by its name.
+
+use toml_edit::{Array, ArrayOfTables, InlineTable, Item as Node, Table, Value};
+
+use super::{edit_array, follow, list::Item, set};
+use crate::domain::{
+    Backend, Queries, Service, duration,
+    service::{DEFAULT_IDLE, DEFAULT_WEIGHT},
+};
+
+/// Changes, adds and removes services.
+pub fn write(root: &mut Table, wanted: &[Service]) {
+    if wanted.is_empty() && !root.contains_key("service") {
+        return;
+    }
+    let node = root.entry("service").or_insert_with(|| Node::ArrayOfTables(ArrayOfTables::new()));
+    let Some(tables) = node.as_array_of_tables_mut() else { return };
+    tables.retain(|table| name(table).is_some_and(|name| wanted.iter().any(|service| service.name == name)));
+    for service in wanted {
+        if tables.iter().all(|table| name(table) != Some(&service.name)) {
+            let mut table = Table::new();
+            table.insert("name", service.name.as_str().into());
+            table.decor_mut().set_prefix("\n");
+            tables.push(table);
+        }
+        if let Some(table) = tables.iter_mut().find(|table| name(table) == Some(&service.name)) {
+            say(table, service);
+        }
+    }
+    if tables.is_empty() {
+        root.remove("service");
+    }
+}
+
+fn name(table: &Table) -> Option<&str> {
+    table.get("name").and_then(Node::as_str)
+}
+
+fn say(table: &mut Table, service: &Service) {
+    let said = |table: &Table, key: &str| table.get(key).and_then(Node::as_str).map(str::to_owned);
+    if said(table, "address").and_then(|text| text.parse().ok()) != Some(service.address) {
+        set(table, "address", service.address.to_string());
+    }
+    let ports = service.notation();
+    if said(table, "ports").and_then(|text| text.parse().ok()) != Some(ports) {
+        set(table, "ports", ports.to_string());
+    }
+    let idle = said(table, "idle").and_then(|text| duration::parse(&text).ok());
+    if idle.unwrap_or(DEFAULT_IDLE) != service.idle {
+        set(table, "idle", duration::write(service.idle));
+    }
+    let word = Queries::WORDS.iter().find(|(_, queries)| *queries == service.queries).map_or("auto", |(word, _)| word);
+    if said(table, "queries").as_deref().unwrap_or("auto") != word {
+        set(table, "queries", word);
+    }
+    match table.get_mut("backends") {
+        Some(Node::ArrayOfTables(tables)) => backend_tables(tables, &service.backends),
+        Some(_) => edit_array(table, "backends", |items| backends(items, &service.backends)),
+        None => {
+            let mut array: Array = service.backends.iter().map(make).collect();
+            array.iter_mut().for_each(|value| value.decor_mut().set_prefix("\n    "));
+            array.set_trailing("\n");
+            array.set_trailing_comma(true);
+            table.insert("backends", Node::Value(Value::Array(array)));
+        }
+    }
+}
+
+fn backends(items: &mut Vec<Item>, wanted: &[Backend]) {
+    let address = |value: &Value| value.as_inline_table()?.get("address")?.as_str()?.parse().ok();
+    let known = |value: &Value, backend: &Backend| address(value) == Some(backend.address);
+    let change = |value: &mut Value, backend: &Backend| {
+        let Some(table) = value.as_inline_table_mut() else { return };
+        let said = table.get("weight").and_then(Value::as_integer).unwrap_or(DEFAULT_WEIGHT.into());
+        if said != i64::from(backend.weight) {
+            table.insert("weight", i64::from(backend.weight).into());
+        }
+    };
+    follow(items, wanted, known, change, make);
+}
+
+fn make(backend: &Backend) -> Value {
+    let mut table = InlineTable::new();
+    table.insert("address", backend.address.to_string().into());
+    if backend.weight != DEFAULT_WEIGHT {
+        table.insert("weight", i64::from(backend.weight).into());
+    }
+    Value::InlineTable(table)
+}
+
+fn backend_tables(tables: &mut ArrayOfTables, wanted: &[Backend]) {
+    let address = |table: &Table| table.get("address").and_then(Node::as_str).and_then(|text| text.parse().ok());
+    tables.retain(|table| wanted.iter().any(|backend| address(table) == Some(backend.address)));
+    for backend in wanted {
+        if tables.iter().all(|table| address(table) != Some(backend.address)) {
+            let mut table = Table::new();
+            table.insert("address", backend.address.to_string().into());
+            tables.push(table);
+        }
+        let Some(table) = tables.iter_mut().find(|table| address(table) == Some(backend.address)) else { continue };
+        let said = table.get("weight").and_then(Node::as_integer).unwrap_or(DEFAULT_WEIGHT.into());
+        if said != i64::from(backend.weight) {
+            set(table, "weight", i64::from(backend.weight));
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Which rules can never match, and which ones decide in their stead.
+//!
+//! A rule is a union of boxes: ranges of sources, destinations, protocols and ports. What earlier rules leave of a box is
+//! found by cutting it, until something is left or nothing: the answer is exact for rules that say no more than that. A
+//! rule that holds for a time, up to a rate or on some interfaces covers nothing.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    ops::RangeInclusive,
+};
+
+use ipnet::IpNet;
+
+use super::{kinds, kinds_of};
+use crate::domain::{Matcher, Rule, Source};
+
+/// Cuts and comparisons that may be made: rules that are left then are taken for ones that match.
+const MAX_STEPS: usize = 200_000_000;
+/// Source, destination, protocol, port.
+const SIDES: usize = 4;
+const PROTOCOL: usize = 2;
+const PORT: usize = 3;
+/// Ports, and one for packets without.
+const PORTS: u128 = 1 << 16;
+
+/// Packets of one family within ranges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    v6: bool,
+    low: [u128; SIDES],
+    high: [u128; SIDES],
+}
+
+/// Boxes that a few others can meet stand together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Bucket {
+    /// The first two bytes of the source.
+    Source(bool, u128),
+    /// A protocol and some ports.
+    Port(u128, u128),
+    Wide,
+}
+
+/// The rules so far.
+#[derive(Default)]
+pub struct Cover {
+    boxes: Vec<(Span, usize)>,
+    buckets: HashMap<Bucket, Vec<usize>>,
+    steps: usize,
+}
+
+impl Cover {
+    /// The earlier rules that decide about every packet of this one, if they do.
+    pub fn covers(&mut self, rule: &Rule) -> Option<BTreeSet<usize>> {
+        let (mut by, mut unnamed) = (BTreeSet::new(), BTreeSet::new());
+        for (span, is_fragments) in spans(rule) {
+            let mut near = self.near(&span);
+            near.sort_unstable();
+            // Which rule decides about its later fragments, nobody needs to know.
+            let by = if is_fragments { &mut unnamed } else { &mut by };
+            if self.leaves(&span, &near, by) {
+                return None;
+            }
+        }
+        Some(if by.is_empty() { unnamed } else { by })
+    }
+
+    pub fn add(&mut self, index: usize, rule: &Rule) {
+        if !rule.on.is_empty() || rule.limit.is_some() || rule.lifetime.is_some() || has_sets(rule) {
+            return;
+        }
+        for (span, _) in spans(rule) {
+            self.buckets.entry(span.bucket()).or_default().push(self.boxes.len());
+            self.boxes.push((span, index));
+        }
+    }
+
+    /// Boxes that may meet this one.
+    fn near(&mut self, span: &Span) -> Vec<usize> {
+        let may_meet = |bucket: &Bucket| match (bucket, span.bucket()) {
+            (Bucket::Source(..), own @ Bucket::Source(..)) | (Bucket::Port(..), own @ Bucket::Port(..)) => {
+                *bucket == own
+            }
+            (Bucket::Source(v6, _), _) => *v6 == span.v6,
+            (Bucket::Port(protocol, _), _) => (span.low[PROTOCOL]..=span.high[PROTOCOL]).contains(protocol),
+            (Bucket::Wide, _) => true,
+        };
+        let mut near = Vec::new();
+        self.steps += self.buckets.len();
+        for (_, boxes) in self.buckets.iter().filter(|(bucket, _)| may_meet(bucket)) {
+            self.steps += boxes.len();
+            near.extend(boxes.iter().copied().filter(|index| self.boxes[*index].0.meets(span)));
+        }
+        near
+    }
+
+    /// Whether something of a box is in none of these; `by` gets the rules that cover its parts.
+    fn leaves(&mut self, span: &Span, near: &[usize], by: &mut BTreeSet<usize>) -> bool {
+        self.steps += near.len() + 1;
+        if self.steps > MAX_STEPS {
+            return true;
+        }
+        let Some(at) = near.iter().position(|index| self.boxes[*index].0.meets(span)) else { return true };
+        let (other, rule) = self.boxes[near[at]];
+        let rest = &near[at + 1..];
+        // One that covers all of it is named alone.
+        if let Some(whole) = near[at..].iter().find(|index| self.boxes[**index].0.contains(span)) {
+            by.insert(self.boxes[*whole].1);
+            return false;
+        }
+        by.insert(rule);
+        span.without(&other).iter().any(|part| self.leaves(part, rest, by))
+    }
+}
+
+impl Span {
+    fn meets(&self, other: &Self) -> bool {
+        self.v6 == other.v6
+            && (0..SIDES).all(|side| self.low[side] <= other.high[side] && other.low[side] <= self.high[side])
+    }
+
+    fn contains(&self, other: &Self) -> bool {
+        self.v6 == other.v6
+            && (0..SIDES).all(|side| self.low[side] <= other.low[side] && other.high[side] <= self.high[side])
+    }
+
+    /// The parts that are not in another box, which it meets.
+    fn without(mut self, other: &Self) -> Vec<Self> {
+        let mut parts = Vec::new();
+        for side in 0..SIDES {
+            if self.low[side] < other.low[side] {
+                let mut part = self;
+                part.high[side] = other.low[side] - 1;
+                self.low[side] = other.low[side];
+                parts.push(part);
+            }
+            if self.high[side] > other.high[side] {
+                let mut part = self;
+                part.low[side] = other.high[side] + 1;
+                self.high[side] = other.high[side];
+                parts.push(part);
+            }
+        }
+        parts
+    }
+
+    fn bucket(&self) -> Bucket {
+        let shift = if self.v6 { 112 } else { 16 };
+        if self.low[0] >> shift == self.high[0] >> shift {
+            Bucket::Source(self.v6, self.low[0] >> shift)
+        } else if self.low[PROTOCOL] == self.high[PROTOCOL] && self.low[PORT] >> 6 == self.high[PORT] >> 6 {
+            Bucket::Port(self.low[PROTOCOL], self.low[PORT] >> 6)
+        } else {
+            Bucket::Wide
+        }
+    }
+}
+
+fn has_sets(rule: &Rule) -> bool {
+    rule.from.iter().chain(&rule.to).any(|source| matches!(source, Source::Set(_)))
+}
+
+/// A rule's boxes, and of each whether it is there for later fragments alone.
+fn spans(rule: &Rule) -> Vec<(Span, bool)> {
+    let mut spans = Vec::new();
+    for (v6, source) in sides(&rule.from) {
+        for (_, destination) in sides(&rule.to).into_iter().filter(|(family, _)| *family == v6) {
+            for (protocol, ports, is_fragments) in targets(rule) {
+                let (low, high) = (
+                    [*source.start(), *destination.start(), *protocol.start(), *ports.start()],
+                    [*source.end(), *destination.end(), *protocol.end(), *ports.end()],
+                );
+                spans.push((Span { v6, low, high }, is_fragments));
+            }
+        }
+    }
+    spans
+}
+
+type Numbers = RangeInclusive<u128>;
+
+/// Ranges of addresses, by family. What is in a set can be any address.
+fn sides(prefixes: &[Source]) -> Vec<(bool, Numbers)> {
+    let any = [(false, 0..=u128::from(u32::MAX)), (true, 0..=u128::MAX)];
+    if prefixes.is_empty() || prefixes.iter().any(|source| matches!(source, Source::Set(_))) {
+        return any.into();
+    }
+    let range = |source: &Source| match source {
+        Source::Prefix(IpNet::V4(net)) => {
+            Some((false, u128::from(net.network().to_bits())..=u128::from(net.broadcast().to_bits())))
+        }
+        Source::Prefix(IpNet::V6(net)) => Some((true, net.network().to_bits()..=net.broadcast().to_bits())),
+        Source::Set(_) => None,
+    };
+    prefixes.iter().filter_map(range).collect()
+}
+
+/// Protocols, and ports or types of each.
+fn targets(rule: &Rule) -> Vec<(Numbers, Numbers, bool)> {
+    let Some((protocol, count, ranges)) = kinds(&rule.matcher) else { return vec![(0..=255, 0..=PORTS, false)] };
+    let protocol = u128::from(protocol);
+    let wide = |range: &RangeInclusive<usize>| *range.start() as u128..=*range.end() as u128;
+    let is_whole = ranges == [0..=count - 1] || matches!(rule.matcher, Matcher::Protocol(_));
+    if is_whole {
+        return vec![(protocol..=protocol, 0..=PORTS, false)];
+    }
+    let own = ranges.iter().map(|range| (protocol..=protocol, wide(range), false));
+    let fragments = kinds_of(rule).map_or(Vec::new(), |(_, _, all)| all[ranges.len()..].to_vec());
+    own.chain(fragments.iter().map(|range| (protocol..=protocol, wide(range), true))).collect()
+}

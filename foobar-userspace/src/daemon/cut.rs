@@ -1,0 +1,135 @@
+//! Whether a change cuts the connection over which its caller came: asked of the tables that it would publish.
+//!
+//! A connection that only lives on as an answer to this host counts as cut: a new one would not get in.
+
+use foobar_common::{Action, Outcome, image::HostTables, layout::MAX_NOTES, slot::Slot};
+
+use super::{
+    caution::{Caution, Connection},
+    engine::{Engine, ids},
+    plan::Plan,
+    state::{State, now},
+};
+use crate::{api::types::Refusal, domain::packet::SaidPacket};
+
+impl Engine {
+    /// Refuses what would cut the caller's connection, where that passes now and nobody insists.
+    pub(super) fn refuse_cut(&mut self, caution: &Caution, wanted: &State, plan: &Plan) -> Result<(), Refusal> {
+        let Some(connection) = caution.connection.filter(|_| !caution.force && caution.confirm_within.is_none()) else {
+            return Ok(());
+        };
+        let Some(frame) = connection.segment() else { return Ok(()) };
+        let ingress = connection.interface.unwrap_or(0);
+        if !self.sees(ingress)? {
+            return Ok(());
+        }
+        let tables = self.planned_tables(wanted, plan);
+        let tables = HostTables { ingress, ..tables };
+        let Some(why) = why_cut(&mut frame.clone(), &tables, wanted, plan) else { return Ok(()) };
+        // One that a file attaches only now lets everything in.
+        let was_attached = self.interfaces()?.iter().any(|interface| interface.ifindex == ingress || ingress == 0);
+        if was_attached && !self.lets_in(frame, ingress, why.denies) {
+            return Ok(());
+        }
+        let Connection { peer, local, .. } = connection;
+        Err(Refusal::refused(format!(
+            "this would cut the connection from {peer} to {local}, over which you are here: {}",
+            why.reason
+        ))
+        .hint("`--confirm-within 60s` tries it and undoes it by itself; `--force` insists"))
+    }
+
+    /// Whether packets that come in by an interface's index meet the program; 0: nobody knows which one it is.
+    pub(super) fn sees(&self, ingress: u32) -> Result<bool, Refusal> {
+        Ok(ingress == 0 || self.datapath.attachments()?.iter().any(|attachment| attachment.ifindex == ingress))
+    }
+
+    /// Whether the tables in force let it in; as an answer to this host counts against a denial alone.
+    fn lets_in(&self, frame: Vec<u8>, ingress: u32, denies: bool) -> bool {
+        let outcome = self.datapath.explain(frame, ingress).outcome;
+        outcome.action() == Action::Pass && (outcome != Outcome::Reply || denies)
+    }
+
+    /// What would be published, as tables of the host: nothing noted, nothing opened.
+    pub(super) fn planned_tables(&self, wanted: &State, plan: &Plan) -> HostTables {
+        let regions = plan.rings.values().map(|ring| ring.region + 1).max().unwrap_or(0);
+        let mut rings = vec![Vec::<Slot>::new(); regions as usize];
+        for ring in plan.rings.values() {
+            rings[ring.region as usize].clone_from(&ring.slots);
+        }
+        let hop =
+            |id| self.datapath.next_hop(id).ok().flatten().unwrap_or(foobar_common::next_hop::NextHop::UNRESOLVED);
+        HostTables {
+            image: plan.image.clone(),
+            terms: plan.terms.iter().copied().collect(),
+            rings,
+            next_hops: ids(wanted).into_iter().map(|(id, _)| (id, hop(id))).collect(),
+            room: MAX_NOTES as usize,
+            now: now() as u32,
+            ..HostTables::default()
+        }
+    }
+}
+
+/// Why a frame does not get in.
+struct Cut {
+    /// A rule says so.
+    denies: bool,
+    reason: String,
+}
+
+/// `None` where it reaches this host.
+fn why_cut(frame: &mut [u8], tables: &HostTables, wanted: &State, plan: &Plan) -> Option<Cut> {
+    let outcome = tables.run(frame);
+    if outcome.action() == Action::Pass {
+        return None;
+    }
+    let matched = tables.rules.borrow().keys().next().copied();
+    let place = matched.and_then(|id| plan.rule_ids.iter().position(|other| *other == id));
+    let reason = match (outcome, place.map(|place| &wanted.config.firewall.rules[place])) {
+        (Outcome::Denied, Some(rule)) => format!("`{rule}` denies it"),
+        (Outcome::DefaultDrop, _) => "no rule allows it, and the default is `drop`".to_owned(),
+        (outcome, _) => format!("it would be counted as `{}`", outcome.name()),
+    };
+    Some(Cut { denies: outcome == Outcome::Denied, reason })
+}
+
+impl Connection {
+    /// A segment of it that comes in, amid the connection; none for addresses of two families.
+    fn segment(&self) -> Option<Vec<u8>> {
+        let said: Result<SaidPacket, _> = format!("tcp {} > {}", self.peer, self.local).parse();
+        said.ok().map(|packet| packet.frame)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::{Config, Firewall, Policy},
+        daemon::plan::{Forced, Rings, plan},
+    };
+
+    /// Why a connection from 192.0.2.7 to port 22 would be cut by these rules.
+    fn reason(default: Policy, rules: &[&str]) -> Option<String> {
+        let rules = rules.iter().map(|text| text.parse().expect("a rule")).collect();
+        let config = Config { firewall: Firewall { default, rules, ..Firewall::default() }, ..Config::default() };
+        let mut state = State { config, ..State::default() };
+        let plan = plan(&mut state, &Rings::new(), &Forced::new(), 1).expect("a plan");
+        let end = |text: &str| text.parse().expect("an address");
+        let connection = Connection { local: end("10.0.0.1:22"), peer: end("192.0.2.7:4000"), interface: None };
+        let tables = HostTables { image: plan.image.clone(), ..HostTables::default() };
+        why_cut(&mut connection.segment().expect("a frame"), &tables, &state, &plan).map(|cut| cut.reason)
+    }
+
+    #[test]
+    fn the_rule_that_would_cut_is_named() {
+        assert_eq!(reason(Policy::Pass, &[]), None);
+        assert_eq!(reason(Policy::Drop, &["allow tcp/22"]), None);
+        assert_eq!(reason(Policy::Drop, &["allow tcp/22 from 192.0.2.0/24", "deny tcp/22"]), None);
+        let denied = reason(Policy::Drop, &["allow tcp/22 from 10.0.0.0/8", "deny tcp/22 as locked", "allow tcp"]);
+        assert_eq!(denied.as_deref(), Some("`deny tcp/22 as locked` denies it"));
+        let dropped = reason(Policy::Drop, &["allow tcp/80"]);
+        assert_eq!(dropped.as_deref(), Some("no rule allows it, and the default is `drop`"));
+    }
+}
