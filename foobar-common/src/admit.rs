@@ -16,7 +16,7 @@ use crate::{
     layout::{PROTOCOLS, Side, port_entry, root_index},
     limit::source_word,
     outcome::{Outcome, Step},
-    sets::{Asking, members_of, weigh},
+    sets::Asking,
     tables::Tables,
     terms::{Candidates, Demands, Settled},
 };
@@ -76,10 +76,10 @@ pub(crate) fn decide<A: Address, T: Tables>(flow: &Flow<A>, generation: Generati
     };
     let target = at(narrowed, port, bank, tables);
     let settled = first(source, target, bank, tables);
-    let members = if generation.asks_sets() { members_of(flow, bank, tables) } else { 0 };
+    let members = if generation.asks_sets() { tables.members(bank, flow.source, flow.destination) } else { 0 };
     let more = if members != 0 {
         let asking = Asking { bank, kind: port.kind, narrowed, interface };
-        weigh(asking, members, source, target, flow.extensions, tables)
+        tables.weigh(asking, members, source, target, flow.extensions)
     } else if flow.extensions != 0 {
         tables.against_extensions(bank, flow.extensions, source, narrowed)
     } else {

@@ -3,14 +3,15 @@
 //! A set in `from` is one more class of sources, a set in `to` one more kind of destination; a packet can be of several
 //! at once, and its first match is the smallest over all of them. Only sets that rules name are asked.
 
+use core::ops::Range;
+
 use crate::{
     address::Address,
     admit::{at, first},
     class::Class,
     decision::Decision,
     extension::{self, KINDS},
-    flow::Flow,
-    layout::{MAX_ASKED, MAX_ASKED_TO, PROTOCOLS, Side},
+    layout::{MAX_ASKED, MAX_ASKED_TO, PROTOCOLS},
     tables::{Line as _, Lines as _, Tables},
     terms::Settled,
 };
@@ -72,23 +73,17 @@ pub fn halves<A: Address>(address: A) -> [u64; 2] {
     [address.half(false), address.half(true)]
 }
 
-/// A bit for each set that has part in this packet, by its place in the list.
+/// A bit for each set that has part in a packet, by its place in the list: its source is in it, or its destination.
 #[inline(always)]
-pub fn members_of<A: Address, T: Tables>(flow: &Flow<A>, bank: usize, tables: &T) -> u64 {
-    let from = tables.members(bank, Side::Source, flow.source);
-    let [to_some, _] = tables.asked(bank, 0);
-    if to_some == 0 { from } else { from | tables.members(bank, Side::Destination, flow.destination) }
+pub fn members<A: Address, T: Tables>(bank: usize, source: [u64; 2], destination: [u64; 2], tables: &T) -> u64 {
+    let from = members_on::<A, T>(bank, ASKED_FROM..MAX_ASKED, source, tables);
+    from | members_on::<A, T>(bank, 0..ASKED_FROM, destination, tables)
 }
 
-/// A bit for each set of a side that the address is in.
 #[inline(always)]
-pub fn members<A: Address, T: Tables>(bank: usize, side: Side, address: [u64; 2], tables: &T) -> u64 {
-    let (begin, end) = match side {
-        Side::Source => (ASKED_FROM, MAX_ASKED),
-        Side::Destination => (0, ASKED_FROM),
-    };
+fn members_on<A: Address, T: Tables>(bank: usize, places: Range<usize>, address: [u64; 2], tables: &T) -> u64 {
     let mut members = 0;
-    for place in begin..end {
+    for place in places {
         let [set, _] = tables.asked(bank, place);
         if set == 0 {
             break;
@@ -100,7 +95,8 @@ pub fn members<A: Address, T: Tables>(bank: usize, side: Side, address: [u64; 2]
     members
 }
 
-/// The first rule that matches a packet by some set that it is in.
+/// The first rule that matches a packet by some set that it is in: all its sources with all its targets, for its port and
+/// then for each kind of extension header in the mask.
 #[inline(always)]
 pub fn weigh<T: Tables>(
     asking: Asking,
@@ -110,12 +106,27 @@ pub fn weigh<T: Tables>(
     extensions: u64,
     tables: &T,
 ) -> Settled {
-    let settled = if members & TO == 0 {
-        tables.weigh_sources(asking.bank, members, target)
-    } else {
-        tables.weigh_targets(asking, members, own, target)
-    };
-    if extensions == 0 { settled } else { settled.first(tables.weigh_extensions(asking, members, own, extensions)) }
+    if members & TO == 0 && extensions == 0 {
+        return tables.weigh_sources(asking.bank, members, target);
+    }
+    let mut settled = weigh_targets(asking, members, own, target, tables);
+    if extensions == 0 {
+        return settled;
+    }
+    for index in 0..KINDS.len() {
+        let number = (u64::from_le_bytes(KINDS) >> (index * 8)) as u8;
+        if extensions & extension::bit(number) == 0 {
+            continue;
+        }
+        let port = tables.port(asking.bank, PROTOCOLS + usize::from(number));
+        let target = at(asking.narrowed, port, asking.bank, tables);
+        let partial = weigh_targets(Asking { kind: port.kind, ..asking }, members, own, target, tables);
+        // As without sets, an allowance of such a number does not count.
+        if !partial.decision.allows() {
+            settled = settled.first(partial);
+        }
+    }
+    settled
 }
 
 /// Matches the classes of the sets that the source is in with one target.
@@ -136,42 +147,26 @@ pub fn weigh_sources<T: Tables>(bank: usize, members: u64, target: Class, tables
 
 /// Matches all sources, the packet's own class too, with all targets.
 #[inline(always)]
-pub fn weigh_targets<T: Tables>(asking: Asking, members: u64, own: Class, target: Class, tables: &T) -> Settled {
-    let bank = asking.bank;
-    let with = |target| first(own, target, bank, tables).first(tables.weigh_sources(bank, members, target));
-    let mut settled = with(target);
-    for place in 0..ASKED_FROM {
-        if members & TO >> place == 0 {
-            break;
-        }
-        if members >> place & 1 != 0 {
-            let [_, row] = tables.asked(bank, place);
-            let index = row as u32 + asking.interface + u32::from(asking.kind);
-            settled = settled.first(with(tables.narrowed(bank, index)));
+fn weigh_targets<T: Tables>(asking: Asking, members: u64, own: Class, target: Class, tables: &T) -> Settled {
+    let (bank, mut target) = (asking.bank, target);
+    let mut settled = Settled::plain(Decision::NONE);
+    for place in 0..=ASKED_FROM {
+        if place == 0 || members >> (place - 1) & 1 != 0 {
+            if place != 0 {
+                let [_, row] = tables.asked(bank, place - 1);
+                target = tables.narrowed(bank, row as u32 + asking.interface + u32::from(asking.kind));
+            }
+            settled = settled.first(first(own, target, bank, tables));
+            settled = settled.first(tables.weigh_sources(bank, members, target));
         }
     }
     settled
 }
 
-/// The first denial of a kind of extension header in the mask; as without sets, an allowance does not count.
-#[inline(always)]
-pub fn weigh_extensions<T: Tables>(asking: Asking, members: u64, own: Class, extensions: u64, tables: &T) -> Settled {
-    let mut denial = Settled::plain(Decision::NONE);
-    for number in KINDS {
-        if extensions & extension::bit(number) != 0 {
-            let port = tables.port(asking.bank, PROTOCOLS + usize::from(number));
-            let target = at(asking.narrowed, port, asking.bank, tables);
-            let settled = tables.weigh_targets(Asking { kind: port.kind, ..asking }, members, own, target);
-            denial = if settled.decision.allows() { denial } else { denial.first(settled) };
-        }
-    }
-    denial
-}
-
 /// Whether an address, by its halves, is a member.
 #[inline(always)]
 pub fn is_member<A: Address, T: Tables>(address: [u64; 2], set: usize, tables: &T) -> bool {
-    let lasts = if A::V6 { lasts_v6(address, set, tables) } else { lasts_v4(address, set, tables) };
+    let lasts = if A::V6 { tables.lasts_v6(address, set) } else { lasts_v4(address, set, tables) };
     lasts || tables.set_word(set, timed_word::<A>()) != 0 && tables.is_timed::<A>(address, set)
 }
 
@@ -198,14 +193,16 @@ fn lasts_v4<T: Tables>(address: [u64; 2], set: usize, tables: &T) -> bool {
     if state != PARTIAL {
         return state == ALL;
     }
-    in_block(&lines, extent, Stride::LEAF_V4.key(address), Stride::LEAF_V4.bit(address))
+    is_in_block(extent, Stride::LEAF_V4.key(address), Stride::LEAF_V4.bit(address), tables)
 }
 
 /// A block for each stride in which the set has prefixes.
 #[inline(always)]
-fn lasts_v6<T: Tables>(address: [u64; 2], set: usize, tables: &T) -> bool {
+pub fn lasts_v6<T: Tables>(address: [u64; 2], set: usize, tables: &T) -> bool {
     let extent = Extent::from_word(tables.set_word(set, 1));
-    let Some(lines) = tables.lines(extent.slot) else { return false };
+    if extent.slot == 0 {
+        return false;
+    }
     let mut strides = tables.set_word(set, 2);
     let more = tables.set_word(set, 3);
     for index in 0..Stride::COUNT_V6 {
@@ -214,7 +211,7 @@ fn lasts_v6<T: Tables>(address: [u64; 2], set: usize, tables: &T) -> bool {
         }
         let Some(stride) = Stride::first_in(strides) else { return false };
         strides >>= Stride::BITS;
-        if in_block(&lines, extent, stride.key(address), stride.bit(address)) {
+        if tables.is_in_block(extent, stride.key(address), stride.bit(address)) {
             return true;
         }
     }
@@ -222,7 +219,8 @@ fn lasts_v6<T: Tables>(address: [u64; 2], set: usize, tables: &T) -> bool {
 }
 
 #[inline(always)]
-fn in_block<L: crate::tables::Lines>(lines: &L, extent: Extent, key: Key, bit: u64) -> bool {
+pub fn is_in_block<T: Tables>(extent: Extent, key: Key, bit: u64, tables: &T) -> bool {
+    let Some(lines) = tables.lines(extent.slot) else { return false };
     let mut index = extent.line(key);
     for _ in 0..PROBES {
         let Some(line) = lines.line(index) else { return false };

@@ -9,10 +9,9 @@ use crate::{
     decision::Decision,
     find::{Bucket, ServiceKey},
     generation::Generation,
-    layout::Side,
     next_hop::NextHop,
     note::{Kind, Note},
-    sets::{self, Asking},
+    sets::{self, Asking, Extent, Key},
     slot::Slot,
     state::State,
     terms::{Candidates, Link, Settled, Terms, settle},
@@ -87,13 +86,29 @@ pub trait Tables {
     /// The second of the monotonic clock at which an element ends.
     fn until(&self, element: &[u64; 3]) -> Option<u64>;
 
-    /// A bit for each set of a side that this address is in. The kernel does this, and each of the next four, in a function
-    /// of its own.
-    fn members<A: Address>(&self, bank: usize, side: Side, address: A) -> u64
+    /// A bit for each set that has part in a packet. The kernel does this, and each of the next ones up to `weigh`, in a
+    /// function of its own.
+    fn members<A: Address>(&self, bank: usize, source: A, destination: A) -> u64
     where
         Self: Sized,
     {
-        sets::members::<A, _>(bank, side, sets::halves(address), self)
+        sets::members::<A, _>(bank, sets::halves(source), sets::halves(destination), self)
+    }
+
+    /// Whether a lasting prefix of IPv6 has this address.
+    fn lasts_v6(&self, address: [u64; 2], set: usize) -> bool
+    where
+        Self: Sized,
+    {
+        sets::lasts_v6(address, set, self)
+    }
+
+    /// Whether a block has this bit.
+    fn is_in_block(&self, extent: Extent, key: Key, bit: u64) -> bool
+    where
+        Self: Sized,
+    {
+        sets::is_in_block(extent, key, bit, self)
     }
 
     /// Whether a prefix that ends has this address.
@@ -112,20 +127,12 @@ pub trait Tables {
         sets::weigh_sources(bank, members, target, self)
     }
 
-    /// The same of each target that the destination's sets make, and of the source's own class too.
-    fn weigh_targets(&self, asking: Asking, members: u64, own: Class, target: Class) -> Settled
+    /// The first rule that matches a packet by some set that it is in.
+    fn weigh(&self, asking: Asking, members: u64, own: Class, target: Class, extensions: u64) -> Settled
     where
         Self: Sized,
     {
-        sets::weigh_targets(asking, members, own, target, self)
-    }
-
-    /// The same, and of each kind of extension header in the mask.
-    fn weigh_extensions(&self, asking: Asking, members: u64, own: Class, extensions: u64) -> Settled
-    where
-        Self: Sized,
-    {
-        sets::weigh_extensions(asking, members, own, extensions, self)
+        sets::weigh(asking, members, own, target, extensions, self)
     }
 
     /// What a conditional decision stands for.

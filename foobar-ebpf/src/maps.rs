@@ -25,11 +25,11 @@ use foobar_common::{
         MAX_NOTES, MAX_PAIRS, MAX_SOURCES, MAX_STATES, MAX_UNPROVEN, NARROWED_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS,
         NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, PAIRS_WORDS, PORT_ENTRIES, PORTS_WORDS, RING_WORDS,
         RINGS_WORDS, ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS, SERVICES_WORDS, SET_RECORD_WORDS,
-        SOURCES_WORDS, SPARSE_SEED, SPARSE_WORDS, Side, TERMS_OF_RULE, TERMS_WORDS, refused_index, unproven_index,
+        SOURCES_WORDS, SPARSE_SEED, SPARSE_WORDS, TERMS_OF_RULE, TERMS_WORDS, refused_index, unproven_index,
     },
     next_hop::NextHop,
     note::{Kind, Note},
-    sets::Asking,
+    sets::{Asking, Extent, Key},
     slot::Slot,
     sparse,
     state::State,
@@ -248,8 +248,18 @@ impl<C: Context> Tables for Maps<'_, C> {
     }
 
     #[inline(always)]
-    fn members<A: Address>(&self, bank: usize, side: Side, address: A) -> u64 {
-        sets::members(bank, side, address)
+    fn members<A: Address>(&self, bank: usize, source: A, destination: A) -> u64 {
+        sets::members(bank, source, destination)
+    }
+
+    #[inline(always)]
+    fn lasts_v6(&self, [high, low]: [u64; 2], set: usize) -> bool {
+        sets::lasts_v6(high, low, set as u64) != 0
+    }
+
+    #[inline(always)]
+    fn is_in_block(&self, extent: Extent, [high, low]: Key, bit: u64) -> bool {
+        sets::is_in_block(extent.word(), high, low, bit) != 0
     }
 
     #[inline(always)]
@@ -263,13 +273,8 @@ impl<C: Context> Tables for Maps<'_, C> {
     }
 
     #[inline(always)]
-    fn weigh_targets(&self, asking: Asking, members: u64, own: Class, target: Class) -> Settled {
-        Settled::from_word(sets::weigh_targets_apart(asking.word(), members, own.word(), target.word()))
-    }
-
-    #[inline(always)]
-    fn weigh_extensions(&self, asking: Asking, members: u64, own: Class, extensions: u64) -> Settled {
-        Settled::from_word(sets::weigh_extensions_apart(asking.word(), members, own.word(), extensions))
+    fn weigh(&self, asking: Asking, members: u64, own: Class, target: Class, extensions: u64) -> Settled {
+        Settled::from_word(sets::weigh_apart(asking.word(), members, own.word(), target.word(), extensions))
     }
 
     #[inline(always)]

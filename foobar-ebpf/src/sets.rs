@@ -9,8 +9,8 @@ use aya_ebpf::{
 use foobar_common::{
     address::{Address, V4, V6},
     class::Class,
-    layout::{ASKED_WORDS, MAX_TIMED, SET_SLOTS, SETS_WORDS, Side},
-    sets::{self, ARRAY_LINES, Asking, halves},
+    layout::{ASKED_WORDS, MAX_TIMED, SET_SLOTS, SETS_WORDS},
+    sets::{self, ARRAY_LINES, Asking, Extent, halves},
     tables::{Line, Lines},
 };
 
@@ -66,27 +66,33 @@ pub fn until(element: &[u64; 3]) -> Option<u64> {
 }
 
 #[inline(always)]
-pub fn members<A: Address>(bank: usize, side: Side, address: A) -> u64 {
-    let (bank, side, [high, low]) = (bank as u64, side as u64, halves(address));
-    if A::V6 { members_v6(bank, side, high, low) } else { members_v4(bank, side, high) }
+pub fn members<A: Address>(bank: usize, source: A, destination: A) -> u64 {
+    let (bank, [high, low], [to_high, to_low]) = (bank as u64, halves(source), halves(destination));
+    if A::V6 { members_v6(bank, high, low, to_high, to_low) } else { members_v4(bank, high, to_high) }
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn members_v4(bank: u64, side: u64, address: u64) -> u64 {
-    members_in::<V4>(bank, side, [address, 0])
+pub extern "C" fn members_v4(bank: u64, source: u64, destination: u64) -> u64 {
+    sets::members::<V4, _>(bank as usize, [source, 0], [destination, 0], &Maps::apart())
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn members_v6(bank: u64, side: u64, high: u64, low: u64) -> u64 {
-    members_in::<V6>(bank, side, [high, low])
+pub extern "C" fn members_v6(bank: u64, high: u64, low: u64, to_high: u64, to_low: u64) -> u64 {
+    sets::members::<V6, _>(bank as usize, [high, low], [to_high, to_low], &Maps::apart())
 }
 
-#[inline(always)]
-fn members_in<A: Address>(bank: u64, side: u64, address: [u64; 2]) -> u64 {
-    let side = if side == Side::Source as u64 { Side::Source } else { Side::Destination };
-    sets::members::<A, _>(bank as usize, side, address, &Maps::apart())
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn lasts_v6(high: u64, low: u64, set: u64) -> u64 {
+    u64::from(sets::lasts_v6([high, low], set as usize, &Maps::apart()))
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn is_in_block(extent: u64, high: u64, low: u64, bit: u64) -> u64 {
+    u64::from(sets::is_in_block(Extent::from_word(extent), [high, low], bit, &Maps::apart()))
 }
 
 #[inline(always)]
@@ -114,17 +120,10 @@ pub extern "C" fn weigh_sources_apart(bank: u64, members: u64, target: u64) -> u
     sets::weigh_sources(bank as usize, members, Class::from_word(target), &Maps::apart()).word()
 }
 
-/// [`sets::weigh_targets`], for packets whose destination is in a set.
+/// [`sets::weigh`], for packets that are in a set.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn weigh_targets_apart(asking: u64, members: u64, own: u64, target: u64) -> u64 {
+pub extern "C" fn weigh_apart(asking: u64, members: u64, own: u64, target: u64, extensions: u64) -> u64 {
     let [own, target] = [own, target].map(Class::from_word);
-    sets::weigh_targets(Asking::from_word(asking), members, own, target, &Maps::apart()).word()
-}
-
-/// [`sets::weigh_extensions`], for packets with extension headers that are in a set.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn weigh_extensions_apart(asking: u64, members: u64, own: u64, extensions: u64) -> u64 {
-    sets::weigh_extensions(Asking::from_word(asking), members, Class::from_word(own), extensions, &Maps::apart()).word()
+    sets::weigh(Asking::from_word(asking), members, own, target, extensions, &Maps::apart()).word()
 }

@@ -19,11 +19,12 @@ const RARE: &[&str] =
 const SETS: &[&str] = &[
     "_members_v4",
     "_members_v6",
+    "_lasts_v6",
+    "_is_in_block",
     "_is_timed_v4",
     "_is_timed_v6",
     "_weigh_sources_apart",
-    "_weigh_targets_apart",
-    "_weigh_extensions_apart",
+    "_weigh_apart",
 ];
 
 #[test]
