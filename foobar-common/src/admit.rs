@@ -96,7 +96,7 @@ pub(crate) fn at<T: Tables>(narrowed: u32, port: Port, bank: usize, tables: &T) 
 
 /// The first rule that matches both sides and holds.
 #[inline(always)]
-pub(crate) fn first<T: Tables>(source: Class, port: Class, bank: usize, tables: &T) -> Settled {
+pub fn first<T: Tables>(source: Class, port: Class, bank: usize, tables: &T) -> Settled {
     let pair = source.pair_with(port).map_or(Decision::NONE, |index| tables.pair(bank, index));
     let candidates = Candidates { source: source.decision, target: port.decision, pair };
     let first = candidates.first();

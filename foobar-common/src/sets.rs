@@ -7,7 +7,7 @@ use core::ops::Range;
 
 use crate::{
     address::Address,
-    admit::{at, first},
+    admit::at,
     class::Class,
     decision::Decision,
     extension::{self, KINDS},
@@ -106,58 +106,59 @@ pub fn weigh<T: Tables>(
     extensions: u64,
     tables: &T,
 ) -> Settled {
-    if members & TO == 0 && extensions == 0 {
-        return tables.weigh_sources(asking.bank, members, target);
-    }
-    let mut settled = weigh_targets(asking, members, own, target, tables);
-    if extensions == 0 {
-        return settled;
-    }
-    for index in 0..KINDS.len() {
-        let number = (u64::from_le_bytes(KINDS) >> (index * 8)) as u8;
-        if extensions & extension::bit(number) == 0 {
-            continue;
-        }
-        let port = tables.port(asking.bank, PROTOCOLS + usize::from(number));
-        let target = at(asking.narrowed, port, asking.bank, tables);
-        let partial = weigh_targets(Asking { kind: port.kind, ..asking }, members, own, target, tables);
-        // As without sets, an allowance of such a number does not count.
-        if !partial.decision.allows() {
-            settled = settled.first(partial);
-        }
-    }
-    settled
-}
-
-/// Matches the classes of the sets that the source is in with one target.
-#[inline(always)]
-pub fn weigh_sources<T: Tables>(bank: usize, members: u64, target: Class, tables: &T) -> Settled {
-    let mut settled = Settled::plain(Decision::NONE);
-    for place in ASKED_FROM..MAX_ASKED {
-        if members >> place == 0 {
+    let (mut settled, mut asking, mut target) = (Settled::plain(Decision::NONE), asking, target);
+    let questions = if extensions == 0 { 1 } else { 1 + KINDS.len() };
+    for question in 0..=KINDS.len() {
+        if question == questions {
             break;
         }
-        if members >> place & 1 != 0 {
-            let [_, class] = tables.asked(bank, place);
-            settled = settled.first(first(Class::from_word(class), target, bank, tables));
+        if question != 0 {
+            let number = (u64::from_le_bytes(KINDS) >> ((question - 1) * 8)) as u8;
+            if extensions & extension::bit(number) == 0 {
+                continue;
+            }
+            let port = tables.port(asking.bank, PROTOCOLS + usize::from(number));
+            target = at(asking.narrowed, port, asking.bank, tables);
+            asking.kind = port.kind;
+        }
+        let found = weigh_targets(asking, members, own, target, tables);
+        // As without sets, an allowance of a header's number does not count.
+        if question == 0 || !found.decision.allows() {
+            settled = settled.first(found);
         }
     }
     settled
 }
 
-/// Matches all sources, the packet's own class too, with all targets.
+/// Matches all sources with all targets.
 #[inline(always)]
 fn weigh_targets<T: Tables>(asking: Asking, members: u64, own: Class, target: Class, tables: &T) -> Settled {
     let (bank, mut target) = (asking.bank, target);
     let mut settled = Settled::plain(Decision::NONE);
     for place in 0..=ASKED_FROM {
-        if place == 0 || members >> (place - 1) & 1 != 0 {
-            if place != 0 {
-                let [_, row] = tables.asked(bank, place - 1);
-                target = tables.narrowed(bank, row as u32 + asking.interface + u32::from(asking.kind));
+        if place != 0 {
+            if members & TO >> (place - 1) == 0 {
+                break;
             }
-            settled = settled.first(first(own, target, bank, tables));
-            settled = settled.first(tables.weigh_sources(bank, members, target));
+            if members >> (place - 1) & 1 == 0 {
+                continue;
+            }
+            let [_, row] = tables.asked(bank, place - 1);
+            target = tables.narrowed(bank, row as u32 + asking.interface + u32::from(asking.kind));
+        }
+        settled = settled.first(tables.weigh_sources(bank, members, own, target));
+    }
+    settled
+}
+
+/// Matches a packet's own class, and those of the sets that its source is in, with one target.
+#[inline(always)]
+pub fn weigh_sources<T: Tables>(bank: usize, members: u64, own: Class, target: Class, tables: &T) -> Settled {
+    let mut settled = tables.first(bank, own, target);
+    for place in ASKED_FROM..MAX_ASKED {
+        if members >> place & 1 != 0 {
+            let [_, class] = tables.asked(bank, place);
+            settled = settled.first(tables.first(bank, Class::from_word(class), target));
         }
     }
     settled

@@ -4,7 +4,7 @@
 
 use crate::{
     address::Address,
-    admit::against_extensions,
+    admit::{against_extensions, first},
     class::{Class, Port},
     decision::Decision,
     find::{Bucket, ServiceKey},
@@ -119,12 +119,20 @@ pub trait Tables {
         sets::is_timed::<A, _>(address, set, self)
     }
 
-    /// What rules say of a target, and of the sets that the source is in.
-    fn weigh_sources(&self, bank: usize, members: u64, target: Class) -> Settled
+    /// The first rule that matches two classes, and holds.
+    fn first(&self, bank: usize, source: Class, target: Class) -> Settled
     where
         Self: Sized,
     {
-        sets::weigh_sources(bank, members, target, self)
+        first(source, target, bank, self)
+    }
+
+    /// The same for the source's own class, and for those of the sets that it is in.
+    fn weigh_sources(&self, bank: usize, members: u64, own: Class, target: Class) -> Settled
+    where
+        Self: Sized,
+    {
+        sets::weigh_sources(bank, members, own, target, self)
     }
 
     /// The first rule that matches a packet by some set that it is in.

@@ -8,6 +8,7 @@ use aya_ebpf::{
 };
 use foobar_common::{
     address::{Address, V4, V6},
+    admit::first,
     class::Class,
     layout::{ASKED_WORDS, MAX_TIMED, SET_SLOTS, SETS_WORDS},
     sets::{self, ARRAY_LINES, Asking, Extent, halves},
@@ -113,11 +114,20 @@ extern "C" fn is_timed_v6(high: u64, low: u64, set: u64) -> u64 {
     u64::from(sets::is_timed::<V6, _>([high, low], set as usize, &Maps::apart()))
 }
 
-/// [`sets::weigh_sources`], for packets whose source is in a set, or whose destination is.
+/// [`first`], for packets that are in a set.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn weigh_sources_apart(bank: u64, members: u64, target: u64) -> u64 {
-    sets::weigh_sources(bank as usize, members, Class::from_word(target), &Maps::apart()).word()
+pub extern "C" fn first_apart(bank: u64, source: u64, target: u64) -> u64 {
+    let [source, target] = [source, target].map(Class::from_word);
+    first(source, target, bank as usize, &Maps::apart()).word()
+}
+
+/// [`sets::weigh_sources`], for packets that are in a set.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn weigh_sources_apart(bank: u64, members: u64, own: u64, target: u64) -> u64 {
+    let [own, target] = [own, target].map(Class::from_word);
+    sets::weigh_sources(bank as usize, members, own, target, &Maps::apart()).word()
 }
 
 /// [`sets::weigh`], for packets that are in a set.
