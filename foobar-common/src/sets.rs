@@ -7,11 +7,11 @@ use core::ops::Range;
 
 use crate::{
     address::Address,
-    admit::at,
+    admit::{at, first},
     class::Class,
     decision::Decision,
     extension::{self, KINDS},
-    layout::{MAX_ASKED, MAX_ASKED_TO, PROTOCOLS},
+    layout::{MAX_ASKED, MAX_ASKED_TO, MAX_SETS, PROTOCOLS},
     tables::{Line as _, Lines as _, Tables},
     terms::Settled,
 };
@@ -35,8 +35,6 @@ mod tests;
 
 /// Where the sets of `from` begin in the list; those of `to` stand before.
 pub const ASKED_FROM: usize = MAX_ASKED_TO;
-/// The bits of the sets of `to`.
-const TO: u64 = (1 << ASKED_FROM) - 1;
 
 /// What is known of a packet before its sets are weighed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +86,7 @@ fn members_on<A: Address, T: Tables>(bank: usize, places: Range<usize>, address:
         if set == 0 {
             break;
         }
-        if is_member::<A, T>(address, set as usize - 1, tables) {
+        if is_member::<A, T>(address, (set as usize - 1) & (MAX_SETS - 1), tables) {
             members |= 1 << place;
         }
     }
@@ -97,6 +95,8 @@ fn members_on<A: Address, T: Tables>(bank: usize, places: Range<usize>, address:
 
 /// The first rule that matches a packet by some set that it is in: all its sources with all its targets, for its port and
 /// then for each kind of extension header in the mask.
+///
+/// One loop, which keeps as little as it can between its rounds: the kernel's stack is short.
 #[inline(always)]
 pub fn weigh<T: Tables>(
     asking: Asking,
@@ -106,60 +106,75 @@ pub fn weigh<T: Tables>(
     extensions: u64,
     tables: &T,
 ) -> Settled {
-    let (mut settled, mut asking, mut target) = (Settled::plain(Decision::NONE), asking, target);
-    let questions = if extensions == 0 { 1 } else { 1 + KINDS.len() };
-    for question in 0..=KINDS.len() {
-        if question == questions {
+    let (mut settled, mut partial) = (Settled::plain(Decision::NONE), Settled::plain(Decision::NONE));
+    let asking = asking.word();
+    let rounds = if extensions == 0 { TARGETS } else { TARGETS * (1 + KINDS.len()) };
+    for round in 0..=TARGETS * (1 + KINDS.len()) {
+        let (question, place) = (round / TARGETS, round % TARGETS);
+        if place == 0 {
+            // As without sets, an allowance of a header's number does not count.
+            if question <= 1 || !partial.decision.allows() {
+                settled = settled.first(partial);
+            }
+            partial = Settled::plain(Decision::NONE);
+        }
+        if round >= rounds {
             break;
         }
-        if question != 0 {
-            let number = (u64::from_le_bytes(KINDS) >> ((question - 1) * 8)) as u8;
-            if extensions & extension::bit(number) == 0 {
-                continue;
-            }
-            let port = tables.port(asking.bank, PROTOCOLS + usize::from(number));
-            target = at(asking.narrowed, port, asking.bank, tables);
-            asking.kind = port.kind;
-        }
-        let found = weigh_targets(asking, members, own, target, tables);
-        // As without sets, an allowance of a header's number does not count.
-        if question == 0 || !found.decision.allows() {
-            settled = settled.first(found);
+        let asking = Asking::from_word(tables.unrelated(asking));
+        if let Some(target) = target_of(asking, members, target, extensions, question, place, tables) {
+            partial = partial.first(tables.weigh_sources(asking.bank, members, own, target));
         }
     }
     settled
 }
 
-/// Matches all sources with all targets.
+/// The packet's own target and those of the sets of `to`.
+const TARGETS: usize = 1 + ASKED_FROM;
+
+/// The target of a question: 0 is the packet's port, then come the headers. `None` where the packet does not have it.
 #[inline(always)]
-fn weigh_targets<T: Tables>(asking: Asking, members: u64, own: Class, target: Class, tables: &T) -> Settled {
-    let (bank, mut target) = (asking.bank, target);
-    let mut settled = Settled::plain(Decision::NONE);
-    for place in 0..=ASKED_FROM {
-        if place != 0 {
-            if members & TO >> (place - 1) == 0 {
-                break;
-            }
-            if members >> (place - 1) & 1 == 0 {
-                continue;
-            }
-            let [_, row] = tables.asked(bank, place - 1);
-            target = tables.narrowed(bank, row as u32 + asking.interface + u32::from(asking.kind));
-        }
-        settled = settled.first(tables.weigh_sources(bank, members, own, target));
+fn target_of<T: Tables>(
+    asking: Asking,
+    members: u64,
+    target: Class,
+    extensions: u64,
+    question: usize,
+    place: usize,
+    tables: &T,
+) -> Option<Class> {
+    if place != 0 && members >> (place - 1) & 1 == 0 {
+        return None;
     }
-    settled
+    let (kind, target) = if question == 0 {
+        (asking.kind, target)
+    } else {
+        let number = (u64::from_le_bytes(KINDS) >> ((question - 1) * 8)) as u8;
+        if extensions & extension::bit(number) == 0 {
+            return None;
+        }
+        let port = tables.port(asking.bank, PROTOCOLS + usize::from(number));
+        (port.kind, at(asking.narrowed, port, asking.bank, tables))
+    };
+    if place == 0 {
+        return Some(target);
+    }
+    let [_, row] = tables.asked(asking.bank, place - 1);
+    Some(tables.narrowed(asking.bank, row as u32 + asking.interface + u32::from(kind)))
 }
 
 /// Matches a packet's own class, and those of the sets that its source is in, with one target.
 #[inline(always)]
 pub fn weigh_sources<T: Tables>(bank: usize, members: u64, own: Class, target: Class, tables: &T) -> Settled {
-    let mut settled = tables.first(bank, own, target);
-    for place in ASKED_FROM..MAX_ASKED {
-        if members >> place & 1 != 0 {
-            let [_, class] = tables.asked(bank, place);
-            settled = settled.first(tables.first(bank, Class::from_word(class), target));
+    let (mut settled, mut class) = (Settled::plain(Decision::NONE), own);
+    for place in ASKED_FROM - 1..MAX_ASKED {
+        if place >= ASKED_FROM {
+            if members >> place & 1 == 0 {
+                continue;
+            }
+            class = Class::from_word(tables.asked(bank, place)[1]);
         }
+        settled = settled.first(first(class, target, bank, tables));
     }
     settled
 }

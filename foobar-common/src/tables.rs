@@ -4,7 +4,7 @@
 
 use crate::{
     address::Address,
-    admit::{against_extensions, first},
+    admit::against_extensions,
     class::{Class, Port},
     decision::Decision,
     find::{Bucket, ServiceKey},
@@ -119,20 +119,17 @@ pub trait Tables {
         sets::is_timed::<A, _>(address, set, self)
     }
 
-    /// The first rule that matches two classes, and holds.
-    fn first(&self, bank: usize, source: Class, target: Class) -> Settled
-    where
-        Self: Sized,
-    {
-        first(source, target, bank, self)
-    }
-
-    /// The same for the source's own class, and for those of the sets that it is in.
+    /// The first rule that matches a target by the source's own class, or by those of the sets that it is in.
     fn weigh_sources(&self, bank: usize, members: u64, own: Class, target: Class) -> Settled
     where
         Self: Sized,
     {
         sets::weigh_sources(bank, members, own, target, self)
+    }
+
+    /// The same word. The compiler of the kernel's programs does not see that, and keeps nothing that it made of the word.
+    fn unrelated(&self, word: u64) -> u64 {
+        word
     }
 
     /// The first rule that matches a packet by some set that it is in.

@@ -268,13 +268,13 @@ impl<C: Context> Tables for Maps<'_, C> {
     }
 
     #[inline(always)]
-    fn first(&self, bank: usize, source: Class, target: Class) -> Settled {
-        Settled::from_word(sets::first_apart(bank as u64, source.word(), target.word()))
+    fn weigh_sources(&self, bank: usize, members: u64, own: Class, target: Class) -> Settled {
+        Settled::from_word(sets::weigh_sources_apart(bank as u64, members, own.word(), target.word()))
     }
 
     #[inline(always)]
-    fn weigh_sources(&self, bank: usize, members: u64, own: Class, target: Class) -> Settled {
-        Settled::from_word(sets::weigh_sources_apart(bank as u64, members, own.word(), target.word()))
+    fn unrelated(&self, word: u64) -> u64 {
+        hide(word as usize) as u64
     }
 
     #[inline(always)]

@@ -25,7 +25,6 @@ const SETS: &[&str] = &[
     "_is_timed_v6",
     "_weigh_sources_apart",
     "_weigh_apart",
-    "_first_apart",
 ];
 
 #[test]
