@@ -118,7 +118,7 @@ pub const MAX_SETS: usize = 64;
 pub const SET_SLOTS: usize = 4096;
 /// Places for sets that the rules of a bank name in `to`, and for those in both together.
 pub const MAX_ASKED_TO: usize = 8;
-pub const MAX_ASKED: usize = 64;
+pub const MAX_ASKED: usize = 32;
 /// Elements that end, of all sets.
 pub const MAX_TIMED: u32 = 131_072;
 

@@ -108,10 +108,14 @@ pub fn weigh<T: Tables>(
 ) -> Settled {
     let (mut settled, mut partial) = (Settled::plain(Decision::NONE), Settled::plain(Decision::NONE));
     let asking = asking.word();
-    let rounds = if extensions == 0 { TARGETS } else { TARGETS * (1 + KINDS.len()) };
+    let rounds = match (extensions, members & TO) {
+        (0, 0) => 1,
+        (0, _) => TARGETS,
+        _ => TARGETS * (1 + KINDS.len()),
+    };
     for round in 0..=TARGETS * (1 + KINDS.len()) {
         let (question, place) = (round / TARGETS, round % TARGETS);
-        if place == 0 {
+        if place == 0 || round >= rounds {
             // As without sets, an allowance of a header's number does not count.
             if question <= 1 || !partial.decision.allows() {
                 settled = settled.first(partial);
@@ -129,6 +133,8 @@ pub fn weigh<T: Tables>(
     settled
 }
 
+/// The bits of the sets of `to`.
+const TO: u64 = (1 << ASKED_FROM) - 1;
 /// The packet's own target and those of the sets of `to`.
 const TARGETS: usize = 1 + ASKED_FROM;
 
@@ -169,6 +175,9 @@ pub fn weigh_sources<T: Tables>(bank: usize, members: u64, own: Class, target: C
     let (mut settled, mut class) = (Settled::plain(Decision::NONE), own);
     for place in ASKED_FROM - 1..MAX_ASKED {
         if place >= ASKED_FROM {
+            if members >> place == 0 {
+                break;
+            }
             if members >> place & 1 == 0 {
                 continue;
             }

@@ -80,7 +80,7 @@ const WRONG: &[Wrong] = &[
     ("[firewall]\ndefault = \"deny\"", (2, 12), "deny", "not a value of `default`", "did you mean `drop`?"),
     ("[firewall]\ndefault = true", (2, 11), "true", "must be a string, and is true or false", "drop"),
     ("[firewall.egress]\ndefault = \"pass\"", (1, 11), "egress", "not in this version", "leave"),
-    ("[firewall.sets]\nx = { file = \"a\" }", (1, 11), "sets", "no sets", "leave"),
+    ("[firewall.sets]\nx = { file = \"a\" }", (2, 15), "a", "not an absolute path", "whole path"),
     ("[firewall]\nrule = []", (2, 1), "rule", "unknown key", "did you mean `rules`?"),
     ("[firewall]\nrules = \"allow\"", (2, 9), "\"allow\"", "must be a list", "allow tcp/22"),
     ("[firewall]\nrules = [1]", (2, 10), "1", "must be a string", "allow tcp/22"),
