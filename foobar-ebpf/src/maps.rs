@@ -169,12 +169,15 @@ impl Maps<'_, ()> {
 impl<'a, C> Maps<'a, C> {
     #[inline(always)]
     pub fn new(context: &'a C) -> Self {
-        let word = Generation::from_word(GENERATION.first());
-        let now = if word.deadline() == 0 { 0 } else { now() };
-        // A number mixed twice with one that the verifier does not know is the same again.
-        let unknown = GENERATION.first();
-        let word = hide((word.at(now).word() ^ unknown) as usize) as u64 ^ unknown;
-        Self { context, generation: Generation::from_word(word), remark: Cell::new(Remark::NONE) }
+        let mut generation = Generation::from_word(GENERATION.first());
+        if generation.deadline() != 0 {
+            // A number mixed twice with one that the verifier does not know is the same again; it knows as little of this
+            // one, then, as of the word.
+            let unknown = GENERATION.first();
+            let word = hide((generation.at(now()).word() ^ unknown) as usize) as u64 ^ unknown;
+            generation = Generation::from_word(word);
+        }
+        Self { context, generation, remark: Cell::new(Remark::NONE) }
     }
 
     #[inline(always)]

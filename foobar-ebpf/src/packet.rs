@@ -1,6 +1,6 @@
 //! Access to the frame behind a program's context: the one file that touches packet memory.
 
-use core::cell::Cell;
+use core::cell::UnsafeCell;
 
 use aya_ebpf::{
     bindings::xdp_md,
@@ -52,7 +52,24 @@ impl Linear {
 pub struct Packet {
     context: *mut xdp_md,
     linear: Linear,
-    len: Cell<usize>,
+    len: InMemory,
+}
+
+/// A number that stays in its place on the stack: the compiler would move it on at each of the many ways out.
+struct InMemory(UnsafeCell<usize>);
+
+impl InMemory {
+    #[inline(always)]
+    fn get(&self) -> usize {
+        // SAFETY: the place is this one's own, and initialized.
+        unsafe { self.0.get().read_volatile() }
+    }
+
+    #[inline(always)]
+    fn set(&self, number: usize) {
+        // SAFETY: as for `get`; nobody holds a reference into it.
+        unsafe { self.0.get().write_volatile(number) }
+    }
 }
 
 impl Packet {
@@ -60,7 +77,9 @@ impl Packet {
     pub fn new(context: &XdpContext) -> Self {
         let linear = Linear { start: context.data(), end: context.data_end() };
         let len = linear.len();
-        Self { context: context.ctx, linear, len: Cell::new(len) }
+        let packet = Self { context: context.ctx, linear, len: InMemory(UnsafeCell::new(0)) };
+        packet.len.set(len);
+        packet
     }
 }
 

@@ -59,11 +59,10 @@ fn show(context: *mut xdp_md, what: u64, remark: u64, len: u64) -> u64 {
     let words = entry.as_mut_ptr().cast::<u64>();
     // SAFETY: the entry has room for the head and the front; the context is this program's.
     unsafe {
-        // The helper checks that the frame has these bytes, and the verifier that the entry has room for them.
-        let kept = hide((len as usize).min(FRONT));
-        let done = kept != 0
-            && kept <= FRONT
-            && bpf_xdp_load_bytes(context, 0, words.add(HEAD_WORDS).cast(), kept as u32) == 0;
+        // The helper checks that the frame has these bytes. Written so that Linux 6.1 sees that they are some, and that
+        // the entry has room for them.
+        let kept = (hide((len as usize).min(FRONT).wrapping_sub(1)) & (FRONT - 1)) + 1;
+        let done = bpf_xdp_load_bytes(context, 0, words.add(HEAD_WORDS).cast(), kept as u32) == 0;
         let head = Head {
             at,
             kinds,

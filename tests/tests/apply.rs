@@ -1,6 +1,12 @@
 //! A configuration file in place of what runs, with real packets: applied whole, refused whole, compared and written.
 
-use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use foobar_tests::site::{BALANCER, INTRUDER, SERVICE, Said, Site, Target, backend, said};
 
@@ -15,7 +21,7 @@ fn write(site: &Site, text: &str) -> PathBuf {
     path
 }
 
-fn ask(site: &Site, command: &str, path: &PathBuf, more: &[&str]) -> Said {
+fn ask(site: &Site, command: &str, path: &Path, more: &[&str]) -> Said {
     site.foobar.ask(&[&[command, &path.display().to_string()], more].concat())
 }
 

@@ -69,7 +69,7 @@ impl Client {
             return Ok(Lines { body: response.into_body(), read: Vec::new() });
         }
         let status = response.status();
-        let body = response.into_body().collect().await.map_err(lost)?.to_bytes();
+        let body = response.into_body().collect().await.map_err(|error| lost(&error))?.to_bytes();
         Err(refused(status, &body))
     }
 
@@ -123,7 +123,7 @@ impl Lines {
                 return Ok(Some(line));
             }
             let Some(frame) = self.body.frame().await else { return Ok(None) };
-            if let Ok(bytes) = frame.map_err(lost)?.into_data() {
+            if let Ok(bytes) = frame.map_err(|error| lost(&error))?.into_data() {
                 self.read.extend_from_slice(&bytes);
             }
         }
@@ -142,19 +142,19 @@ fn request(method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes
 }
 
 async fn send(stream: UnixStream, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Refusal> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| lost(&error))?;
     tokio::spawn(connection);
-    sender.send_request(request).await.map_err(lost)
+    sender.send_request(request).await.map_err(|error| lost(&error))
 }
 
-fn lost(error: hyper::Error) -> Refusal {
+fn lost(error: &hyper::Error) -> Refusal {
     Refusal::broken(format!("the daemon hung up: {error}")).hint("see its log")
 }
 
 async fn exchange(stream: UnixStream, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Refusal> {
     let response = send(stream, request).await?;
     let status = response.status();
-    let body = response.into_body().collect().await.map_err(lost)?;
+    let body = response.into_body().collect().await.map_err(|error| lost(&error))?;
     Ok((status, body.to_bytes()))
 }
 

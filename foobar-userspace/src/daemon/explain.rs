@@ -11,7 +11,7 @@ use super::{engine::Engine, plan::key};
 use crate::{
     api::types::{Explained, ExplainedRule, InterfaceStatus, Refusal},
     datapath::Explanation,
-    domain::packet::SaidPacket,
+    domain::packet::{SaidPacket, hex},
     nexthop::NextHop,
 };
 
@@ -114,8 +114,4 @@ fn address<A: Address>(address: A) -> IpAddr {
     } else {
         Ipv4Addr::from_bits(low as u32).into()
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }

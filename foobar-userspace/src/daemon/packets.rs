@@ -24,7 +24,7 @@ use super::{dry_run::SeenFrame, packet_log::PacketLog, recent::Recent};
 use crate::{
     api::events::{EventRule, PacketEvent, WatchLine},
     datapath::{Events, ShownPacket},
-    domain::seen::Seen,
+    domain::{packet::hex, seen::Seen},
 };
 
 /// Lines that wait for a slow watcher.
@@ -151,7 +151,7 @@ impl Shared {
             len: head.len,
             packet: text,
             source,
-            frame: front.iter().map(|byte| format!("{byte:02x}")).collect(),
+            frame: hex(front),
         }
     }
 

@@ -160,6 +160,11 @@ fn set(header: &mut TcpHeader, flag: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// A frame as it is said behind `hex:`.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
+}
+
 #[cfg(test)]
 mod tests {
     use foobar_common::{Address as _, parse};

@@ -111,8 +111,13 @@ fn well_spread(reached: &[u64; Outcome::COUNT], frames: usize) {
     let total: u64 = reached.iter().sum();
     for (outcome, packets) in Outcome::ALL.iter().zip(reached) {
         println!("{:>20} {packets}", outcome.name());
-        // A few frames do not reach the rare ones.
-        assert!(frames < FRAMES || *packets >= EACH, "{} was reached {packets} times of {total}", outcome.name());
+        // What is over a limit depends on the clocks, which differ: `limits.rs` has that. A few frames do not reach the
+        // rare ones.
+        assert!(
+            *outcome == Outcome::Limited || frames < FRAMES || *packets >= EACH,
+            "{} was reached {packets} times of {total}",
+            outcome.name()
+        );
     }
     let served = [Outcome::Forwarded, Outcome::Redirected, Outcome::NoBackend, Outcome::Unresolved];
     let served: u64 = served.iter().map(|outcome| reached[outcome.index() as usize]).sum();

@@ -2,7 +2,7 @@
 //!
 //! A rule is a union of boxes: ranges of sources, destinations, protocols and ports. What earlier rules leave of a box is
 //! found by cutting it, until something is left or nothing: the answer is exact for rules that say no more than that. A
-//! rule that holds for a time, up to a rate or on some interfaces covers nothing.
+//! rule that holds for a time or on some interfaces covers nothing; one with a limit does, since over the limit is final.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -66,7 +66,7 @@ impl Cover {
     }
 
     pub fn add(&mut self, index: usize, rule: &Rule) {
-        if !rule.on.is_empty() || rule.limit.is_some() || rule.lifetime.is_some() || has_sets(rule) {
+        if !rule.on.is_empty() || rule.lifetime.is_some() || has_sets(rule) {
             return;
         }
         for (span, _) in spans(rule) {
