@@ -58,7 +58,6 @@ fn wanted() -> BTreeMap<&'static str, Shape> {
         (map::ASKED, table(layout::ASKED_WORDS)),
         (map::SET_LINES, (ARRAY_OF_MAPS, 4, 4, layout::SET_SLOTS as u32)),
         (map::TIMED, (HASH, 24, 8, layout::MAX_TIMED)),
-        (map::ASKING, counters(17, 1)),
         (map::NOTES_V4, notes::<V4>()),
         (map::NOTES_V6, notes::<V6>()),
         (map::STATES_V4, states::<V4>()),
