@@ -93,7 +93,6 @@ const WRONG: &[Wrong] = &[
     ),
     ("[firewall]\nrules = ['deny from 10.0.0.1/8']", (2, 21), "10.0.0.1/8", "bits set", "10.0.0.0/8"),
     ("[firewall]\nrules = [\"allow \\u0074pc\"]", (2, 10), "\"allow \\u0074pc\"", "`tpc` is not", "`tcp`"),
-    ("[firewall]\nrules = [\"deny from 10.0.0.1,@bad\"]", (2, 30), "@bad", "no sets", "prefixes"),
     ("[firewall]\nrules = [\"allow tcp as x\", \"deny as x\"]", (2, 37), "x", "belongs to `allow tcp as x` already", "once"),
     ("[service]\nname = \"web\"", (1, 1), "[service]", "must be a list of tables", "[[service]]"),
     ("service = 1", (1, 11), "1", "must be a list", "[[service]]"),
