@@ -81,7 +81,7 @@ const SETS: [(&str, &[&str]); 3] = [
     ("b", &["10.0.0.0/24", "10.0.5.0/28", "10.0.6.0/23", "2001:db8::/57"]),
     ("c", &["0.0.0.0/0", "::/1"]),
 ];
-/// What is in set `b` until it ends.
+/// What is in set `b` until it ends, later than any moment.
 const ENDING: &str = "10.0.3.0/30";
 
 fn host_sets() -> HostSets {
@@ -91,7 +91,7 @@ fn host_sets() -> HostSets {
         let [v4, v6] = crate::daemon::sets::join(&nets, &Default::default());
         sets.push([&v4, &v6]);
     }
-    sets.add_until(1, false, compact(&ENDING.parse().expect("a prefix")).1, 1);
+    sets.add_until(1, false, compact(&ENDING.parse().expect("a prefix")).1, 100);
     sets
 }
 
