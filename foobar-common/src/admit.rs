@@ -18,6 +18,7 @@ use crate::{
     limit::source_word,
     outcome::{Outcome, Step},
     plane::{Plane, Way},
+    sets::Asking,
     tables::Tables,
     terms::{Candidates, Demands, Settled},
 };
@@ -81,25 +82,39 @@ pub(crate) fn decide<A: Address, T: Tables>(
     let (far, near) = plane.sides(flow);
     let port = tables.port(plane, port_entry(flow));
     let source = by_source(far, plane, tables);
-    let narrowed =
-        if generation.narrows(way) { by_destination(near, plane, tables) + by_interface(plane, tables) } else { 0 };
-    let mut settled = first(source, at(narrowed, port, plane, tables), plane, tables);
-    // No rule on the way out names such a header.
-    if matches!(way, Way::In) && flow.extensions != 0 {
-        settled = settled.first(tables.against_extensions(plane.bank, flow.extensions, source, narrowed));
+    let (interface, narrowed) = if generation.narrows(way) {
+        let interface = by_interface(plane, tables);
+        (interface, by_destination(near, plane, tables) + interface)
+    } else {
+        (0, 0)
+    };
+    let target = at(narrowed, port, plane, tables);
+    let first = first(source, target, plane, tables);
+    // No rule on the way out names a set, or such a header.
+    if matches!(way, Way::Out) {
+        return (first, port.listens);
     }
+    let members = if generation.asks_sets() { tables.members(plane.bank, far, near) } else { 0 };
+    let settled = if members != 0 {
+        let asking = Asking { bank: plane.bank, kind: port.kind, narrowed, interface };
+        first.first(tables.weigh(asking, members, source, target, flow.extensions))
+    } else if flow.extensions != 0 {
+        first.first(tables.against_extensions(plane.bank, flow.extensions, source, narrowed))
+    } else {
+        first
+    };
     (settled, port.listens)
 }
 
 /// The class of a port at the packet's interface and destination.
 #[inline(always)]
-fn at<T: Tables>(narrowed: u32, port: Port, plane: Plane, tables: &T) -> Class {
+pub(crate) fn at<T: Tables>(narrowed: u32, port: Port, plane: Plane, tables: &T) -> Class {
     if narrowed == 0 { port.class } else { tables.narrowed(plane, narrowed + u32::from(port.kind)) }
 }
 
 /// The first rule that matches both sides and holds.
 #[inline(always)]
-fn first<T: Tables>(source: Class, port: Class, plane: Plane, tables: &T) -> Settled {
+pub(crate) fn first<T: Tables>(source: Class, port: Class, plane: Plane, tables: &T) -> Settled {
     let pair = source.pair_with(port).map_or(Decision::NONE, |index| tables.pair(plane, index));
     let candidates = Candidates { source: source.decision, target: port.decision, pair };
     let first = candidates.first();

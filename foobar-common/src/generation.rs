@@ -11,6 +11,7 @@ use crate::plane::{Plane, Way};
 /// | 0 | bank |
 /// | 1 | 1: drop by default |
 /// | 2 | 1: some rule names a destination or an interface |
+/// | 3 | 1: some rule names a set |
 /// | 4 | 1: there are rules for what this host sends |
 /// | 5 | 1: drop that by default |
 /// | 6 | 1: what this host opens is noted |
@@ -23,6 +24,7 @@ pub struct Generation(u64);
 impl Generation {
     const DROPS: u64 = 2;
     const NARROWS: u64 = 4;
+    const ASKS_SETS: u64 = 8;
     const SENT_RULES: u64 = 1 << 4;
     const SENT_DROPS: u64 = 1 << 5;
     const NOTES: u64 = 1 << 6;
@@ -51,6 +53,12 @@ impl Generation {
         let opened = if opened { Self::NOTES } else { 0 };
         let heard = if heard { Self::HEARS } else { 0 };
         Self(self.0 & !(Self::NOTES | Self::HEARS) | opened | heard)
+    }
+
+    /// The same, whose rules name sets or do not.
+    #[must_use]
+    pub const fn asking_sets(self, asks: bool) -> Self {
+        Self(self.0 & !Self::ASKS_SETS | if asks { Self::ASKS_SETS } else { 0 })
     }
 
     #[inline(always)]
@@ -143,6 +151,12 @@ impl Generation {
     #[inline(always)]
     pub const fn narrows(self, way: Way) -> bool {
         matches!(way, Way::Out) || self.0 & Self::NARROWS != 0
+    }
+
+    /// Whether packets are asked for the sets that their addresses are in.
+    #[inline(always)]
+    pub const fn asks_sets(self) -> bool {
+        self.0 & Self::ASKS_SETS != 0
     }
 }
 

@@ -13,8 +13,11 @@ use crate::{
     find::{BUCKET_WORDS, ServiceEntry, ServiceKey, bucket_index, service_key},
     fragment::Need,
     interface::{self, Named},
-    layout::{INTERFACE_WORDS, PORT_ENTRIES, ROOTS, SERVICE_WORDS, SPARSE_SEED, SPARSE_WORDS, Side, service_entry},
+    layout::{
+        INTERFACE_WORDS, MAX_ASKED, PORT_ENTRIES, ROOTS, SERVICE_WORDS, SPARSE_SEED, SPARSE_WORDS, Side, service_entry,
+    },
     plane::{Plane, Way},
+    sets::ASKED_FROM,
     sparse,
     terms::Link,
     trie::{Nodes, Root},
@@ -41,6 +44,10 @@ pub struct Image {
     pub sparse: BTreeMap<u32, u32>,
     /// What conditional decisions stand for.
     pub links: Vec<Link>,
+    /// Sets that rules name in `to`, each with its row among the narrowed classes.
+    pub asked_to: Vec<(u32, u32)>,
+    /// Sets that rules name in `from`, each with its class.
+    pub asked_from: Vec<(u32, Class)>,
     /// What each rule has to know of a packet, by its place.
     pub needs: Vec<Need>,
     /// By side and family, as in [`Plane::root`].
@@ -62,6 +69,8 @@ impl Default for Image {
             needs: Vec::new(),
             sparse: BTreeMap::new(),
             links: Vec::new(),
+            asked_to: Vec::new(),
+            asked_from: Vec::new(),
             roots: std::array::from_fn(|_| Root::default()),
             nodes: Nodes::default(),
             services: HashMap::new(),
@@ -85,6 +94,27 @@ impl Image {
             let (root, nodes) = self.trie(side, v6);
             root.insert(nodes, V4(0), 0, renumber);
         }
+    }
+
+    /// Whether some rule names a set.
+    pub fn asks_sets(&self) -> bool {
+        !(self.asked_to.is_empty() && self.asked_from.is_empty())
+    }
+
+    /// A set that rules name, by its place in the list: one more than its id, and its row or class.
+    pub fn asked(&self, place: usize) -> [u64; 2] {
+        let (set, of) = if place < ASKED_FROM {
+            self.asked_to.get(place).map(|(set, row)| (*set, u64::from(*row)))
+        } else {
+            self.asked_from.get(place - ASKED_FROM).map(|(set, class)| (*set, class.word()))
+        }
+        .map_or((0, 0), |(set, of)| (set + 1, of));
+        [u64::from(set), of]
+    }
+
+    /// The list of asked sets as a bank's table holds it.
+    pub fn asked_words(&self) -> Vec<u64> {
+        (0..MAX_ASKED).flat_map(|place| self.asked(place)).collect()
     }
 
     /// Lets packets to this address, protocol and port reach a service. Does nothing for protocols without ports.

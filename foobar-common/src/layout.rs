@@ -30,6 +30,11 @@ pub mod map {
     pub const RINGS: &str = "RINGS";
     pub const NEXT_HOPS: &str = "NEXT_HOPS";
     pub const ROOM: &str = "ROOM";
+    pub const SETS: &str = "SETS";
+    pub const ASKED: &str = "ASKED";
+    pub const SET_FRONTS: &str = "SET_FRONTS";
+    pub const SET_LINES: &str = "SET_LINES";
+    pub const TIMED: &str = "TIMED";
     pub const NOTES_V4: &str = "NOTES_V4";
     pub const NOTES_V6: &str = "NOTES_V6";
     pub const STATES_V4: &str = "STATES_V4";
@@ -51,12 +56,12 @@ pub mod map {
     /// What every packet reads at a fixed address: the statics of the program's `.bss.NAME` sections.
     pub const TABLES: &[&str] = &[
         GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, INTERFACES, PAIRS, NEEDS, LINKS, TERMS, SERVICES, RINGS,
-        NEXT_HOPS, ROOM, WATCH, BUCKETS,
+        NEXT_HOPS, ROOM, WATCH, BUCKETS, SETS, ASKED, SET_FRONTS,
     ];
     /// What is looked up.
     pub const MAPS: &[&str] = &[
         NOTES_V4, NOTES_V6, STATES_V4, STATES_V6, HEARD_V4, HEARD_V6, FIRSTS_V4, FIRSTS_V6, OUTCOMES, SENT, RULES,
-        BACKENDS, EVENTS, BUDGETS, LIMITED,
+        BACKENDS, EVENTS, BUDGETS, LIMITED, SET_LINES, TIMED,
     ];
 }
 
@@ -127,6 +132,17 @@ pub const MAX_SENT_NODES: usize = 4096;
 pub const MAX_SENT_SOURCES: usize = 8192;
 pub const MAX_SENT_NARROWED: usize = 32_768;
 pub const MAX_SENT_PAIRS: usize = 262_144;
+/// Named sets of prefixes.
+pub const MAX_SETS: usize = 64;
+/// Regions of the table of fronts, the empty region 0 included: more than sets, so that one that is loaded anew has both.
+pub const MAX_FRONTS: usize = MAX_SETS + 8;
+/// Slots for arrays of lines, slot 0 excluded.
+pub const SET_SLOTS: usize = 4096;
+/// Places for sets that the rules of a bank name in `to`, and for those in both together.
+pub const MAX_ASKED_TO: usize = 8;
+pub const MAX_ASKED: usize = 32;
+/// Elements that end, of all sets.
+pub const MAX_TIMED: u32 = 131_072;
 
 /// Slots of a ring: a prime (Maglev, NSDI 2016 §3.4).
 pub const RING_SLOTS: u32 = 65_537;
@@ -203,6 +219,16 @@ pub const NEXT_HOPS_WORDS: usize = MAX_BACKENDS as usize * NEXT_HOP_WORDS;
 /// Unproven notes by family and kind, then by ring the second when a flow last found no room.
 pub const ROOM_WORDS: usize = UNPROVEN_WORDS + MAX_RINGS as usize;
 pub const UNPROVEN_WORDS: usize = 4;
+/// A set's record: where each family's lines are, the strides of IPv6, the lengths of elements that end.
+pub const SET_RECORD_WORDS: usize = 8;
+pub const SETS_WORDS: usize = MAX_SETS * SET_RECORD_WORDS;
+/// A set of IPv4 by the first two bytes of an address, two bits each.
+pub const FRONT_WORDS: usize = ROOT_ENTRIES / 32;
+pub const SET_FRONTS_WORDS: usize = MAX_FRONTS * FRONT_WORDS;
+/// A bank's list of the sets that its rules name, first those in `to`, then from [`MAX_ASKED_TO`] on those in `from`: for
+/// each one more than the set's id, and its row among the narrowed classes or its class as a source.
+pub const ASKED_BANK_WORDS: usize = 2 * MAX_ASKED;
+pub const ASKED_WORDS: usize = 2 * ASKED_BANK_WORDS;
 
 /// The second until which drops are shown to who watches; 0: nobody does.
 pub const WATCH_WORDS: usize = 1;

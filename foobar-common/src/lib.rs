@@ -35,6 +35,7 @@ pub mod plane;
 pub mod query;
 pub mod refuse;
 pub mod serve;
+pub mod sets;
 pub mod slot;
 pub mod sparse;
 pub mod state;

@@ -14,6 +14,7 @@ use crate::{
     note::{Kind, Note},
     outcome::Outcome,
     plane::{Plane, Way},
+    sets::SetTables,
     slot::Slot,
     state::State,
     terms::{Candidates, Link, Settled, Terms, settle},
@@ -30,7 +31,7 @@ pub struct Node {
     pub entry: u32,
 }
 
-pub trait Tables {
+pub trait Tables: SetTables {
     /// The word as it was published.
     fn published(&self) -> Generation;
 

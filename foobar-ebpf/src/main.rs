@@ -10,6 +10,7 @@ mod hide;
 mod maps;
 mod packet;
 mod report;
+mod sets;
 mod table;
 
 use aya_ebpf::{

@@ -36,6 +36,20 @@ impl<const WORDS: usize> Table<WORDS> {
         self.record::<1>(index).map(Record::word::<0>)
     }
 
+    /// The word, or another past the table's end.
+    ///
+    /// Not by way of an `Option`, whose value the compiler may copy where there is none: the verifier refuses to read what
+    /// was never written.
+    #[inline(always)]
+    pub fn word_or(&self, index: usize, otherwise: u64) -> u64 {
+        let index = hide(index);
+        if index >= WORDS {
+            return otherwise;
+        }
+        // SAFETY: the index is below the number of words.
+        unsafe { self.0.get().cast::<u64>().add(index).read_volatile() }
+    }
+
     /// The first word.
     #[inline(always)]
     pub fn first(&self) -> u64 {

@@ -8,7 +8,10 @@ use foobar_tests::{
     lab::{Lab, run},
     random::{odd, plain},
 };
-use foobar_userspace::plan::classify::{Numbered, classify};
+use foobar_userspace::plan::{
+    classify::{Numbered, classify},
+    sets::SetIds,
+};
 
 const SEED: u64 = 0x00dd;
 
@@ -80,7 +83,7 @@ fn under_any_rules_on_the_host() {
         let numbered: Vec<_> = parsed.iter().enumerate().map(|(id, rule)| Numbered { rule, id: id as u32 }).collect();
         tables.image = foobar_common::image::Image { drops, ..Default::default() };
         tables.firsts.borrow_mut().clear();
-        classify(&numbered, &ifindexes, &mut tables.image).expect("enforceable rules");
+        classify(&numbered, &ifindexes, &SetIds::default(), &mut tables.image).expect("enforceable rules");
         for id in 0..500 {
             let packet = plain(&mut rng);
             let twin = alone(odd(packet.clone(), &mut rng), id);

@@ -6,7 +6,7 @@ use std::process::Command;
 use foobar_tests::lab::Lab;
 
 /// Far below the verifier's million, and what a tired reader can still look at.
-const INSTRUCTIONS: usize = 6144;
+const INSTRUCTIONS: usize = 7168;
 /// Half of the verifier's million: another kernel's may look at more.
 const VERIFIED: u32 = 500_000;
 
@@ -27,6 +27,18 @@ const RARE: &[&str] = &[
     "_walk_v6",
 ];
 
+/// And those that packets call where rules name sets.
+const SETS: &[&str] = &[
+    "_members_v4",
+    "_members_v6",
+    "_lasts_v6",
+    "_is_in_block",
+    "_is_timed_v4",
+    "_is_timed_v6",
+    "_weigh_sources_apart",
+    "_weigh_apart",
+];
+
 #[test]
 fn the_common_path_calls_no_function() {
     let mut lab = Lab::new();
@@ -37,8 +49,8 @@ fn the_common_path_calls_no_function() {
         let instructions: Vec<_> = text.lines().filter(|line| is_instruction(line)).collect();
         println!("{name}: {} instructions", instructions.len());
         assert!((200..INSTRUCTIONS).contains(&instructions.len()), "{name}: {} instructions", instructions.len());
-        let is_rare = |line: &str| RARE.iter().any(|name| line.trim_end().ends_with(name));
-        let calls: Vec<_> = instructions.iter().filter(|line| line.contains("call pc+") && !is_rare(line)).collect();
+        let is_rare = |line: &str| RARE.iter().chain(SETS).any(|name| line.trim_end().ends_with(name));
+        let calls: Vec<_> = instructions.iter().filter(|line| line.contains("call pc") && !is_rare(line)).collect();
         assert!(calls.is_empty(), "{name}: calls to memcpy, memmove or memset cost 20 ns each: {calls:#?}");
     }
 }

@@ -23,6 +23,7 @@ use crate::{
     note::{Kind, Note},
     outcome::Outcome,
     plane::{Plane, Way},
+    sets::host::HostSets,
     slot::Slot,
     sparse,
     state::State,
@@ -57,6 +58,7 @@ pub struct HostTables {
     pub unproven: RefCell<HashMap<(bool, Kind), usize>>,
     /// By ring, when a flow last found no room.
     pub refused: RefCell<HashMap<u32, u32>>,
+    pub sets: HostSets,
     pub now: u32,
     pub ingress: u32,
     /// Where the last redirected frame went.
@@ -142,7 +144,8 @@ impl Tables for HostTables {
     fn published(&self) -> Generation {
         let Image { drops, sent, narrowed, .. } = &self.image;
         let sent_drops = sent.as_ref().is_some_and(|sent| sent.drops);
-        Generation::new(0, *drops, !narrowed.is_empty()).sending(sent.is_some(), sent_drops).noting(*drops, sent_drops)
+        let inward = Generation::new(0, *drops, !narrowed.is_empty()).asking_sets(self.image.asks_sets());
+        inward.sending(sent.is_some(), sent_drops).noting(*drops, sent_drops)
     }
 
     fn port(&self, plane: Plane, entry: usize) -> Port {

@@ -25,7 +25,7 @@ const NO_TARGET: u32 = 7;
 /// | word | |
 /// |---|---|
 /// | 0 | frame length |
-/// | 1 | offset of the two bytes of the source address that tell flows apart |
+/// | 1 | offset of the two bytes of the source address that tell flows apart; from bit 16 on, of two more, or 0 |
 /// | 2 | offset of the source port |
 /// | 3 | flows; 0: each run is a new one |
 /// | 4 | runs so far |
@@ -122,7 +122,11 @@ fn scatter(start: usize, end: usize, settings: &Settings, run: u64) {
     }
     let flow = if flows == 0 { run } else { run % flows };
     let mixed = (flow + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    for (offset, value) in [(settings[1], mixed >> 32), (settings[2], mixed >> 48)] {
+    let front = settings[1] >> 16;
+    for (offset, value) in [(settings[1], mixed >> 32), (settings[2], mixed >> 48), (front, mixed >> 16 & 0xff7f)] {
+        if offset == 0 {
+            return;
+        }
         let place = start + (offset & 0x7f) as usize;
         if place + 2 > end {
             return;

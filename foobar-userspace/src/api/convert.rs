@@ -1,15 +1,16 @@
 //! From requests to the domain's values: what is wrong is said with the hint that the domain gives.
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::HashSet, net::IpAddr, time::Duration};
 
 use foobar_common::plane::Way;
+use ipnet::IpNet;
 
-use super::types::{InterfaceSpec, Place, Refusal, SafeConnection, Safety, ServiceSpec};
+use super::types::{InterfaceSpec, NewSet, Place, Refusal, SafeConnection, Safety, ServiceSpec};
 use crate::{
     config::Interface,
     daemon::caution::{Caution, Connection},
     domain::{
-        Backend, BackendAddress, Forward, Mistake, NotYet, Queries, Rule, Service, ServiceFault, ServicePort, duration,
+        Backend, BackendAddress, Forward, Mistake, Queries, Rule, Service, ServiceFault, ServicePort, duration,
         mistake::{Fault, Word},
         name, prefix,
         service::{DEFAULT_IDLE, DEFAULT_WEIGHT},
@@ -35,17 +36,8 @@ impl From<ServiceFault> for Refusal {
     }
 }
 
-impl From<NotYet> for Refusal {
-    fn from(not_yet: NotYet) -> Self {
-        Self { hint: Some(not_yet.hint.clone()), ..Self::refused(not_yet.to_string()) }
-    }
-}
-
-/// A rule that this version can enforce.
 pub fn rule(text: &str) -> Result<Rule, Refusal> {
-    let rule: Rule = text.parse()?;
-    rule.enforceable()?;
-    Ok(rule)
+    Ok(text.parse::<Rule>()?)
 }
 
 /// Which way of packets is meant.
@@ -103,6 +95,30 @@ pub fn service(spec: ServiceSpec) -> Result<Service, Refusal> {
 pub fn backend(address: &str, weight: Option<u16>, port: ServicePort) -> Result<Backend, Refusal> {
     let address = address.parse::<BackendAddress>()?.for_service(port)?;
     Ok(Backend::new(address, weight.unwrap_or(DEFAULT_WEIGHT)))
+}
+
+/// The name of a new set.
+pub fn set_name(NewSet { name }: NewSet) -> Result<String, Refusal> {
+    name::name(Word::whole(&name))?;
+    Ok(name)
+}
+
+/// Prefixes without host bits, each once.
+pub fn prefixes(texts: &[String]) -> Result<Vec<IpNet>, Refusal> {
+    let mut seen = HashSet::new();
+    let mut prefixes = Vec::new();
+    for text in texts {
+        let prefix = prefix::read(Word::whole(text))?;
+        if seen.insert(prefix) {
+            prefixes.push(prefix);
+        }
+    }
+    Ok(prefixes)
+}
+
+/// How long something lasts, if it ends.
+pub fn lifetime(text: Option<&str>) -> Result<Option<Duration>, Refusal> {
+    Ok(text.map(|text| duration::read(Word::whole(text))).transpose()?)
 }
 
 /// A backend's address as a part of a path.
@@ -196,10 +212,11 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_is_right_and_enforceable_or_refused() {
-        rule("allow tcp/80").unwrap();
+    fn a_rule_is_right_or_refused() {
+        for text in ["allow tcp/80", "allow tcp/22 on eth0", "deny from 10.0.0.1,@bad to @worse for 10m"] {
+            rule(text).unwrap();
+        }
         assert!(rule("allow tcp/99999").unwrap_err().hint.is_some(), "a mistake has a hint");
-        assert!(rule("allow tcp/22 from @bad").unwrap_err().hint.is_some(), "so has what is not enforced");
     }
 
     #[test]

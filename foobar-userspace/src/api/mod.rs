@@ -10,6 +10,7 @@ pub mod refusal;
 pub mod requests;
 mod routes;
 pub mod server;
+mod sets;
 pub mod socket;
 pub mod types;
 mod watch;

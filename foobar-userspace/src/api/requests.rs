@@ -125,6 +125,26 @@ pub struct BackendChange {
     pub state: Option<BackendState>,
 }
 
+/// `POST /v1/sets`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewSet {
+    pub name: String,
+}
+
+/// `PATCH /v1/sets/{name}`: all of it is done, or nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetChange {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub add: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<String>,
+    /// How long what is added is a member: `10m`. Absent: until it is removed.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub lifetime: Option<String>,
+}
+
 /// `POST /v1/interfaces`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -13,8 +13,8 @@ use super::{
     daemon::Daemon,
     types::{
         AddRule, AddedRule, Applied, ApplyFile, Attached, BackendChange, BackendSpec, Confirmed, Detached, DryRun,
-        Explain, Explained, InterfaceSpec, Refusal, RemovedRule, RuleLine, Running, Safety, ServiceSpec, ServiceStatus,
-        Stats, Status,
+        Explain, Explained, InterfaceSpec, NewSet, Refusal, Reloaded, RemovedRule, RuleLine, Running, Safety,
+        ServiceSpec, ServiceStatus, SetChange, SetChanged, SetMembers, SetStatus, Stats, Status,
     },
     wire::{Answer, Done, Reply, read},
 };
@@ -95,6 +95,34 @@ pub async fn explain(State(daemon): State<Daemon>, body: Bytes) -> Answer<Explai
     let Explain { packet, egress } = read(&body)?;
     let packet = packet.parse()?;
     daemon.with(move |engine| engine.explain(packet, convert::way(egress))).await.map(Reply)
+}
+
+pub async fn sets(State(daemon): State<Daemon>) -> Answer<Vec<SetStatus>> {
+    daemon.with(|engine| Ok(engine.sets())).await.map(Reply)
+}
+
+pub async fn set_members(State(daemon): State<Daemon>, Path(name): Path<String>) -> Answer<SetMembers> {
+    daemon.with(move |engine| engine.set_members(&name)).await.map(Reply)
+}
+
+pub async fn new_set(State(daemon): State<Daemon>, body: Bytes) -> Answer<Done> {
+    let name = convert::set_name(read::<NewSet>(&body)?)?;
+    done(daemon.with(move |engine| engine.new_set(&name)).await)
+}
+
+pub async fn remove_set(State(daemon): State<Daemon>, Path(name): Path<String>) -> Answer<Done> {
+    done(daemon.with(move |engine| engine.remove_set(&name)).await)
+}
+
+pub async fn change_set(State(daemon): State<Daemon>, Path(name): Path<String>, body: Bytes) -> Answer<SetChanged> {
+    let SetChange { add, remove, lifetime } = read(&body)?;
+    let (add, remove) = (convert::prefixes(&add)?, convert::prefixes(&remove)?);
+    let lifetime = convert::lifetime(lifetime.as_deref())?;
+    daemon.with(move |engine| engine.change_set(&name, &add, &remove, lifetime)).await.map(Reply)
+}
+
+pub async fn reload_set(State(daemon): State<Daemon>, Path(name): Path<String>) -> Answer<Reloaded> {
+    daemon.with(move |engine| engine.reload_set(&name)).await.map(Reply)
 }
 
 pub async fn services(State(daemon): State<Daemon>) -> Answer<Vec<ServiceStatus>> {

@@ -10,9 +10,10 @@ pub use super::{
     careful::{Applied, Confirmed, DryRun, MovedSlots, PendingStatus, RemovedRule, Running, WouldBeDropped},
     refusal::{Refusal, RefusalKind},
     requests::{
-        AddRule, ApplyFile, BackendChange, BackendSpec, Explain, InterfaceSpec, Place, SafeConnection, Safety,
-        ServiceSpec,
+        AddRule, ApplyFile, BackendChange, BackendSpec, Explain, InterfaceSpec, NewSet, Place, SafeConnection, Safety,
+        ServiceSpec, SetChange,
     },
+    sets::{Reloaded, SetChanged, SetElement, SetMembers, SetStatus},
 };
 use crate::{
     config::Policy,
@@ -83,6 +84,11 @@ pub struct Explained {
     /// Whether the rule's limit would let it pass at this moment; absent where no limit counts it.
     #[serde(default)]
     pub within_limit: Option<bool>,
+    /// Sets that its source is in, and its destination, whether rules name them or not.
+    #[serde(default)]
+    pub from_sets: Vec<String>,
+    #[serde(default)]
+    pub to_sets: Vec<String>,
     pub service: Option<String>,
     pub backend: Option<IpAddr>,
     /// A note of this very flow was found.

@@ -5,11 +5,20 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::{Global, output};
+use foobar_common::sets::{
+    contents::Contents,
+    table::{Size, bytes},
+};
+
+use super::{Global, output, set::megabytes};
 use crate::{
     api::types::Refusal,
-    config::{Config, Policy},
-    daemon::plan,
+    config::{Config, Policy, read_list},
+    daemon::{
+        plan,
+        sets::{join, journal::Overlay, masked_in_words},
+    },
+    domain::{SetSource, set::List},
     plan::fill::Fill,
 };
 
@@ -27,16 +36,54 @@ struct Summary {
     default: Policy,
     rules: usize,
     services: usize,
+    sets: Vec<SetSummary>,
     backends: usize,
     warnings: Vec<String>,
     /// How full the tables are that rules fill.
     tables: Vec<Fill>,
 }
 
+/// A set as it would be loaded.
+#[derive(Debug, Serialize)]
+struct SetSummary {
+    name: String,
+    prefixes: usize,
+    /// Kernel memory.
+    memory_bytes: u64,
+    #[serde(skip)]
+    masked: usize,
+}
+
+impl SetSummary {
+    fn of(name: &str, source: &SetSource) -> Result<Self, Refusal> {
+        let list = match source {
+            SetSource::File(path) => read_list(path)?.1,
+            SetSource::Prefixes(prefixes) => List { prefixes: prefixes.clone(), masked: 0 },
+        };
+        let families = join(&list.prefixes, &Overlay::default());
+        let memory = |(v6, contents): (bool, &Contents)| {
+            if contents.is_empty() { 0 } else { bytes(Size::of(contents, v6, 0).lines()) }
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            prefixes: families.iter().map(Contents::len).sum(),
+            memory_bytes: [false, true].into_iter().zip(&families).map(memory).sum(),
+            masked: list.masked,
+        })
+    }
+}
+
 impl Check {
     pub fn run(self, global: &Global) -> Result<(), Refusal> {
         let (config, tables) = load(&self.file)?;
-        let summary = Summary::of(&config, tables);
+        let sets = config.firewall.sets.iter().map(|(name, source)| SetSummary::of(name, source));
+        let summary = Summary { sets: sets.collect::<Result<_, _>>()?, ..Summary::of(&config, tables) };
+        for set in &summary.sets {
+            output::say(&format!("set {}: {} prefixes, {}", set.name, set.prefixes, megabytes(set.memory_bytes)));
+            if set.masked > 0 {
+                output::say(&format!("warning: set {}: {}", set.name, masked_in_words(set.masked)));
+            }
+        }
         for warning in &summary.warnings {
             output::say(&format!("warning: {warning}"));
         }
@@ -60,6 +107,7 @@ impl Summary {
             default: config.firewall.default,
             rules: config.firewall.rules.len(),
             services: config.services.len(),
+            sets: Vec::new(),
             backends: config.services.iter().map(|service| service.backends.len()).sum(),
             warnings: config.warnings(),
             tables,
@@ -67,7 +115,7 @@ impl Summary {
     }
 
     fn sentence(&self) -> String {
-        let Self { interfaces, default, rules, services, backends, warnings: _, tables: _ } = self;
+        let Self { interfaces, default, rules, services, sets: _, backends, warnings: _, tables: _ } = self;
         let default = match default {
             Policy::Pass => "pass",
             Policy::Drop => "drop",

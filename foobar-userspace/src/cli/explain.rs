@@ -36,21 +36,8 @@ impl Explain {
 }
 
 fn text(explained: &Explained) -> String {
-    let Explained {
-        outcome,
-        action,
-        why,
-        assumed,
-        judged,
-        rule,
-        over,
-        within_limit,
-        service,
-        backend,
-        noted,
-        interface,
-        frame,
-    } = explained;
+    let Explained { outcome, action, why, assumed, judged, rule, over, within_limit, .. } = explained;
+    let Explained { from_sets, to_sets, service, backend, noted, interface, frame, .. } = explained;
     let mut lines = vec![format!("{outcome} ({action}): {why}")];
     let mut line = |name: &str, value: String| lines.push(format!("  {name:<9} {value}"));
     if let Some(assumed) = assumed {
@@ -71,6 +58,11 @@ fn text(explained: &Explained) -> String {
     }
     for rule in over {
         line("expired", format!("{rule}: it matches, and its time is over"));
+    }
+    for (name, sets) in [("from", from_sets), ("to", to_sets)] {
+        if !sets.is_empty() {
+            line(name, sets.iter().map(|set| format!("@{set}")).collect::<Vec<_>>().join(", "));
+        }
     }
     if let Some(is_within) = within_limit {
         line("limit", if *is_within { "would pass now" } else { "over the limit now" }.to_owned());
@@ -108,6 +100,8 @@ mod tests {
                 before: (1..=7).map(|n| format!("allow tcp/{n}")).collect(),
             }),
             over: vec!["deny tcp for 10m".into()],
+            from_sets: vec!["bad".into(), "worse".into()],
+            to_sets: vec![],
             within_limit: Some(false),
             service: None,
             backend: None,
@@ -126,6 +120,7 @@ mod tests {
             "            not allow tcp/7",
             "            nor 2 before these",
             "  expired   deny tcp for 10m: it matches, and its time is over",
+            "  from      @bad, @worse",
             "  limit     over the limit now",
         ];
         assert_eq!(text(&explained), wanted.join("\n"));

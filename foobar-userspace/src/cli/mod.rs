@@ -16,6 +16,7 @@ mod rules;
 mod run;
 mod safety;
 mod service;
+mod set;
 mod stats;
 mod status;
 mod tables;
@@ -91,6 +92,9 @@ enum Command {
     /// Change a rule
     #[command(subcommand)]
     Rule(rules::Rule),
+    /// Change named sets of prefixes, which rules name as `@NAME`
+    #[command(subcommand)]
+    Set(set::Set),
     /// Add, remove or list services
     #[command(subcommand)]
     Service(service::Service),
@@ -132,6 +136,7 @@ fn dispatch(cli: Cli) -> Result<(), Refusal> {
         Command::Deny(deny) => talk(deny.run(global)),
         Command::Rules => talk(rules::list(global)),
         Command::Rule(rule) => talk(rule.run(global)),
+        Command::Set(set) => talk(set.run(global)),
         Command::Service(service) => talk(service.run(global)),
         Command::Backend(backend) => talk(backend.run(global)),
         Command::Explain(explain) => talk(explain.run(global)),

@@ -6,8 +6,8 @@ use foobar_common::{extension::is_extension, plane::Way};
 
 use super::{Config, Interface};
 use crate::domain::{
-    Matcher, Part,
-    mistake::{Fault, Word},
+    Matcher, Part, Rule, Source,
+    mistake::{Fault, Word, nearest},
     name,
 };
 
@@ -31,6 +31,8 @@ pub enum Place {
         /// The word of the rule that is at fault, where it is one word.
         word: Option<String>,
     },
+    /// By name.
+    Set(String),
     Service(usize, Part),
 }
 
@@ -44,6 +46,7 @@ impl Config {
     /// Checks every part, what the parts have in common, and that this version enforces all of it.
     pub fn check(&self) -> Checked {
         self.check_interfaces()?;
+        self.check_sets()?;
         self.check_rules()?;
         self.check_services()
     }
@@ -60,46 +63,57 @@ impl Config {
         Ok(())
     }
 
+    fn check_sets(&self) -> Checked {
+        for set in self.firewall.sets.keys() {
+            name::name(Word::whole(set)).map_err(|wrong| ConfigFault {
+                place: Place::Set(set.clone()),
+                problem: wrong.problem,
+                hint: wrong.hint,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Every set that a rule names is there.
+    fn check_named(&self, rule: &Rule, at: impl Fn(Option<String>) -> Place) -> Checked {
+        for source in rule.from.iter().chain(&rule.to) {
+            let Source::Set(set) = source else { continue };
+            if !self.firewall.sets.contains_key(set) {
+                let problem = format!("there is no set `{set}`");
+                return Err(fault(at(Some(format!("@{set}"))), problem, self.other_sets(set)));
+            }
+        }
+        Ok(())
+    }
+
+    /// What to do where there is no set of a name.
+    pub fn other_sets(&self, name: &str) -> String {
+        let names = || self.firewall.sets.keys().map(String::as_str);
+        match nearest(name, names()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if names().next().is_none() => {
+                format!("make it: `foobar set new {name}`, or `{name} = {{ prefixes = [] }}` in `[firewall.sets]`")
+            }
+            None => format!("there are: {}", names().collect::<Vec<_>>().join(", ")),
+        }
+    }
+
     fn check_rules(&self) -> Checked {
         let mut names = HashMap::new();
         let inward = self.firewall.rules.iter().enumerate().map(|(index, rule)| (Way::In, index, rule));
         let outward = self.firewall.egress.rules.iter().enumerate().map(|(index, rule)| (Way::Out, index, rule));
         for (way, index, rule) in inward.chain(outward) {
-            let at = |word| Place::Rule { way, index, word: Some(word) };
-            if let Err(refused) = rule.enforceable() {
-                return Err(fault(at(refused.word), refused.problem, refused.hint));
-            }
-            if way == Way::Out
-                && let Some(word) = [
-                    (!rule.on.is_empty(), "on"),
-                    (rule.lifetime.is_some(), "for"),
-                    (rule.limit.is_some(), "limit"),
-                    (rule.log, "log"),
-                ]
-                .into_iter()
-                .find_map(|(asks, word)| asks.then_some(word))
-            {
-                let problem = format!("`{rule}`: this version does not enforce `{word}` on the way out");
-                return Err(fault(at(word.to_owned()), problem, format!("leave `{word}` out of egress rules")));
-            }
-            if let Matcher::Protocol(number) = rule.matcher
-                && way == Way::Out
-                && is_extension(number)
-            {
-                let problem =
-                    format!("`{rule}`: {number} is an IPv6 extension header, of which egress rules do not speak");
-                return Err(fault(
-                    Place::Rule { way, index, word: None },
-                    problem,
-                    "deny what stands behind the header",
-                ));
+            let at = |word| Place::Rule { way, index, word };
+            match way {
+                Way::In => self.check_named(rule, at)?,
+                Way::Out => check_sent(rule, at)?,
             }
             if let Some(name) = &rule.name
                 && let Some(first) = names.insert(name, rule)
             {
                 let problem = format!("the name `{name}` belongs to `{first}` already");
                 let hint = "a name is given once: `foobar rule rm NAME` must know which is meant";
-                return Err(fault(at(name.clone()), problem, hint));
+                return Err(fault(at(Some(name.clone())), problem, hint));
             }
         }
         Ok(())
@@ -125,6 +139,33 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// What this version does not enforce on the way out.
+fn check_sent(rule: &Rule, at: impl Fn(Option<String>) -> Place) -> Checked {
+    let set = rule.from.iter().chain(&rule.to).find_map(|source| match source {
+        Source::Set(name) => Some(format!("@{name}")),
+        Source::Prefix(_) => None,
+    });
+    let words = [
+        (!rule.on.is_empty()).then(|| "on".to_owned()),
+        rule.lifetime.map(|_| "for".to_owned()),
+        rule.limit.as_ref().map(|_| "limit".to_owned()),
+        rule.log.then(|| "log".to_owned()),
+        set,
+    ];
+    if let Some(word) = words.into_iter().flatten().next() {
+        let problem = format!("`{rule}`: this version does not enforce `{word}` on the way out");
+        let hint = format!("leave `{word}` out of egress rules");
+        return Err(fault(at(Some(word)), problem, hint));
+    }
+    if let Matcher::Protocol(number) = rule.matcher
+        && is_extension(number)
+    {
+        let problem = format!("`{rule}`: {number} is an IPv6 extension header, of which egress rules do not speak");
+        return Err(fault(at(None), problem, "deny what stands behind the header"));
+    }
+    Ok(())
 }
 
 impl Interface {

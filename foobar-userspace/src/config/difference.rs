@@ -2,12 +2,16 @@
 //!
 //! Rules are compared by their text: one that stands elsewhere has moved, unless those around it moved instead.
 
-use std::{collections::HashMap, fmt::Display};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Display,
+};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{Config, Interface, Policy};
-use crate::domain::{Backend, Rule, Service};
+use crate::domain::{Backend, Rule, Service, SetSource, set::show};
 
 /// What has to be done to one configuration to have another.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +24,8 @@ pub struct Difference {
     pub egress_default: Option<(Policy, Policy)>,
     #[serde(default)]
     pub egress_rules: Vec<RuleDifference>,
+    #[serde(default)]
+    pub sets: Vec<PartDifference>,
     pub interfaces: Vec<PartDifference>,
     pub services: Vec<PartDifference>,
     pub backends: Vec<PartDifference>,
@@ -33,7 +39,7 @@ pub struct RuleDifference {
     pub after: Option<usize>,
 }
 
-/// An interface, a service or a backend of a service.
+/// A set, an interface, a service or a backend of a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartDifference {
     pub name: String,
@@ -61,6 +67,8 @@ impl Difference {
             egress_rules: rules(&old.egress.rules, &new.egress.rules),
             ..Self::default()
         };
+        let sets = |config: &Config| Vec::from_iter(config.firewall.sets.clone());
+        parts(&sets(before), &sets(after), |(name, _)| name.clone(), set_detail, &mut found.sets);
         let interface = |interface: &Interface| interface.name.clone();
         parts(&before.interfaces, &after.interfaces, interface, interface_detail, &mut found.interfaces);
         parts(&before.services, &after.services, |service| service.name.clone(), service_detail, &mut found.services);
@@ -87,8 +95,12 @@ impl Difference {
             lines.extend(default.map(line));
             lines.extend(rules.iter().map(|rule| rule.line(what)));
         }
-        for (what, parts) in [("interface", &self.interfaces), ("service", &self.services), ("backend", &self.backends)]
-        {
+        for (what, parts) in [
+            ("set", &self.sets),
+            ("interface", &self.interfaces),
+            ("service", &self.services),
+            ("backend", &self.backends),
+        ] {
             lines.extend(parts.iter().map(|part| part.line(what)));
         }
         lines
@@ -183,6 +195,18 @@ fn parts<T>(
     }
 }
 
+fn set_detail((_, before): &(String, SetSource), (_, after): &(String, SetSource)) -> Vec<String> {
+    let (SetSource::Prefixes(old), SetSource::Prefixes(new)) = (before, after) else {
+        return changed([("from", before, after)]);
+    };
+    let only = |mark: &str, these: &[IpNet], those: &[IpNet]| {
+        let those: HashSet<_> = those.iter().collect();
+        let only = these.iter().filter(|net| !those.contains(net));
+        only.map(|net| format!("{mark} {}", show(net))).collect::<Vec<_>>()
+    };
+    [only("-", old, new), only("+", new, old)].concat()
+}
+
 fn interface_detail(before: &Interface, after: &Interface) -> Vec<String> {
     let peer = |interface: &Interface| interface.peer.clone().unwrap_or_else(|| "none".to_owned());
     let mode = |interface: &Interface| format!("{:?}", interface.mode).to_lowercase();
@@ -252,6 +276,14 @@ mod tests {
         let after = "[firewall.egress]\ndefault = 'drop'\nrules = ['allow tcp/443']\n";
         let wanted =
             ["~ egress default: pass -> drop", "- egress rule 1: deny tcp/25", "+ egress rule 1: allow tcp/443"];
+        assert_eq!(lines(before, after), wanted);
+    }
+
+    #[test]
+    fn sets_are_compared_by_where_they_come_from() {
+        let before = "[firewall.sets]\na = { file = '/a' }\nb = { prefixes = ['10.0.0.0/8', '192.0.2.7'] }\nc = { prefixes = [] }\n";
+        let after = "[firewall.sets]\na = { file = '/b' }\nb = { prefixes = ['192.0.2.7', '2001:db8::/32'] }\nd = { prefixes = [] }\n";
+        let wanted = ["- set c", "~ set a: from /a -> /b", "~ set b: - 10.0.0.0/8, + 2001:db8::/32", "+ set d"];
         assert_eq!(lines(before, after), wanted);
     }
 

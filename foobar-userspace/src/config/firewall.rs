@@ -1,9 +1,10 @@
-//! `[firewall]` and `[firewall.egress]`: the defaults and the rules.
+//! `[firewall]` and `[firewall.egress]`: the defaults, the rules and the sets.
 
 use super::{
     Egress, Firewall, Policy,
-    places::RulePlace,
+    places::{FirewallPlaces, RulePlace},
     section::{Section, Value},
+    sets,
 };
 use crate::domain::{
     Rule,
@@ -16,22 +17,22 @@ const SENT: &str = "rules = [\"deny tcp/25\", \"deny udp/53 to 192.0.2.0/24\"]";
 
 const POLICIES: [(&str, Policy); 2] = [("drop", Policy::Drop), ("pass", Policy::Pass)];
 
-const LATER: [(&str, &str); 1] = [("sets", "this version has no sets; write the prefixes into the rules")];
-
 /// Reads the section; without one everything passes, with one that does not say what is left is dropped.
-pub fn read(file: &Section<'_>) -> Parsed<(Firewall, Vec<RulePlace>, Vec<RulePlace>)> {
+pub fn read(file: &Section<'_>) -> Parsed<(Firewall, FirewallPlaces)> {
     let Some(value) = file.value("firewall") else {
-        return Ok((Firewall::default(), Vec::new(), Vec::new()));
+        return Ok((Firewall::default(), FirewallPlaces::default()));
     };
     let section = value.section("[firewall]", "[firewall]")?;
-    section.keys(&["default", "rules", "egress"], &LATER)?;
+    section.keys(&["default", "rules", "egress", "sets"], &[])?;
     // A section about what this host sends alone says nothing of what it gets.
     let says_nothing = section.value("rules").is_none() && section.value("egress").is_some();
     let missing = if says_nothing { Policy::Pass } else { Policy::Drop };
     let default = section.value("default").map_or(Ok(missing), |value| value.choice(&POLICIES, &[]))?;
-    let (rules, places) = rules(&section, RULES)?;
-    let (egress, sent) = egress(&section)?;
-    Ok((Firewall { default, rules, egress }, places, sent))
+    let (rules, rule_places) = rules(&section, RULES)?;
+    let (egress, egress_places) = egress(&section)?;
+    let (sets, set_places) = section.value("sets").map_or(Ok(Default::default()), |value| sets::read(&value))?;
+    let places = FirewallPlaces { rules: rule_places, egress: egress_places, sets: set_places };
+    Ok((Firewall { default, rules, egress, sets }, places))
 }
 
 /// Without the section, and without a `default` in it, everything leaves that no rule denies.

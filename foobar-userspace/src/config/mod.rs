@@ -13,13 +13,14 @@ mod interfaces;
 mod places;
 mod section;
 mod services;
+mod sets;
 mod unattached;
 mod warnings;
 
 #[cfg(test)]
 mod tests;
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 pub use check::{ConfigFault, Place};
 pub use difference::{Change, Difference, PartDifference, RuleDifference};
@@ -27,10 +28,11 @@ pub use error::{ConfigError, Spot};
 use foobar_common::plane::Way;
 use section::Section;
 use serde::{Deserialize, Serialize};
+pub use sets::{parse_list, read_list};
 use toml::de::DeTable;
 
 use crate::domain::{
-    Rule, Service,
+    Rule, Service, SetSource,
     mistake::{Fault, Parsed},
 };
 
@@ -78,6 +80,9 @@ pub struct Firewall {
     /// For what this host sends.
     #[serde(default, skip_serializing_if = "Egress::is_idle")]
     pub egress: Egress,
+    /// By name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sets: BTreeMap<String, SetSource>,
 }
 
 /// The rules for what leaves by the attached interfaces, and what happens to what they leave open: `pass` where a file
@@ -149,15 +154,10 @@ fn read(text: &str) -> Parsed<Config> {
         &[("monitor", "metrics and the dashboard are not in this version")],
     )?;
     let (interfaces, interface_places) = interfaces::read(&file)?;
-    let (firewall, rule_places, egress_places) = firewall::read(&file)?;
+    let (firewall, firewall_places) = firewall::read(&file)?;
     let (services, service_places) = services::read(&file)?;
     let config = Config { interfaces, firewall, services };
-    let places = places::Places {
-        interfaces: interface_places,
-        rules: rule_places,
-        egress: egress_places,
-        services: service_places,
-    };
+    let places = places::Places { interfaces: interface_places, firewall: firewall_places, services: service_places };
     config.check().map_err(|fault| places.place(fault))?;
     Ok(config)
 }

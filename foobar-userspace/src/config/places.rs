@@ -1,6 +1,6 @@
 //! Where the parts of a configuration stand in its file, for mistakes that show only when all of it is read.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use foobar_common::plane::Way;
 
@@ -14,14 +14,21 @@ pub type Span = Range<usize>;
 
 pub struct Places {
     pub interfaces: Vec<InterfacePlaces>,
-    pub rules: Vec<RulePlace>,
-    pub egress: Vec<RulePlace>,
+    pub firewall: FirewallPlaces,
     pub services: Vec<ServicePlaces>,
 }
 
 pub struct InterfacePlaces {
     pub name: Span,
     pub peer: Option<Span>,
+}
+
+#[derive(Default)]
+pub struct FirewallPlaces {
+    pub rules: Vec<RulePlace>,
+    pub egress: Vec<RulePlace>,
+    /// By name.
+    pub sets: BTreeMap<String, Span>,
 }
 
 pub struct RulePlace {
@@ -53,8 +60,9 @@ impl Places {
                 let InterfacePlaces { name, peer } = &self.interfaces[index];
                 peer.as_ref().unwrap_or(name).clone()
             }
-            Place::Rule { way: Way::In, index, word } => self.rules[index].word(word.as_deref()),
-            Place::Rule { way: Way::Out, index, word } => self.egress[index].word(word.as_deref()),
+            Place::Rule { way: Way::In, index, word } => self.firewall.rules[index].word(word.as_deref()),
+            Place::Rule { way: Way::Out, index, word } => self.firewall.egress[index].word(word.as_deref()),
+            Place::Set(name) => self.firewall.sets.get(&name).cloned().unwrap_or(0..0),
             Place::Service(index, part) => self.services[index].part(part),
         };
         Fault { span, problem, hint }

@@ -65,6 +65,17 @@ impl<'t> Section<'t> {
         Ok(())
     }
 
+    /// Every key as it stands, and its value, which is called `what` where it is wrong.
+    pub fn entries(&self, what: &'static str) -> Vec<(&'t str, Range<usize>, Value<'t>)> {
+        let entry = |(key, inner): (&'t Spanned<_>, &'t _)| {
+            let name: &'t std::borrow::Cow<'t, str> = key.get_ref();
+            (name.as_ref(), key.span(), Value { source: self.source, key: what, inner, is_item: false })
+        };
+        let mut entries: Vec<_> = self.table.iter().map(entry).collect();
+        entries.sort_by_key(|(_, span, _)| span.start);
+        entries
+    }
+
     pub fn value(&self, key: &'static str) -> Option<Value<'t>> {
         self.table.get(key).map(|inner| Value { source: self.source, key, is_item: false, inner })
     }

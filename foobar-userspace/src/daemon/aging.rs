@@ -38,6 +38,9 @@ impl Engine {
         if self.unsaved.is_some() {
             self.save();
         }
+        if let Err(error) = self.end_elements() {
+            tracing::error!("ending elements of sets: {error:#}");
+        }
         // What a change that waits left out may come back: nothing is taken off or forgotten meanwhile.
         let waits = self.state.pending.is_some();
         if !waits

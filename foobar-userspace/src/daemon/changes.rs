@@ -15,7 +15,6 @@ impl Engine {
     /// A deny goes to the front, an allow to the end, unless `place` says otherwise. A rule with `for` that is there
     /// already begins anew where it stands.
     pub fn add_rule(&mut self, rule: Rule, way: Way, place: &Place, caution: &Caution) -> Result<AddedRule, Refusal> {
-        rule.enforceable()?;
         self.refuse_while_waiting()?;
         if *place == Place::Default
             && way == Way::In

@@ -25,8 +25,8 @@ impl Engine {
         if !self.sees(ingress)? {
             return Ok(());
         }
-        let tables = self.planned_tables(wanted, plan);
-        let tables = HostTables { ingress, ..tables };
+        let sets = self.sets_for(wanted, &[connection.peer.ip(), connection.local.ip()].into())?;
+        let tables = HostTables { ingress, sets, ..self.planned_tables(wanted, plan) };
         let why = why_cut(&mut frame.clone(), &tables, wanted, plan);
         let answer = connection.answer().unwrap_or_default();
         let Some(why) = why.or_else(|| why_mute(&answer, &tables, wanted, plan)) else { return Ok(()) };
@@ -59,7 +59,7 @@ impl Engine {
         self.datapath.explain(answer, Way::Out, 0).outcome != Outcome::Denied
     }
 
-    /// What would be published, as tables of the host: nothing noted, nothing opened.
+    /// What would be published, as tables of the host: nothing noted, nothing opened, and no sets.
     pub(super) fn planned_tables(&self, wanted: &State, plan: &Plan) -> HostTables {
         let regions = plan.rings.values().map(|ring| ring.region + 1).max().unwrap_or(0);
         let mut rings = vec![Vec::<Slot>::new(); regions as usize];

@@ -3,7 +3,10 @@
 //! Frames that were seen lately and connections that are open are judged by the tables in force and by those that would
 //! be. Who was silent lately is not among them: it is an estimate, and says so.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+};
 
 use foobar_common::{
     Action, Address, Outcome,
@@ -16,6 +19,7 @@ use foobar_common::{
 use super::{
     apply::ReadFile,
     engine::Engine,
+    explain::{address, addresses},
     plan::{Forced, Plan},
     state::State,
 };
@@ -53,7 +57,8 @@ impl Engine {
         let mut wanted = State { config: next, ..self.state.clone() };
         let plan = self.plan(&mut wanted, &Forced::new())?;
         let difference = Difference::between(&self.state.config, &wanted.config);
-        let tables = self.planned_tables(&wanted, &plan);
+        let sets = self.sets_for(&wanted, &ends(sockets, recent))?;
+        let tables = HostTables { sets, ..self.planned_tables(&wanted, &plan) };
         let judge = Judge { tables, wanted: &wanted, plan: &plan };
         let mut connections = Vec::new();
         for (socket, interface) in sockets {
@@ -85,6 +90,12 @@ impl Engine {
             frames: recent.len() as u64,
         })
     }
+}
+
+/// Every address that is judged.
+fn ends(sockets: &[(Open, Option<u32>)], frames: &[SeenFrame]) -> BTreeSet<IpAddr> {
+    let sockets = sockets.iter().flat_map(|(socket, _)| [socket.local.ip(), socket.peer.ip()]);
+    sockets.chain(frames.iter().filter_map(|seen| addresses(&seen.frame)).flatten()).collect()
 }
 
 /// The tables that would be in force, and the names of what is in them.
@@ -141,15 +152,6 @@ fn flow_of(frame: &[u8]) -> String {
 }
 
 fn flow_text<A: Address>(flow: &Flow<A>) -> String {
-    let address = |address: A| {
-        let [high, low] = address.words();
-        let bits = u128::from(high) << 64 | u128::from(low);
-        if A::V6 {
-            std::net::IpAddr::from(bits.to_be_bytes())
-        } else {
-            std::net::IpAddr::from((low as u32).to_be_bytes())
-        }
-    };
     let (source, destination) = (address(flow.source), address(flow.destination));
     let protocol = match flow.protocol {
         TCP => "tcp".to_owned(),

@@ -13,6 +13,7 @@ use super::{
     interfaces::lost_on,
     packets::Packets,
     plan::{Forced, Plan, Rings, plan},
+    sets::NamedSets,
     state::{Pending, State, Store, now},
     sweep::Sweep,
     waiting::deadline,
@@ -41,6 +42,7 @@ pub struct Engine {
     pub(super) datapath: Datapath,
     pub(super) store: Store,
     pub(super) state: State,
+    pub(super) sets: NamedSets,
     pub(super) rings: Rings,
     /// The rings that packets see again where a change is not confirmed.
     pub(super) held: Rings,
@@ -83,6 +85,7 @@ impl Engine {
         let mut wanted = self.state.clone();
         let answer = edit(&mut wanted)?;
         wanted.config.check().map_err(|fault| Refusal { hint: fault.hint, ..Refusal::refused(fault.problem) })?;
+        wanted.renew_sets(&self.state);
         if caution.confirm_within.is_some() {
             wanted.hold_rules(&self.state);
             wanted.pending = Some(Box::new(Pending { until: 0, before: self.state.clone() }));
@@ -110,6 +113,7 @@ impl Engine {
 
     /// Persists, then publishes. If publishing fails, what was in force stays, on disk too.
     pub(super) fn put_in_force(&mut self, wanted: State, plan: Plan) -> Result<(), Refusal> {
+        self.load_sets(&wanted)?;
         let (did, will) = (self.state.attention(), wanted.attention());
         // What leaves is seen before anything depends on it, and for as long as that may.
         let both = did.and(will);
@@ -140,6 +144,7 @@ impl Engine {
             // What a rule allowed was not noted, and the other end may be the next to speak.
             self.datapath.note_open_sockets();
         }
+        self.let_sets_go();
         Ok(())
     }
 

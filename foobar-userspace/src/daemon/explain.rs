@@ -1,6 +1,12 @@
 //! What would become of a packet, in the words of the running configuration.
 
-use foobar_common::{Action, plane::Way};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use foobar_common::{
+    Action, Address,
+    parse::{self, Network},
+    plane::Way,
+};
 
 use super::{engine::Engine, plan::key};
 use crate::{
@@ -14,13 +20,15 @@ impl Engine {
     /// Asks the tables in force. Nothing is counted, noted or sent.
     pub fn explain(&mut self, packet: SaidPacket, way: Way) -> Result<Explained, Refusal> {
         let ingress = self.ingress(packet.interface.as_deref())?;
+        let (from_sets, to_sets) = addresses(&packet.frame)
+            .map_or_else(Default::default, |[source, destination]| (self.sets_of(source), self.sets_of(destination)));
         let came_in = ingress.as_ref().map(|interface| interface.name.clone());
         let ingress = ingress.map_or(0, |interface| interface.ifindex);
         let Explanation { outcome, judged, rule, over, within_limit, service, backend, noted, redirected, frame } =
             self.datapath.explain(packet.frame, way, ingress);
         let reaches = matches!(outcome.action(), Action::Tx | Action::Redirect);
         let service = self.state.config.services.iter().find(|candidate| Some(key(candidate)) == service);
-        let address = |id: u32| {
+        let address_of = |id: u32| {
             let of = |address| self.state.ids.backend(service?, address);
             service?.backends.iter().map(|backend| backend.address).find(|address| of(*address) == Some(id))
         };
@@ -36,9 +44,11 @@ impl Engine {
             judged,
             rule: rule.and_then(|id| self.explained_rule(way, id, &over)),
             over: over.iter().filter_map(|id| self.text_of(*id)).collect(),
+            from_sets,
+            to_sets,
             within_limit,
             service: service.map(|service| service.name.clone()),
-            backend: backend.and_then(address),
+            backend: backend.and_then(address_of),
             noted,
             interface,
             frame: reaches.then(|| hex(&frame)),
@@ -81,5 +91,28 @@ impl Engine {
     fn interface_name(&self, index: u32) -> Option<String> {
         let leads = |hop: &&NextHop| hop.ifindex == index;
         self.hops.values().flatten().find(leads).map(|hop| hop.interface.clone())
+    }
+}
+
+/// A frame's source and destination.
+pub(super) fn addresses(frame: &[u8]) -> Option<[IpAddr; 2]> {
+    match parse::link(frame).ok()? {
+        Network::V4(offset) => {
+            let flow = parse::ipv4(frame, offset).ok()?;
+            Some([address(flow.source), address(flow.destination)])
+        }
+        Network::V6(offset) => {
+            let flow = parse::ipv6(frame, offset).ok()?;
+            Some([address(flow.source), address(flow.destination)])
+        }
+    }
+}
+
+pub(super) fn address<A: Address>(address: A) -> IpAddr {
+    let [high, low] = address.words();
+    if A::V6 {
+        Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low)).into()
+    } else {
+        Ipv4Addr::from_bits(low as u32).into()
     }
 }

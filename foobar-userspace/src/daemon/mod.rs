@@ -19,6 +19,7 @@ pub mod preflight;
 pub mod recent;
 mod report;
 pub mod serve;
+pub mod sets;
 mod start;
 pub mod state;
 mod sweep;

@@ -30,6 +30,7 @@ use crate::{
         classify::{Numbered, classify},
         fill::{Fill, fill},
         interfaces::Ifindexes,
+        sets::SetIds,
     },
 };
 
@@ -77,15 +78,18 @@ pub fn plan(state: &mut State, live: &Rings, forced: &Forced, now: u64) -> Resul
         return Err(Refusal::refused(format!("more than {MAX_SERVICES} services"))
             .hint("run another instance with its own --pin-dir, --socket and --state"));
     }
-    let Firewall { rules, egress, default } = &state.config.firewall;
+    let Firewall { rules, egress, default, sets } = &state.config.firewall;
     let (mut rule_ids, new_rules) = state.ids.number_rules(rules, &egress.rules)?;
     let egress_ids = rule_ids.split_off(rules.len());
     let sent = plan_egress(egress, &egress_ids)?;
     let mut image = Image { drops: *default == Policy::Drop, sent, ..Image::default() };
+    let held = state.pending.as_deref().map(|pending| pending.before.ids.sets());
+    state.ids.number_sets(sets.keys(), held)?;
     let terms = terms::bring_up_to_date(state, &rule_ids, &new_rules, now);
     let limits = terms::limits(state, &rule_ids);
     let new_backends = state.ids.number_backends(&services)?;
-    classify(&numbered(&state.config.firewall.rules, &rule_ids), &state.ifindexes, &mut image)?;
+    let numbered = numbered(&state.config.firewall.rules, &rule_ids);
+    classify(&numbered, &state.ifindexes, state.ids.sets(), &mut image)?;
     let (rings, changed) = plan_rings(state, &services, live, forced, now)?;
     for service in &services {
         listen(service, rings[&service.name].region, &mut image);
@@ -106,7 +110,7 @@ fn plan_egress(egress: &Egress, ids: &[u32]) -> Result<Option<Box<Image>>, Refus
     let turned = |rule: &Rule| Rule { from: rule.to.clone(), to: rule.from.clone(), ..rule.clone() };
     let rules: Vec<_> = egress.rules.iter().map(turned).collect();
     let mut image = Image { drops: egress.default == Policy::Drop, ..Image::default() };
-    classify(&numbered(&rules, ids), &Ifindexes::default(), &mut image)?;
+    classify(&numbered(&rules, ids), &Ifindexes::default(), &SetIds::default(), &mut image)?;
     let Room { nodes, sources, narrowed, pairs } = Way::Out.room();
     for (count, room, what) in [
         (image.nodes.0.len(), nodes, "trie nodes for their prefixes"),

@@ -124,6 +124,7 @@ impl Engine {
             warnings.push("no interface is attached: no packet is seen (`foobar attach IFACE`)".to_owned());
         }
         warnings.extend(self.interface_warnings()?);
+        warnings.extend(self.set_warnings());
         warnings.extend(self.unsaved.clone());
         Ok(warnings)
     }

@@ -13,6 +13,7 @@ use super::{
     engine::{Engine, Options},
     packets::Packets,
     plan::{Forced, Ring, Rings, key, members},
+    sets::NamedSets,
     state::{State, Store, Unrest, boot_id, now},
 };
 use crate::{
@@ -53,6 +54,7 @@ impl Engine {
             datapath,
             store,
             state: saved.unwrap_or_default(),
+            sets: NamedSets::new(&options.state_dir)?,
             rings: Rings::new(),
             held: Rings::new(),
             own_file: options.config.clone(),

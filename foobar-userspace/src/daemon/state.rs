@@ -71,6 +71,12 @@ impl State {
         self.ids.hold_rules(&before.ids, (&old.rules, &old.egress.rules), (&new.rules, &new.egress.rules));
     }
 
+    /// Gives other ids to sets that come from elsewhere than before: both are there until one is let go.
+    pub fn renew_sets(&mut self, before: &Self) {
+        let (old, new) = (&before.config.firewall.sets, &self.config.firewall.sets);
+        self.ids.forget_sets(|name| old.get(name) != new.get(name));
+    }
+
     /// The change is there to stay.
     #[must_use]
     pub fn confirmed(mut self) -> Self {

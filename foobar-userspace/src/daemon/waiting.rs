@@ -36,6 +36,7 @@ impl Engine {
         let before = std::mem::replace(&mut self.state, state);
         self.held = Rings::new();
         self.bury(&self.state.clone());
+        self.let_sets_go();
         if self.state.attention() != attended {
             self.datapath.attend_egress(self.state.attention())?;
         }

@@ -16,12 +16,14 @@ use foobar_common::{
     generation::Generation,
     interface::{self, Named},
     layout::{
-        INTERFACE_WORDS, MAX_LINKS, MAX_PAIRS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, RING_SLOTS,
-        RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS, SPARSE_SEED, SPARSE_WORDS,
+        ASKED_BANK_WORDS, FRONT_WORDS, INTERFACE_WORDS, MAX_LINKS, MAX_PAIRS, NODE_FIRST_ENTRY, NODE_OTHERWISE,
+        NODE_WORDS, NODES_WORDS, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS, SET_RECORD_WORDS, SPARSE_SEED,
+        SPARSE_WORDS,
     },
     next_hop::NextHop,
     note::{Kind, Note},
     plane::{Plane, Way},
+    sets::SetTables,
     slot::Slot,
     sparse,
     state::State,
@@ -29,7 +31,7 @@ use foobar_common::{
     terms::{Link, Terms},
 };
 
-use super::{Datapath, tables::Tables};
+use super::{Datapath, sets::ReadLines, tables::Tables};
 
 /// What became of a frame, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -290,5 +292,31 @@ impl Seen for Reading<'_> {
 
     fn redirect(&self, interface: u32) {
         self.redirected.set(Some(interface));
+    }
+}
+
+impl<'a> SetTables for Reading<'a> {
+    type Lines = ReadLines<'a>;
+
+    fn asked(&self, bank: usize, place: usize) -> [u64; 2] {
+        let words = &self.tables().asked.words()[bank * ASKED_BANK_WORDS + 2 * place..][..2];
+        [words[0].load(Ordering::Relaxed), words[1].load(Ordering::Relaxed)]
+    }
+
+    fn set_word(&self, set: usize, word: usize) -> u64 {
+        self.tables().sets.words().get(set * SET_RECORD_WORDS + word).map_or(0, |word| word.load(Ordering::Relaxed))
+    }
+
+    fn front(&self, region: u32, word: usize) -> u64 {
+        let word = self.tables().set_fronts.words().get(region as usize * FRONT_WORDS + word);
+        word.map_or(0, |word| word.load(Ordering::Relaxed))
+    }
+
+    fn lines(&self, slot: u32) -> Option<ReadLines<'a>> {
+        self.datapath.sets.at(slot)
+    }
+
+    fn until(&self, element: &[u64; 3]) -> Option<u64> {
+        self.datapath.maps.timed.get(element, 0).ok()
     }
 }

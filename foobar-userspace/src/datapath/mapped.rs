@@ -45,11 +45,13 @@ impl Mapped {
         };
         let info = map.info().with_context(|| format!("asking for the shape of {name}"))?;
         ensure!(info.value_size() as usize == bytes, "the pinned table {name} has another shape");
-        let memory = MmapOptions::new()
-            .len(bytes)
-            .map_raw(map.fd().as_fd().as_raw_fd())
-            .with_context(|| format!("mapping {name}"))?;
-        Ok(Self { memory, words: bytes / 8, is_new })
+        Ok(Self { is_new, ..Self::over(&map, bytes).with_context(|| format!("mapping {name}"))? })
+    }
+
+    /// The memory of a new array, which has this many bytes.
+    pub fn over(map: &MapData, bytes: usize) -> Result<Self> {
+        let memory = MmapOptions::new().len(bytes).map_raw(map.fd().as_fd().as_raw_fd())?;
+        Ok(Self { memory, words: bytes / 8, is_new: true })
     }
 
     /// The table's words. Writes reach packets at once, each word whole.

@@ -16,7 +16,7 @@ mod mapped;
 mod notes;
 mod peers;
 mod pins;
-
+mod sets;
 mod sockets;
 mod states;
 mod tables;
@@ -38,12 +38,14 @@ use foobar_common::{
 pub use load::{HARNESS, object};
 pub use notes::NotedFlow;
 pub use pins::{is_pinned, remove_pins};
+pub use sets::TooManyLengths;
 pub use sockets::Open;
 
 pub use self::attach::{AttachError, Attachment, Patience};
 use self::{
     grace::Grace,
     pins::Pins,
+    sets::Sets,
     tables::{Maps, Tables},
 };
 
@@ -62,6 +64,7 @@ pub struct Datapath {
     ebpf: Ebpf,
     tables: Tables,
     maps: Maps,
+    sets: Sets,
     grace: Grace,
     /// What the program is for by which interfaces are left.
     attention: Attention,
@@ -97,8 +100,9 @@ impl Datapath {
         let maps = Maps::take(&mut ebpf)?;
         tables.seed_buckets();
         let events = Some(Events::open(&mut ebpf)?);
+        let sets = Sets::new()?;
         let (grace, attention) = (Grace::default(), Attention::default());
-        let mut datapath = Self { pins, ebpf, tables, maps, grace, attention, events };
+        let mut datapath = Self { pins, ebpf, tables, maps, sets, grace, attention, events };
         datapath.adopt_links()?;
         datapath.adopt_egress()?;
         load::pin_programs(&datapath.pins, &mut datapath.ebpf)?;
@@ -144,7 +148,7 @@ impl Datapath {
         }
         self.tables.write_bank(bank, publication.image)?;
         let Image { drops, narrowed, sent, .. } = publication.image;
-        let next = Generation::new(bank, *drops, !narrowed.is_empty());
+        let next = Generation::new(bank, *drops, !narrowed.is_empty()).asking_sets(publication.image.asks_sets());
         let sent_drops = sent.as_ref().is_some_and(|sent| sent.drops);
         let Attention { judges: _, notes, hears } = self.attention;
         let next = next.sending(sent.is_some(), sent_drops).noting(*drops || notes, sent_drops || hears);

@@ -2,13 +2,16 @@
 
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use anyhow::{Context as _, Result, ensure};
 use aya::{
     Ebpf,
-    maps::{HashMap as HashTable, Map, MapData, PerCpuArray},
+    maps::{Array, ArrayOfMaps, HashMap as HashTable, Map, MapData, PerCpuArray},
 };
 use aya_obj::Object;
 use foobar_common::{
@@ -18,12 +21,13 @@ use foobar_common::{
     generation::Generation,
     image::Image,
     layout::{
-        BACKEND_TALLY_WORDS, INTERFACE_WORDS, MAX_LINKS, MAX_PAIRS, MAX_RINGS, MAX_RULES, NEXT_HOP_WORDS,
-        NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS, Side,
-        TALLY_WORDS, TERMS_OF_RULE, map, refused_index,
+        ASKED_BANK_WORDS, BACKEND_TALLY_WORDS, INTERFACE_WORDS, MAX_LINKS, MAX_PAIRS, MAX_RINGS, MAX_RULES,
+        NEXT_HOP_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, RING_SLOTS, RING_WORDS, ROOT_ENTRIES,
+        SERVICE_WORDS, Side, TALLY_WORDS, TERMS_OF_RULE, map, refused_index,
     },
     next_hop::NextHop,
     plane::{Plane, Way},
+    sets::LINE_WORDS,
     slot::Slot,
     terms::Terms,
 };
@@ -52,6 +56,9 @@ pub struct Tables {
     room: Mapped,
     watch: Mapped,
     pub(super) buckets: Mapped,
+    pub(super) sets: Mapped,
+    pub(super) set_fronts: Arc<Mapped>,
+    pub(super) asked: Mapped,
 }
 
 /// Open handles of the maps that packets look up.
@@ -69,7 +76,12 @@ pub struct Maps {
     pub limited: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
     pub rules: PerCpuArray<MapData, [u64; TALLY_WORDS]>,
     pub backends: PerCpuArray<MapData, [u64; BACKEND_TALLY_WORDS]>,
+    pub set_lines: ArrayOfMaps<MapData, Array<MapData, Line>>,
+    pub timed: HashTable<MapData, [u64; 3], u64>,
 }
+
+/// A line of a set.
+pub type Line = [u64; LINE_WORDS];
 
 impl Maps {
     pub fn take(ebpf: &mut Ebpf) -> Result<Self> {
@@ -87,6 +99,8 @@ impl Maps {
             limited: take(ebpf, map::LIMITED)?,
             rules: take(ebpf, map::RULES)?,
             backends: take(ebpf, map::BACKENDS)?,
+            set_lines: take(ebpf, map::SET_LINES)?,
+            timed: take(ebpf, map::TIMED)?,
         })
     }
 
@@ -139,6 +153,9 @@ impl Tables {
             room: open(map::ROOM)?,
             watch: open(map::WATCH)?,
             buckets: open(map::BUCKETS)?,
+            sets: open(map::SETS)?,
+            set_fronts: Arc::new(open(map::SET_FRONTS)?),
+            asked: open(map::ASKED)?,
         })
     }
 
@@ -162,6 +179,9 @@ impl Tables {
             (map::ROOM, &self.room),
             (map::WATCH, &self.watch),
             (map::BUCKETS, &self.buckets),
+            (map::SETS, &self.sets),
+            (map::SET_FRONTS, &self.set_fronts),
+            (map::ASKED, &self.asked),
         ];
         tables.into_iter().filter(|(_, table)| !table.is_new).map(|(name, table)| (name, table.contents())).collect()
     }
@@ -193,6 +213,7 @@ impl Tables {
             store_words(&self.pairs.words()[bank * (MAX_PAIRS / 2)..], pairs.into_iter());
         }
         store_words(&self.links.words()[bank * MAX_LINKS..], image.links.iter().map(|link| link.word()));
+        store_words(&self.asked.words()[bank * ASKED_BANK_WORDS..], image.asked_words().into_iter());
         self.write_rules(Plane { bank, way: Way::In }, image)?;
         if let Some(sent) = &image.sent {
             self.write_rules(Plane { bank, way: Way::Out }, sent)?;

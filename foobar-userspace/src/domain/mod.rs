@@ -10,10 +10,12 @@ pub mod prefix;
 pub mod rule;
 pub mod seen;
 pub mod service;
+pub mod set;
 
 pub use mistake::Mistake;
-pub use rule::{IcmpTypes, Limit, Matcher, NotYet, Ports, Rule, Source, Verdict};
+pub use rule::{IcmpTypes, Limit, Matcher, Ports, Rule, Source, Verdict};
 pub use service::{
     Backend, BackendAddress, BackendArg, BackendState, Forward, Part, Queries, Service, ServiceFault, ServicePort,
     Transport,
 };
+pub use set::SetSource;

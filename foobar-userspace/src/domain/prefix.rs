@@ -26,6 +26,18 @@ pub fn parse_address(text: &str) -> Result<IpAddr, Mistake> {
 
 /// Reads `ADDRESS` or `ADDRESS/LENGTH` without host bits.
 pub(crate) fn read(word: Word<'_>) -> Parsed<IpNet> {
+    match read_masked(word)? {
+        (prefix, false) => Ok(prefix),
+        (prefix, true) => {
+            let address = word.text.split('/').next().unwrap_or_default();
+            let fault = word.fault(format!("`{}` has bits set beyond its first {}", word.text, prefix.prefix_len()));
+            Err(fault.hint(format!("is `{prefix}` meant, or `{address}` alone?")))
+        }
+    }
+}
+
+/// Reads the same, takes host bits off, and says whether there were some.
+pub(crate) fn read_masked(word: Word<'_>) -> Parsed<(IpNet, bool)> {
     let (address_word, len) = match word.split_once('/') {
         Some((address, len)) => (address, Some(len)),
         None => (word, None),
@@ -35,12 +47,7 @@ pub(crate) fn read(word: Word<'_>) -> Parsed<IpNet> {
     let len = len.map_or(Ok(longest), |len| length(word, address, len, longest))?;
     let prefix = IpNet::new(address, len).map_err(|_| word.fault(format!("`{}` is not a prefix", word.text)))?;
     mapped(word, &prefix)?;
-    if prefix.trunc() != prefix {
-        return Err(word
-            .fault(format!("`{}` has bits set beyond its first {len}", word.text))
-            .hint(format!("is `{}` meant, or `{address}` alone?", prefix.trunc())));
-    }
-    Ok(prefix)
+    Ok((prefix.trunc(), prefix.trunc() != prefix))
 }
 
 /// Reads one address, of a service or of a backend.

@@ -20,6 +20,7 @@ use super::{
     pairs::{self, lay_out},
     ports::{PortSpans, need},
     prefixes::Prefixes,
+    sets::{Asked, SetIds},
     targets::{Named, merge},
 };
 use crate::{
@@ -35,23 +36,24 @@ pub struct Numbered<'a> {
 }
 
 /// Adds the rules, first match first, to an image. A rule `on` interfaces without an index matches nothing.
-pub fn classify(rules: &[Numbered<'_>], ifindexes: &Ifindexes, image: &mut Image) -> Result<(), Refusal> {
+pub fn classify(rules: &[Numbered<'_>], ifindexes: &Ifindexes, ids: &SetIds, image: &mut Image) -> Result<(), Refusal> {
     let (mut sources, mut destinations) = (Prefixes::default(), Prefixes::default());
+    let (mut asked_from, mut asked_to) = (Asked::default(), Asked::default());
     let mut ports = PortSpans::default();
     let last_denial = rules.iter().rposition(|numbered| numbered.rule.verdict == Verdict::Deny).unwrap_or(0);
     for (place, Numbered { rule, .. }) in (0..).zip(rules) {
-        rule.enforceable()
-            .map_err(|not_yet| Refusal::refused(format!("`{rule}`: {}", not_yet.problem)).hint(not_yet.hint))?;
         let named = names(rule);
         for (prefixes, side) in [(&rule.from, &mut sources), (&rule.to, &mut destinations)] {
             for prefix in prefixes {
                 match prefix {
                     Source::Prefix(net) => side.name(*net, place),
-                    // Refused by `Rule::enforceable`.
+                    // Stands in `asked`.
                     Source::Set(_) => {}
                 }
             }
         }
+        asked_from.name(&rule.from, place, ids);
+        asked_to.name(&rule.to, place, ids);
         if !(named.source || named.is_target()) {
             sources.name_all(place);
         }
@@ -59,8 +61,10 @@ pub fn classify(rules: &[Numbered<'_>], ifindexes: &Ifindexes, image: &mut Image
     }
     image.needs = rules.iter().map(|numbered| need(numbered.rule)).collect();
     let named: Vec<_> = rules.iter().map(|numbered| names(numbered.rule)).collect();
+    Asked::within(&asked_from, &asked_to)?;
     let interfaces = Interfaces::of_rules(rules.iter().map(|numbered| numbered.rule), ifindexes);
-    lay_down(&interfaces, (&sources, &destinations, ports), &named, decisions(rules), image)
+    let asked = (&asked_from, &asked_to);
+    lay_down(&interfaces, (&sources, &destinations, ports), asked, &named, decisions(rules), image)
         .map_err(|crowded| crowded.refusal(rules))
 }
 
@@ -85,18 +89,23 @@ fn decisions<'a>(rules: &[Numbered<'a>]) -> Answers {
 fn lay_down(
     interfaces: &Interfaces,
     (sources, destinations, ports): (&Prefixes, &Prefixes, PortSpans),
+    (asked_from, asked_to): (&Asked, &Asked),
     named: &[Named],
     mut answers: Answers,
     image: &mut Image,
 ) -> Result<(), Crowded> {
     let of = |place: u32| named[place as usize];
-    let sources = sources.build(Side::Source, image, |place| !(of(place).is_target() || of(place).ends))?;
+    let by_source = |place| !(of(place).is_target() || of(place).ends);
+    let mut sources = sources.build(Side::Source, image, by_source)?;
+    let asked_from = asked_from.number(&mut sources, by_source)?;
     let by_destination = |place| !(of(place).source || of(place).interface || of(place).port || of(place).ends);
-    let destinations = destinations.build(Side::Destination, image, by_destination)?;
+    let mut destinations = destinations.build(Side::Destination, image, by_destination)?;
+    let asked_to = asked_to.number(&mut destinations, by_destination)?;
     let by_port = |place| !(of(place).source || of(place).interface || of(place).destination || of(place).ends);
     let ports = ports.sets(by_port)?;
     let kinds: Vec<_> = ports.used().into_iter().collect();
-    let places: Vec<_> = used(image, Side::Destination).into_iter().filter(|set| *set != 0).collect();
+    let places = with(used(image, Side::Destination), &asked_to);
+    let places: Vec<_> = places.into_iter().filter(|set| *set != 0).collect();
     let stride = (places.len() + 1) * kinds.len();
     let count =
         if places.is_empty() && interfaces.kinds.is_empty() { 0 } else { stride * (interfaces.kinds.len() + 1) };
@@ -104,7 +113,7 @@ fn lay_down(
     Crowded::within(interfaces.of.len(), MAX_INTERFACES, "interfaces", Blame::Targets)?;
     Crowded::within(count, MAX_NARROWED, "kinds of ports at interfaces and destinations", Blame::Targets)?;
     let targets = merge(&interfaces.kinds, (&destinations, &places), (&ports.sets, &kinds), named)?;
-    let sources = pairs::Side { used: used(image, Side::Source), sets: sources };
+    let sources = pairs::Side { used: with(used(image, Side::Source), &asked_from), sets: sources };
     let pairs = lay_out(&sources, &targets.side, named, &mut answers)?;
     image.links = answers.into_links();
     let class = |set: &u32| pairs.targets[set];
@@ -122,13 +131,22 @@ fn lay_down(
         image.classes(Side::Destination, &mut |set| {
             if set == 0 { 0 } else { (row_of[set as usize] + 1) * kinds.len() as u32 }
         });
+        let row = |(id, set): &(u32, u32)| (*id, (row_of[*set as usize] + 1) * kinds.len() as u32);
+        image.asked_to = asked_to.iter().map(row).collect();
     }
     (image.pairs, image.sparse) = (pairs.cells, pairs.sparse);
     Crowded::within(pairs.sources.len(), MAX_SOURCES, "kinds of sources", Blame::Sources)?;
+    image.asked_from = asked_from.iter().map(|(id, set)| (*id, pairs.sources[set])).collect();
     image.sources = pairs.sources.values().copied().collect();
     let class_of = numbers_of(&pairs.sources.into_keys().collect::<Vec<_>>());
     image.classes(Side::Source, &mut |set| class_of[set as usize]);
     Ok(())
+}
+
+/// The sets in use, and those of rules that name a set of prefixes.
+fn with(mut used: BTreeSet<u32>, asked: &[(u32, u32)]) -> BTreeSet<u32> {
+    used.extend(asked.iter().map(|(_, set)| *set));
+    used
 }
 
 /// By set, its place in an ascending list of sets.

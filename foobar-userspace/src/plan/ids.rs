@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use foobar_common::layout::{MAX_BACKENDS, MAX_RULES};
+use foobar_common::layout::{MAX_BACKENDS, MAX_RULES, MAX_SETS};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -24,6 +24,11 @@ pub struct Ids {
     /// The id that was given last: ids go round, so that one that is free again is not taken at once.
     #[serde(default)]
     last_rule: u32,
+    /// By name.
+    #[serde(default)]
+    sets: BTreeMap<String, u32>,
+    #[serde(default)]
+    last_set: u32,
     /// By service, port and address.
     backends: BTreeMap<String, u32>,
     /// Ids of backends that left: a slot or a note may hold them still.
@@ -61,6 +66,38 @@ impl Ids {
     pub fn keep_rules(&mut self, rules: &[Rule], egress: &[Rule], ids: &[Option<u32>]) {
         let kept = rule_keys(rules, egress).into_iter().zip(ids);
         self.rules = kept.filter_map(|(key, id)| Some((key, (*id)?))).collect();
+    }
+
+    /// Gives every set its id. One that is free again is taken last, and one that is held not at all: rules that are in
+    /// force, or come back, may name it.
+    pub fn number_sets<'a>(
+        &mut self,
+        names: impl Iterator<Item = &'a String>,
+        held: Option<&BTreeMap<String, u32>>,
+    ) -> Result<(), Refusal> {
+        let names: BTreeSet<_> = names.collect();
+        self.sets.retain(|name, _| names.contains(name));
+        for name in names {
+            if self.sets.contains_key(name) {
+                continue;
+            }
+            let used: BTreeSet<_> = self.sets.values().chain(held.into_iter().flat_map(BTreeMap::values)).collect();
+            let mut round = (1..=MAX_SETS as u32).map(|step| (self.last_set + step) % MAX_SETS as u32);
+            let id = round.find(|id| !used.contains(id)).ok_or_else(too_many_sets)?;
+            self.last_set = id;
+            self.sets.insert(name.clone(), id);
+        }
+        Ok(())
+    }
+
+    /// Takes their ids from sets, which get others.
+    pub fn forget_sets(&mut self, forgets: impl Fn(&String) -> bool) {
+        self.sets.retain(|name, _| !forgets(name));
+    }
+
+    /// Ids of the sets, by name.
+    pub fn sets(&self) -> &BTreeMap<String, u32> {
+        &self.sets
     }
 
     /// The rules' alone: no table holds a backend's any more.
@@ -137,7 +174,7 @@ impl Ids {
     /// what it gave up lives.
     #[must_use]
     pub fn back_from(mut self, later: &Self) -> Self {
-        self.last_rule = later.last_rule;
+        (self.last_rule, self.last_set) = (later.last_rule, later.last_set);
         let living: BTreeSet<_> = self.backends.values().copied().collect();
         self.retired = later.retired.difference(&living).copied().collect();
         for (key, id) in &later.backends {
@@ -163,6 +200,10 @@ fn has_same_terms(first: &Rule, second: &Rule) -> bool {
 
 fn too_many_rules() -> Refusal {
     Refusal::refused(format!("more than {} rules", MAX_RULES - 1)).hint("a rule can list many ports or prefixes")
+}
+
+fn too_many_sets() -> Refusal {
+    Refusal::refused(format!("more than {MAX_SETS} sets")).hint("join sets that the same rules name")
 }
 
 fn too_many_backends() -> Refusal {

@@ -11,4 +11,5 @@ pub mod place;
 pub mod ports;
 pub mod prefixes;
 pub mod rule_sets;
+pub mod sets;
 pub mod targets;

@@ -11,6 +11,7 @@ pub const ROOM: usize = MAX_NOTES as usize;
 impl Lab {
     /// What was published, as the host's tables; nothing counted, nothing noted.
     pub fn host(&mut self) -> HostTables {
+        let sets = self.host_sets();
         let loaded = self.loaded();
         let (image, terms) = (loaded.image.clone(), loaded.terms.clone());
         let regions = loaded.rings.values().map(|ring| ring.region + 1).max().unwrap_or(0);
@@ -20,6 +21,6 @@ impl Lab {
         }
         let next_hops = self.backends().into_iter().map(|(id, address)| (id, self.hop(address))).collect();
         let now = u32::try_from(now()).expect("seconds since the start");
-        HostTables { image, terms, now, rings, next_hops, room: ROOM, ingress: INGRESS, ..HostTables::default() }
+        HostTables { image, terms, now, rings, next_hops, sets, room: ROOM, ingress: INGRESS, ..HostTables::default() }
     }
 }

@@ -9,13 +9,14 @@ use foobar_userspace::{
     datapath::{Datapath, Options, Publication},
 };
 
-use super::{Lab, counts::Counts, pins::PinDir, privilege};
+use super::{Lab, counts::Counts, pins::PinDir, privilege, sets::LabSets};
 
 /// A loaded program and what was published to it.
 pub struct Loaded {
     pub datapath: Datapath,
     pub rings: Rings,
     pub image: Image,
+    pub sets: LabSets,
     /// Ids of the rules in the order of the list.
     pub rule_ids: Vec<u32>,
     /// The same of those for what this host sends.
@@ -39,6 +40,7 @@ impl Loaded {
             datapath,
             rings,
             image,
+            sets: LabSets::new(),
             rule_ids: Vec::new(),
             egress_ids: Vec::new(),
             terms: HashMap::new(),
@@ -82,7 +84,7 @@ impl Lab {
         let mut loaded = self.loaded.take().unwrap_or_else(Loaded::new);
         let plan = plan(&mut self.state, &loaded.rings, &Forced::new(), now());
         let plan = plan.unwrap_or_else(|refusal| panic!("the configuration can be planned: {refusal}"));
-        let done = loaded.publish(plan).and_then(|()| {
+        let done = self.load_sets(&mut loaded).and_then(|()| loaded.publish(plan)).and_then(|()| {
             for (id, address) in self.backends() {
                 loaded.datapath.set_next_hop(id, Some(self.hop(address)))?;
             }

@@ -11,6 +11,7 @@ mod pins;
 mod privilege;
 mod run;
 mod send;
+mod sets;
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -18,7 +19,7 @@ use foobar_common::next_hop::NextHop;
 use foobar_userspace::{
     config::Policy,
     daemon::state::State,
-    domain::{Backend, BackendState, Forward, Queries, Service, ServicePort, service::DEFAULT_IDLE},
+    domain::{Backend, BackendState, Forward, Queries, Service, ServicePort, SetSource, service::DEFAULT_IDLE},
 };
 
 use self::load::Loaded;
@@ -90,6 +91,13 @@ impl Lab {
 
     pub fn rules(self, texts: &[&str]) -> Self {
         texts.iter().fold(self, |lab, text| lab.rule(text))
+    }
+
+    /// Adds a set with these prefixes.
+    pub fn set(mut self, name: &str, prefixes: &[&str]) -> Self {
+        let prefixes = prefixes.iter().map(|text| text.parse().expect("a prefix")).collect();
+        self.state.config.firewall.sets.insert(name.to_owned(), SetSource::Prefixes(prefixes));
+        self
     }
 
     /// Adds a service, as in `service("10.0.0.1", "tcp/80", &["10.1.0.2", "10.1.0.3"])`.

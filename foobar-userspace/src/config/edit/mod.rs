@@ -5,6 +5,7 @@
 
 mod list;
 mod service;
+mod sets;
 
 use toml_edit::{Array, DocumentMut, InlineTable, Item as Node, Table, Value};
 
@@ -36,7 +37,12 @@ pub fn save(text: &str, running: &Config) -> Result<String, Refusal> {
 /// Changes the array of a key, which is made where it is not there.
 pub(super) fn edit_array(table: &mut Table, key: &str, edit: impl FnOnce(&mut Vec<Item>)) {
     let node = table.entry(key).or_insert_with(|| Node::Value(Value::Array(Array::new())));
-    let Some(array) = node.as_array_mut() else { return };
+    if let Some(array) = node.as_array_mut() {
+        edit_list(array, edit);
+    }
+}
+
+pub(super) fn edit_list(array: &mut Array, edit: impl FnOnce(&mut Vec<Item>)) {
     let mut list = List::of(array);
     edit(&mut list.items);
     let decor = array.decor().clone();
@@ -62,7 +68,7 @@ pub(super) fn follow<T>(
 }
 
 fn firewall(root: &mut Table, wanted: &Config) {
-    let Firewall { default, rules, egress } = &wanted.firewall;
+    let Firewall { default, rules, egress, sets } = &wanted.firewall;
     if !root.contains_key("firewall") {
         if wanted.firewall == Firewall::default() {
             return;
@@ -84,6 +90,7 @@ fn firewall(root: &mut Table, wanted: &Config) {
         set_rules(table, &egress.rules);
         set_default(table, egress.default, Policy::Pass);
     }
+    sets::write(table, sets);
     // As a file is read: what says nothing of the firewall but what this host sends lets everything in.
     let says_nothing = !table.contains_key("rules") && table.contains_key("egress");
     set_default(table, *default, if says_nothing { Policy::Pass } else { Policy::Drop });

@@ -1,9 +1,6 @@
 //! A firewall rule, as text and as a value: `FromStr` and `Display` are inverse to each other.
-//!
-//! The language is wider than what this version enforces; [`Rule::enforceable`] is the border.
 
 mod display;
-mod enforce;
 mod lists;
 mod matcher;
 mod parse;
@@ -17,7 +14,6 @@ mod golden;
 
 use std::{ops::RangeInclusive, time::Duration};
 
-pub use enforce::NotYet;
 use ipnet::IpNet;
 pub(crate) use matcher::{port as read_port, read as read_matcher};
 

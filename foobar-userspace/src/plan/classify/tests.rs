@@ -14,13 +14,14 @@ use foobar_common::{
     fragment::Fragment,
     image::HostTables,
     plane::Way,
+    sets::host::HostSets,
     terms::Terms,
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proptest::{prelude::*, sample::Index};
 
 use super::*;
-use crate::domain::{Ports, rule::arbitrary::enforceable_rule};
+use crate::domain::{Ports, rule::arbitrary::enforceable_rule, set::compact};
 
 /// Where and when packets come in: by a rule's place, the second when it ends, if it has `for`.
 #[derive(Clone, Debug)]
@@ -55,11 +56,12 @@ fn moments() -> impl Strategy<Value = Moment> {
 fn tables(rules: &[Rule], moment: &Moment) -> HostTables {
     let numbered: Vec<_> = rules.iter().enumerate().map(|(id, rule)| Numbered { rule, id: id as u32 }).collect();
     let mut image = Image::default();
-    classify(&numbered, &ifindexes(), &mut image).expect("enforceable rules");
+    let ids = (0..).zip(SETS).map(|(id, (name, _))| (name.to_owned(), id)).collect();
+    classify(&numbered, &ifindexes(), &ids, &mut image).expect("enforceable rules");
     let end = |place: usize| Terms::NONE.until(moment.ends[place % moment.ends.len()]);
     let timed = rules.iter().enumerate().filter(|(_, rule)| rule.lifetime.is_some());
     let terms = timed.map(|(place, _)| (place as u32, end(place))).collect();
-    HostTables { image, terms, now: moment.now, ingress: moment.ingress, ..HostTables::default() }
+    HostTables { image, terms, sets: host_sets(), now: moment.now, ingress: moment.ingress, ..HostTables::default() }
 }
 
 /// One interface by its name, one that two have, one that is not there.
@@ -73,6 +75,32 @@ fn ifindexes() -> Ifindexes {
 fn on_interface(rules: &[Rule], ingress: u32) -> Vec<Rule> {
     let is_named = |name: &String| INTERFACES.iter().any(|(other, of)| other == name && of.contains(&ingress));
     rules.iter().filter(|rule| rule.on.is_empty() || rule.on.iter().any(is_named)).cloned().collect()
+}
+
+/// Sets that rules name: their prefixes lie among those of near rules.
+const SETS: [(&str, &[&str]); 3] = [
+    ("a", &["10.0.0.0/22", "10.0.4.1/32", "2001:db8::/59", "2001:db8:0:2000::/64"]),
+    ("b", &["10.0.0.0/24", "10.0.5.0/28", "10.0.6.0/23", "2001:db8::/57"]),
+    ("c", &["0.0.0.0/0", "::/1"]),
+];
+/// What is in set `b` until it ends, later than any moment.
+const ENDING: &str = "10.0.3.0/30";
+
+fn host_sets() -> HostSets {
+    let mut sets = HostSets::default();
+    for (_, texts) in SETS {
+        let nets: Vec<IpNet> = texts.iter().map(|text| text.parse().expect("a prefix")).collect();
+        let [v4, v6] = crate::daemon::sets::join(&nets, &Default::default());
+        sets.push([&v4, &v6]);
+    }
+    sets.add_until(1, false, compact(&ENDING.parse().expect("a prefix")).1, 100);
+    sets
+}
+
+fn set_covers(name: &str, address: &IpAddr) -> bool {
+    let listed = SETS.iter().filter(|(set, _)| *set == name).flat_map(|(_, texts)| texts.iter().copied());
+    let ending = (name == "b").then_some(ENDING);
+    listed.chain(ending).any(|text| text.parse::<IpNet>().expect("a prefix").contains(address))
 }
 
 /// The rule list read top to bottom.
@@ -108,7 +136,10 @@ fn on_the_way<A: Address>(rule: &Rule, flow: &Flow<A>) -> bool {
 
 fn within<A: Address>(prefixes: &[Source], of_flow: A) -> bool {
     let address = address(of_flow);
-    let covers = |source: &Source| matches!(source, Source::Prefix(net) if net.contains(&address));
+    let covers = |source: &Source| match source {
+        Source::Prefix(net) => net.contains(&address),
+        Source::Set(name) => set_covers(name, &address),
+    };
     prefixes.is_empty() || prefixes.iter().any(covers)
 }
 
@@ -148,7 +179,9 @@ fn near_rule() -> impl Strategy<Value = Rule> {
                     .into()
             })
         };
-        let lists = prop::collection::vec((any::<u32>(), 0u8..=12).prop_map(net), 0..3);
+        let set = prop::sample::select(&["a", "b", "c"]).prop_map(|name| Source::Set(name.to_owned()));
+        let one = prop_oneof![3 => (any::<u32>(), 0u8..=12).prop_map(net), 1 => set];
+        let lists = prop::collection::vec(one, 0..3);
         (lists.clone(), lists)
     };
     let matcher = prop_oneof![

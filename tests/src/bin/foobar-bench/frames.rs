@@ -1,6 +1,6 @@
 //! The frames that are timed: whole headers, padded to what the harness puts back.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What a frame is. Sources 203.0.113.0/24 and `2001:db8:bad::/48` are denied; others here are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,19 @@ pub fn frame(kind: Kind, v6: bool) -> Vec<u8> {
     frame.extend(payload);
     frame.resize(frame.len().max(LEAST), 0);
     frame
+}
+
+/// The source of a flow whose frames are spread: the front and the end of the address, as the harness writes them.
+pub fn source(flow: u64, v6: bool) -> IpAddr {
+    let mixed = (flow + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let [front, second] = (((mixed >> 16) as u16) & 0xff7f).to_le_bytes();
+    let [third, last] = ((mixed >> 32) as u16).to_le_bytes();
+    if v6 {
+        let both = |high, low| u16::from_be_bytes([high, low]);
+        Ipv6Addr::new(0x2001, both(front, second), 1, 0, 0, 0, 0, both(third, last)).into()
+    } else {
+        Ipv4Addr::new(front, second, third, last).into()
+    }
 }
 
 fn ipv4(frame: &mut Vec<u8>, kind: Kind, segment_len: u16) {

@@ -35,6 +35,8 @@ pub struct Load {
     pub frame: Vec<u8>,
     pub flows: u64,
     pub v6: bool,
+    /// Sources from everywhere: their fronts differ too.
+    pub spread: bool,
 }
 
 /// Programs that are given the same frames.
@@ -121,7 +123,10 @@ fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
 
 /// The wrapper's settings; see the harness in foobar-ebpf for the words.
 fn settings(load: &Load, first_run: u64) -> [u64; WORDS] {
-    let (address, port) = if load.v6 { (14 + 8 + 14, 14 + 40) } else { (14 + 12 + 2, 14 + 20) };
+    let (mut address, port) = if load.v6 { (14 + 8 + 14, 14 + 40) } else { (14 + 12 + 2, 14 + 20) };
+    if load.spread {
+        address |= if load.v6 { 14 + 8 + 2 } else { 14 + 12 } << 16;
+    }
     let mut words = [0; WORDS];
     words[..5].copy_from_slice(&[load.frame.len() as u64, address, port, load.flows, first_run]);
     for (word, bytes) in words[5..].iter_mut().zip(load.frame[..HEAD].as_chunks().0) {

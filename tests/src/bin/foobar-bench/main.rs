@@ -75,6 +75,22 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "the same, 100,000 flows", rules: FEW, kind: Kind::AllowedPort, flows: 100_000, action: PASS },
     Scenario { name: "source and port, 10,000 rules", rules: MANY, kind: Kind::AllowedPort, flows: 1, action: PASS },
     Scenario {
+        name: "no set, 1,000 sources",
+        rules: Rules::Set(0),
+        kind: Kind::AllowedPort,
+        flows: 1000,
+        action: PASS,
+    },
+    Scenario {
+        name: "no set, 100,000 sources",
+        rules: Rules::Set(0),
+        kind: Kind::AllowedPort,
+        flows: 100_000,
+        action: PASS,
+    },
+    Scenario { name: SMALL, rules: Rules::Set(1000), kind: Kind::AllowedPort, flows: 1000, action: PASS },
+    Scenario { name: LARGE, rules: Rules::Set(1_000_000), kind: Kind::AllowedPort, flows: 100_000, action: PASS },
+    Scenario {
         name: "the same of 10,000, 100,000 flows",
         rules: MANY,
         kind: Kind::AllowedPort,
@@ -83,6 +99,9 @@ const SCENARIOS: &[Scenario] = &[
     },
 ];
 
+/// Half of the sources are members.
+pub const SMALL: &str = "set of 1,000, 1,000 sources";
+pub const LARGE: &str = "set of 1,000,000, 100,000 sources";
 const FEW: Rules = Rules::Pairs(10);
 const MANY: Rules = Rules::Pairs(10_000);
 
@@ -102,14 +121,19 @@ fn main() -> Result<()> {
             loaded.push((scenario.rules, with_rules(scenario.rules)?));
         }
     }
-    let load = Load { frame: frame(Kind::AllowedPort, false), flows: 1, v6: false };
+    let load = Load { frame: frame(Kind::AllowedPort, false), flows: 1, v6: false, spread: false };
     let mut cases = vec![Case { targets: vec![Target::Empty, Target::Plain(filter.program()?)], load, action: PASS }];
     let mut rows = Vec::new();
     for v6 in [false, true] {
         for scenario in wanted() {
             let ours = loaded.iter_mut().find(|(rules, _)| *rules == scenario.rules);
             let (_, ours) = ours.context("all rules are loaded")?;
-            let load = Load { frame: frame(scenario.kind, v6), flows: scenario.flows, v6 };
+            let load = Load {
+                frame: frame(scenario.kind, v6),
+                flows: scenario.flows,
+                v6,
+                spread: matches!(scenario.rules, Rules::Set(_)),
+            };
             let targets = vec![Target::EmptyFrags, Target::Frags(ours.program()?)];
             cases.push(Case { targets, load, action: scenario.action });
             rows.push((scenario.name, v6));

@@ -5,6 +5,8 @@ use std::{fs, path::Path};
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
+use super::{LARGE, SMALL};
+
 /// Nanoseconds a packet.
 pub struct Row {
     pub name: &'static str,
@@ -43,6 +45,8 @@ impl Report {
             );
         }
         println!();
+        self.print_added("a set of 1,000 adds", SMALL, "no set, 1,000 sources");
+        self.print_added("a set of 1,000,000 adds", LARGE, "no set, 100,000 sources");
         self.print_ratio("100,000 flows over 1 flow", "forwarded, 100,000 flows", "forwarded, 1 flow");
         self.print_ratio("10,000 rules over 10", "source and port, 10,000 rules", "source and port, 10 rules");
         self.print_ratio(
@@ -62,6 +66,14 @@ impl Report {
         let net = |name: &str, v6| self.rows.iter().find(|row| row.name == name && row.v6 == v6).map(Row::net);
         let ratio = |v6| net(above, v6).zip(net(below, v6)).map_or(f64::NAN, |(above, below)| above / below);
         println!("{title}: IPv4 {:.2}, IPv6 {:.2}", ratio(false), ratio(true));
+    }
+
+    /// One case's net cost less another's, in nanoseconds and in F, for each family.
+    fn print_added(&self, title: &str, above: &str, below: &str) {
+        let net = |name: &str, v6| self.rows.iter().find(|row| row.name == name && row.v6 == v6).map(Row::net);
+        let added = |v6| net(above, v6).zip(net(below, v6)).map_or(f64::NAN, |(above, below)| above - below);
+        let [v4, v6] = [added(false), added(true)];
+        println!("{title}: IPv4 {v4:.1} ns = {:.2} F, IPv6 {v6:.1} ns = {:.2} F", v4 / self.f, v6 / self.f);
     }
 
     pub fn write(&self, path: &Path) -> Result<()> {

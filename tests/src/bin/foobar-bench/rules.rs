@@ -1,6 +1,13 @@
 //! The rules that are timed.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use ipnet::IpNet;
+
+use super::frames::source;
 
 /// A set of rules, by what it shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +17,8 @@ pub enum Rules {
     /// As many rules that name a prefix and a port, the last of which allow the frames that are timed: random prefixes of
     /// both families, half as many as rules, and 500 ports.
     Pairs(usize),
+    /// A rule that names a set of as many prefixes of each family, and one that allows what is timed; 0: that one alone.
+    Set(usize),
 }
 
 /// Ports that random rules are about.
@@ -20,6 +29,8 @@ impl Rules {
         match self {
             Self::Ordinary => ordinary(),
             Self::Pairs(count) => pairs(count),
+            Self::Set(0) => vec!["allow tcp/22".to_owned()],
+            Self::Set(_) => vec!["allow from @timed".to_owned(), "allow tcp/22".to_owned()],
         }
     }
 }
@@ -56,6 +67,34 @@ fn pairs(count: usize) -> Vec<String> {
     rules.extend(met.map(|prefix| format!("allow tcp/22 from {prefix}")));
     rules
 }
+
+/// A set's prefixes: every other source that is timed, and others at random; lengths as in public lists of attackers.
+pub fn members(count: usize, v6: bool) -> Vec<IpNet> {
+    let mut random = fastrand::Rng::with_seed(2);
+    let sources = (0..FLOWS).step_by(2).take(count / 2).map(|flow| source(flow, v6));
+    let mut addresses: Vec<_> = sources.collect();
+    while addresses.len() < count {
+        addresses.push(if v6 {
+            let front = 0x2001 << 112 | u128::from(random.u16(..) & 0x7fff) << 96 | u128::from(random.u32(..)) << 64;
+            Ipv6Addr::from_bits(front | u128::from(random.u64(..))).into()
+        } else {
+            Ipv4Addr::from_bits(random.u32(..1 << 31)).into()
+        });
+    }
+    let net = |(index, address): (usize, IpAddr)| {
+        let shorter = match index % 50 {
+            0 => 10,
+            1..10 => 8,
+            _ => 0,
+        };
+        let len = if v6 { 128 - 8 * shorter } else { 32 - shorter };
+        IpNet::new(address, len).expect("a length").trunc()
+    };
+    addresses.into_iter().enumerate().map(net).collect()
+}
+
+/// Sources that the cases of sets are timed with.
+pub const FLOWS: u64 = 100_000;
 
 fn prefix(random: &mut fastrand::Rng, v6: bool) -> String {
     if v6 {

@@ -39,7 +39,7 @@ const WAYS: [&str; 3] = ["nothing", "nftables", "foobar"];
 pub fn compare() -> Result<()> {
     let pair = Pair::build()?;
     let rules = rules();
-    let mut foobar = Ours::with("traffic", &as_foobar(&rules)).context("loading foobar")?;
+    let mut foobar = Ours::with("traffic", None, &as_foobar(&rules)).context("loading foobar")?;
     let mut costs = [const { Vec::new() }; 3];
     for _ in 0..ROUNDS {
         costs[0].push(pair.cost()?);

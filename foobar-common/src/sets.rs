@@ -1,0 +1,157 @@
+//! Named sets of prefixes: is an address a member?
+//!
+//! A set in `from` is one more class of sources, a set in `to` one more kind of destination; a packet can be of several
+//! at once, and its first match is the smallest over all of them. Only sets that rules name are asked.
+
+use core::ops::Range;
+
+use crate::{
+    address::Address,
+    layout::{MAX_ASKED, MAX_ASKED_TO, MAX_SETS},
+    tables::Tables,
+};
+
+mod shape;
+mod tables;
+mod weigh;
+#[cfg(any(test, feature = "std"))]
+pub use shape::LINE_WORDS;
+pub use shape::{
+    ALL, ARRAY_LINES, Extent, Key, NODE_LINES, NONE, PARTIAL, PROBES, Stride, TIMED_LENS, TIMED_WORD, element, front,
+    state,
+};
+pub use tables::{Line, Lines, SetTables};
+pub use weigh::{Asking, weigh, weigh_sources};
+
+#[cfg(any(test, feature = "std"))]
+pub mod contents;
+#[cfg(any(test, feature = "std"))]
+pub mod host;
+#[cfg(any(test, feature = "std"))]
+pub mod table;
+
+#[cfg(test)]
+mod tests;
+
+/// Where the sets of `from` begin in the list; those of `to` stand before.
+pub const ASKED_FROM: usize = MAX_ASKED_TO;
+
+/// Both halves of an address.
+#[inline(always)]
+pub fn halves<A: Address>(address: A) -> [u64; 2] {
+    [address.half(false), address.half(true)]
+}
+
+/// A bit for each set that has part in a packet, by its place in the list: its source is in it, or its destination.
+#[inline(always)]
+pub fn members<A: Address, T: Tables>(bank: usize, source: [u64; 2], destination: [u64; 2], tables: &T) -> u64 {
+    let from = members_on::<A, T>(bank, ASKED_FROM..MAX_ASKED, source, tables);
+    from | members_on::<A, T>(bank, 0..ASKED_FROM, destination, tables)
+}
+
+#[inline(always)]
+fn members_on<A: Address, T: Tables>(bank: usize, places: Range<usize>, address: [u64; 2], tables: &T) -> u64 {
+    let mut members = 0;
+    for place in places {
+        let [set, _] = tables.asked(bank, place);
+        if set == 0 {
+            break;
+        }
+        if is_member::<A, T>(address, (set as usize - 1) & (MAX_SETS - 1), tables) {
+            members |= 1 << place;
+        }
+    }
+    members
+}
+
+/// Whether an address, by its halves, is a member.
+#[inline(always)]
+pub fn is_member<A: Address, T: Tables>(address: [u64; 2], set: usize, tables: &T) -> bool {
+    let lasts = if A::V6 { tables.lasts_v6(address, set) } else { lasts_v4(address, set, tables) };
+    lasts || tables.set_word(set, timed_word::<A>()) != 0 && tables.is_timed::<A>(address, set)
+}
+
+/// Where the lengths of a family's elements that end begin in a set's record.
+#[inline(always)]
+const fn timed_word<A: Address>() -> usize {
+    TIMED_WORD + if A::V6 { 2 } else { 0 }
+}
+
+/// Prefixes up to /16 stand in the front, up to /24 in a node, two bits each, and longer ones in blocks.
+#[inline(always)]
+fn lasts_v4<T: Tables>(address: [u64; 2], set: usize, tables: &T) -> bool {
+    let extent = Extent::from_word(tables.set_word(set, 0));
+    let first = (address[0] >> 48) as usize;
+    let in_front = state(tables.front(extent.front, first >> 5), first);
+    if in_front != PARTIAL {
+        return in_front == ALL;
+    }
+    let Some(lines) = tables.lines(extent.slot) else { return false };
+    let Some(node) = lines.line(first as u32) else { return false };
+    let third = (address[0] >> 40) as usize & 0xff;
+    let in_node = state(node.word(third >> 5), third);
+    if in_node != PARTIAL {
+        return in_node == ALL;
+    }
+    let (key, bit) = (Stride::LEAF_V4.key(address), Stride::LEAF_V4.bit(address));
+    tables.is_in_block(extent.behind_nodes(), key, bit)
+}
+
+/// A block for each stride in which the set has prefixes.
+#[inline(always)]
+pub fn lasts_v6<T: Tables>(address: [u64; 2], set: usize, tables: &T) -> bool {
+    let extent = Extent::from_word(tables.set_word(set, 1));
+    if extent.slot == 0 {
+        return false;
+    }
+    let mut strides = tables.set_word(set, 2);
+    let more = tables.set_word(set, 3);
+    for index in 0..Stride::COUNT_V6 {
+        if index == Stride::A_WORD {
+            strides = more;
+        }
+        let Some(stride) = Stride::first_in(strides) else { return false };
+        strides >>= Stride::BITS;
+        if tables.is_in_block(extent, stride.key(address), stride.bit(address)) {
+            return true;
+        }
+    }
+    false
+}
+
+#[inline(always)]
+pub fn is_in_block<T: Tables>(extent: Extent, key: Key, bit: u64, tables: &T) -> bool {
+    let Some(lines) = tables.lines(extent.slot) else { return false };
+    let mut index = extent.line(key);
+    for _ in 0..PROBES {
+        let Some(line) = lines.line(index) else { return false };
+        if line.word(1) == key[1] && line.word(0) == key[0] {
+            return line.word(2) >> bit & 1 != 0;
+        }
+        if line.word(4) == key[1] && line.word(3) == key[0] {
+            return line.word(5) >> bit & 1 != 0;
+        }
+        if line.word(shape::OVERFLOWS) == 0 {
+            return false;
+        }
+        index += 1;
+    }
+    false
+}
+
+/// Elements that end stand one by one, and are looked up for the lengths that some of them have.
+#[inline(always)]
+pub fn is_timed<A: Address, T: Tables>(address: [u64; 2], set: usize, tables: &T) -> bool {
+    let word = timed_word::<A>();
+    let (lens, more, now) = (tables.set_word(set, word), tables.set_word(set, word + 1), u64::from(tables.now()));
+    for index in 0..TIMED_LENS as u64 {
+        let len = (if index < 8 { lens } else { more }) >> (index % 8 * 8) & 0xff;
+        if len == 0 {
+            return false;
+        }
+        if tables.until(&element(set, len, front(address, len))).is_some_and(|until| until > now) {
+            return true;
+        }
+    }
+    false
+}

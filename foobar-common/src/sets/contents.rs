@@ -1,0 +1,134 @@
+//! The true list of a set's prefixes, by family: what its lines are made from.
+
+use std::{collections::BTreeSet, ops::RangeInclusive};
+
+use super::shape::{ALL, NONE, PARTIAL, Stride, front};
+
+/// A prefix of either family: its bits stand in front, those behind its length are zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Prefix {
+    pub bits: u128,
+    pub len: u8,
+}
+
+impl Prefix {
+    /// `len <= 128`; bits behind it are dropped.
+    pub const fn new(bits: u128, len: u8) -> Self {
+        let mask = if len == 0 { 0 } else { u128::MAX << (128 - len) };
+        Self { bits: bits & mask, len }
+    }
+
+    pub const fn halves(self) -> [u64; 2] {
+        [(self.bits >> 64) as u64, self.bits as u64]
+    }
+
+    /// Whether an address is in it.
+    pub const fn covers(self, address: u128) -> bool {
+        Self::new(address, self.len).bits == self.bits
+    }
+}
+
+/// One family's prefixes of a set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    prefixes: BTreeSet<Prefix>,
+    /// How many have each length, so that lengths without any are never asked for.
+    by_len: Vec<usize>,
+}
+
+impl Default for Contents {
+    fn default() -> Self {
+        Self { prefixes: BTreeSet::new(), by_len: vec![0; 129] }
+    }
+}
+
+impl FromIterator<Prefix> for Contents {
+    fn from_iter<I: IntoIterator<Item = Prefix>>(prefixes: I) -> Self {
+        let prefixes: BTreeSet<_> = prefixes.into_iter().collect();
+        let mut by_len = vec![0; 129];
+        prefixes.iter().for_each(|prefix| by_len[usize::from(prefix.len)] += 1);
+        Self { prefixes, by_len }
+    }
+}
+
+impl Contents {
+    pub fn len(&self) -> usize {
+        self.prefixes.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.prefixes.is_empty()
+    }
+
+    /// In ascending order, a prefix before those within it.
+    pub fn iter(&self) -> impl Iterator<Item = Prefix> {
+        self.prefixes.iter().copied()
+    }
+
+    /// Whether it was not there.
+    pub fn insert(&mut self, prefix: Prefix) -> bool {
+        let is_new = self.prefixes.insert(prefix);
+        self.by_len[usize::from(prefix.len)] += usize::from(is_new);
+        is_new
+    }
+
+    /// Whether it was there.
+    pub fn remove(&mut self, prefix: Prefix) -> bool {
+        let was_there = self.prefixes.remove(&prefix);
+        self.by_len[usize::from(prefix.len)] -= usize::from(was_there);
+        was_there
+    }
+
+    /// Whether this very prefix is there.
+    pub fn contains(&self, prefix: Prefix) -> bool {
+        self.by_len[usize::from(prefix.len)] > 0 && self.prefixes.contains(&prefix)
+    }
+
+    /// The prefix, if there is one of these lengths, that an address is in.
+    pub fn covering(&self, address: u128, lens: RangeInclusive<u8>) -> Option<Prefix> {
+        lens.map(|len| Prefix::new(address, len)).find(|prefix| self.contains(*prefix))
+    }
+
+    /// Whether a prefix longer than `around` lies within it.
+    pub fn has_within(&self, around: Prefix) -> bool {
+        let end = around.bits | (u128::MAX.checked_shr(u32::from(around.len)).unwrap_or(0));
+        let mut within = self.prefixes.range(Prefix { len: around.len + 1, ..around }..=Prefix { bits: end, len: 128 });
+        within.next().is_some()
+    }
+
+    /// What is said of a prefix: `lens` are the lengths that cover it whole.
+    pub fn state(&self, around: Prefix, lens: RangeInclusive<u8>) -> u64 {
+        if self.covering(around.bits, lens).is_some() {
+            ALL
+        } else if self.has_within(around) {
+            PARTIAL
+        } else {
+            NONE
+        }
+    }
+
+    /// The bits of a stride's block, of which `address` is in.
+    pub fn block(&self, address: [u64; 2], stride: Stride, lens: RangeInclusive<u8>) -> u64 {
+        let [high, low] = front(address, stride.start);
+        let (bits, start) = (u128::from(high) << 64 | u128::from(low), stride.start as u8);
+        let mut block = 0;
+        for len in lens.filter(|len| self.by_len[usize::from(*len)] > 0) {
+            if len <= start {
+                block |= if self.contains(Prefix::new(bits, len)) { u64::MAX } else { 0 };
+                continue;
+            }
+            for number in 0..1u32 << (len - start) {
+                if self.contains(Prefix { bits: bits | u128::from(number) << (128 - len), len }) {
+                    let width = 1 << (Stride::WIDTH - u64::from(len - start));
+                    block |= ones(width) << (u64::from(number) * width);
+                }
+            }
+        }
+        block
+    }
+}
+
+/// A word whose last `count` bits are set, at least one.
+pub(super) const fn ones(count: u64) -> u64 {
+    u64::MAX >> (64 - count)
+}

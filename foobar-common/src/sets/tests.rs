@@ -1,0 +1,125 @@
+//! Membership by the lines against membership by the list, while prefixes come and go.
+
+use proptest::prelude::*;
+
+use super::{
+    contents::{Contents, Prefix},
+    host::HostSets,
+    is_member,
+};
+use crate::{
+    address::{Address, V4, V6},
+    image::HostTables,
+};
+
+/// An address whose bits stand in front.
+fn halves<A: Address>(bits: u128) -> [u64; 2] {
+    Prefix { bits, len: A::BYTES as u8 * 8 }.halves()
+}
+
+/// Prefixes near each other, with every length.
+fn prefixes(v6: bool) -> impl Strategy<Value = Vec<Prefix>> {
+    let longest = if v6 { 128u8 } else { 32 };
+    let one = (any::<u128>(), any::<u128>(), 0..=longest, 0u8..5).prop_map(move |(base, noise, len, near)| {
+        // Few fronts, so that prefixes lie within each other.
+        let front = [0x0a00_0000u128 << 96, 0x2001_0db8u128 << 96, 0, u128::MAX, base][usize::from(near)];
+        let keep = u32::from(len.saturating_sub(9));
+        let mask = if keep == 0 { 0 } else { u128::MAX << (128 - keep) };
+        Prefix::new(front & mask | noise & !mask, len)
+    });
+    prop::collection::vec(one, 0..60)
+}
+
+/// Every edge of every prefix, inside and outside.
+fn edges(all: &[Prefix], longest: u8) -> Vec<u128> {
+    let unit = 1u128 << (128 - u32::from(longest));
+    let last = |prefix: &Prefix| prefix.bits | u128::MAX.checked_shr(u32::from(prefix.len)).unwrap_or(0);
+    let cut = |bits: u128| bits & !(unit - 1);
+    all.iter()
+        .flat_map(|prefix| [prefix.bits, prefix.bits.wrapping_sub(unit), last(prefix), last(prefix).wrapping_add(1)])
+        .map(cut)
+        .collect()
+}
+
+fn compare<A: Address>(tables: &HostTables, contents: &Contents, addresses: &[u128]) -> Result<(), TestCaseError> {
+    for address in addresses {
+        let expected = contents.iter().any(|prefix| prefix.covers(*address));
+        prop_assert_eq!(is_member::<A, _>(halves::<A>(*address), 0, tables), expected, "{:x}", address);
+    }
+    Ok(())
+}
+
+fn come_and_go<A: Address>(
+    before: &[Prefix],
+    after: &[Prefix],
+    gone: &[prop::sample::Index],
+) -> Result<(), TestCaseError> {
+    let family = usize::from(A::V6);
+    let all = [before, after].concat();
+    let addresses = edges(&all, A::BYTES as u8 * 8);
+    let mut contents: Contents = before.iter().copied().collect();
+    let empty = Contents::default();
+    let build = |contents: &Contents| {
+        let mut sets = HostSets::default();
+        let lines = sets.push(if A::V6 { [&empty, contents] } else { [contents, &empty] });
+        (HostTables { sets, ..HostTables::default() }, lines)
+    };
+    let (mut tables, mut lines) = build(&contents);
+    compare::<A>(&tables, &contents, &addresses)?;
+    for prefix in after {
+        contents.insert(*prefix);
+        if lines[family].add(*prefix).is_err() {
+            (tables, lines) = build(&contents);
+        }
+        tables.sets.records[0][2..4].copy_from_slice(&lines[1].stride_words());
+        compare::<A>(&tables, &contents, &addresses)?;
+    }
+    for index in gone.iter().filter(|_| !all.is_empty()) {
+        let prefix = *index.get(&all);
+        contents.remove(prefix);
+        lines[family].remove(prefix, &contents);
+        compare::<A>(&tables, &contents, &addresses)?;
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn ipv4_members_are_those_of_the_list(
+        before in prefixes(false),
+        after in prop::collection::vec(prefixes(false), 1),
+        gone in prop::collection::vec(any::<prop::sample::Index>(), 40),
+    ) {
+        come_and_go::<V4>(&before, &after[0][..after[0].len().min(20)], &gone)?;
+    }
+
+    #[test]
+    fn ipv6_members_are_those_of_the_list(
+        before in prefixes(true),
+        after in prop::collection::vec(prefixes(true), 1),
+        gone in prop::collection::vec(any::<prop::sample::Index>(), 40),
+    ) {
+        come_and_go::<V6>(&before, &after[0][..after[0].len().min(20)], &gone)?;
+    }
+}
+
+#[test]
+fn what_ends_is_a_member_until_then() {
+    let empty = Contents::default();
+    let mut tables = HostTables { now: 99, ..HostTables::default() };
+    tables.sets.push([&empty, &empty]);
+    let address = |bits: u32| [u64::from(bits) << 32, 0];
+    for (bits, len) in [(0x0a00_0000u32, 8), (0xc000_0201, 32)] {
+        tables.sets.add_until(0, false, Prefix { bits: u128::from(bits) << 96, len }, 100);
+    }
+    tables.sets.add_until(0, true, Prefix { bits: 0x2001_0db8 << 96, len: 32 }, 100);
+    let members = |tables: &HostTables| {
+        let v4 = [0x0a01_0203, 0xc000_0201, 0xc000_0202].map(|bits| is_member::<V4, _>(address(bits), 0, tables));
+        (v4, is_member::<V6, _>([0x2001_0db8_0000_0001, 7], 0, tables))
+    };
+    assert_eq!(members(&tables), ([true, true, false], true));
+    tables.now = 100;
+    assert_eq!(members(&tables), ([false; 3], false));
+}

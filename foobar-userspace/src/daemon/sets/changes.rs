@@ -1,0 +1,208 @@
+//! Live changes of sets and of what is in them.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use foobar_common::sets::TIMED_LENS;
+use ipnet::IpNet;
+
+use super::{
+    super::{engine::Engine, state::now},
+    NamedSet, join,
+    journal::{Change, Overlay},
+    unix_now,
+};
+use crate::{
+    api::types::{Refusal, Reloaded, SetChanged},
+    domain::{SetSource, set::compact},
+};
+
+impl Engine {
+    /// Makes an empty set.
+    pub fn new_set(&mut self, name: &str) -> Result<(), Refusal> {
+        if self.state.config.firewall.sets.contains_key(name) {
+            return Err(Refusal::refused(format!("there is a set {name} already")).hint("`foobar set list` lists them"));
+        }
+        self.change(|state| {
+            state.config.firewall.sets.insert(name.to_owned(), SetSource::Prefixes(Vec::new()));
+            Ok(())
+        })?;
+        tracing::info!("set {name} is made");
+        Ok(())
+    }
+
+    /// Takes a set away that no rule names.
+    pub fn remove_set(&mut self, name: &str) -> Result<(), Refusal> {
+        self.set_id(name)?;
+        let by = self.rules_naming(name);
+        if !by.is_empty() {
+            let by: Vec<_> = by.iter().map(|rule| format!("`{rule}`")).collect();
+            return Err(Refusal::refused(format!("set {name} is named by {}", by.join(", ")))
+                .hint("remove these rules first: foobar rule rm ID"));
+        }
+        self.change(|state| {
+            state.config.firewall.sets.remove(name);
+            Ok(())
+        })?;
+        tracing::info!("set {name} is removed");
+        Ok(())
+    }
+
+    /// Adds and removes prefixes, all or none. `lifetime`: what is added ends after so long.
+    pub fn change_set(
+        &mut self,
+        name: &str,
+        add: &[IpNet],
+        remove: &[IpNet],
+        lifetime: Option<Duration>,
+    ) -> Result<SetChanged, Refusal> {
+        let end = lifetime.map(|lifetime| unix_now().saturating_add(lifetime.as_secs()));
+        let (id, set) = self.find_set(name)?;
+        if end.is_some() {
+            fits(set, name, add)?;
+        }
+        let mut changes: Vec<_> = remove.iter().filter(|net| set.has(net)).map(|net| Change::Remove(*net)).collect();
+        for net in add {
+            match end {
+                Some(end) => changes.push(Change::Until(*net, end)),
+                None if set.contains(net) && set.overlay.added.contains(net) => {}
+                None => changes.push(Change::Add(*net)),
+            }
+        }
+        let already = add.len() + remove.len() - changes.len();
+        let before = set.overlay.clone();
+        changes.iter().for_each(|change| set.overlay.apply(*change));
+        if let Err(error) = set.journal.append(&changes, &set.overlay) {
+            set.overlay = before;
+            return Err(error.into());
+        }
+        for change in &changes {
+            if let Err(error) = self.apply_to_set(id, *change) {
+                self.take_back(id, before, &changes);
+                return Err(error.into());
+            }
+        }
+        tracing::info!("set {name}: {} added, {} removed live", add.len(), remove.len());
+        Ok(SetChanged { changed: changes.len(), unchanged: already })
+    }
+
+    /// Writes a change into the tables.
+    fn apply_to_set(&mut self, id: u32, change: Change) -> anyhow::Result<()> {
+        let Some(set) = self.sets.by_id.get_mut(&id) else { return Ok(()) };
+        let (Change::Add(net) | Change::Remove(net) | Change::Until(net, _)) = change;
+        let (v6, prefix) = compact(&net);
+        let contents = &mut set.families[usize::from(v6)];
+        match change {
+            Change::Add(_) => {
+                if contents.insert(prefix) {
+                    self.datapath.add_to_set(id, v6, prefix, contents)?;
+                }
+            }
+            Change::Remove(_) => {
+                if contents.remove(prefix) {
+                    self.datapath.remove_from_set(id, v6, prefix, contents);
+                }
+                self.datapath.remove_until(id, prefix);
+                self.datapath.keep_lengths(id, v6, &set.lengths(v6))?;
+            }
+            Change::Until(_, end) => {
+                let until = now() + end.saturating_sub(unix_now());
+                self.datapath.add_until(id, v6, prefix, until)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Undoes changes of which not all could be done.
+    fn take_back(&mut self, id: u32, before: Overlay, changes: &[Change]) {
+        let Some(set) = self.sets.by_id.get_mut(&id) else { return };
+        if let Err(error) = set.journal.replace(&before) {
+            tracing::error!("set {}: what was not done may come back after a restart: {error:#}", set.name);
+        }
+        let after = std::mem::replace(&mut set.overlay, before);
+        let was_added = |net: &IpNet| !set.overlay.added.contains(net) && after.added.contains(net);
+        let undo: Vec<_> = changes
+            .iter()
+            .filter_map(|change| match change {
+                Change::Add(net) if was_added(net) => Some(Change::Remove(*net)),
+                Change::Remove(net) => Some(Change::Add(*net)),
+                _ => None,
+            })
+            .collect();
+        for change in undo {
+            if let Err(error) = self.apply_to_set(id, change) {
+                tracing::error!("a change of a set was not undone: {error:#}");
+            }
+        }
+    }
+
+    /// Reads a set's source again. What was added live stays, what was removed live is as the source says.
+    pub fn reload_set(&mut self, name: &str) -> Result<Reloaded, Refusal> {
+        let source = self.find_set(name)?.1.source.clone();
+        let list = match &source {
+            SetSource::File(path) => self.sets.read(name, path)?,
+            SetSource::Prefixes(_) => {
+                return Err(Refusal::refused(format!("set {name} has no file"))
+                    .hint("`foobar set add` and `set rm` change it; a list in foobar.toml is read at start"));
+            }
+        };
+        let (id, set) = self.find_set(name)?;
+        let overlay = Overlay { removed: BTreeSet::new(), ..set.overlay.clone() };
+        let families = join(&list.prefixes, &overlay);
+        let restored = set.overlay.removed.len();
+        set.journal.replace(&overlay)?;
+        self.datapath.load_set(id, [&families[0], &families[1]])?;
+        let (_, set) = self.find_set(name)?;
+        let kept_live = overlay.added.len() + overlay.timed.len();
+        (set.families, set.overlay, set.masked, set.stale) = (families, overlay, list.masked, None);
+        let prefixes = set.lasting() + set.overlay.timed.len();
+        tracing::info!("set {name}: {prefixes} prefixes, {kept_live} of them added live");
+        Ok(Reloaded { prefixes, kept_live, restored, masked: list.masked })
+    }
+
+    /// The id of a set.
+    pub(super) fn set_id(&self, name: &str) -> Result<u32, Refusal> {
+        let id = self.state.ids.sets().get(name).copied();
+        id.filter(|id| self.sets.by_id.contains_key(id))
+            .ok_or_else(|| Refusal::missing(format!("there is no set {name}")).hint(self.state.config.other_sets(name)))
+    }
+
+    /// A set that can be changed: there is one of its name.
+    fn find_set(&mut self, name: &str) -> Result<(u32, &mut NamedSet), Refusal> {
+        let id = self.set_id(name)?;
+        if self.sets.by_id.values().filter(|set| set.name == name).count() > 1 {
+            return Err(Refusal::refused(format!(
+                "a change waits for confirmation that has set {name} come from elsewhere"
+            ))
+            .hint("`foobar confirm` or `foobar rollback` first"));
+        }
+        let set = self.sets.by_id.get_mut(&id);
+        Ok((id, set.ok_or_else(|| Refusal::missing(format!("there is no set {name}")))?))
+    }
+}
+
+impl NamedSet {
+    /// Whether a prefix is among its elements, lasting or not.
+    fn has(&self, net: &IpNet) -> bool {
+        self.contains(net) || self.overlay.timed.contains_key(net)
+    }
+}
+
+/// Whether elements that end can be added: they are looked up for each length that some of them have.
+fn fits(set: &NamedSet, name: &str, add: &[IpNet]) -> Result<(), Refusal> {
+    for wanted in [false, true] {
+        let mut lens = set.lengths(wanted);
+        lens.extend(add.iter().filter(|net| compact(net).0 == wanted).map(IpNet::prefix_len));
+        if lens.contains(&0) {
+            return Err(Refusal::refused("a prefix of length 0 cannot end by itself")
+                .hint("write a rule `for` a while instead, or two prefixes of length 1"));
+        }
+        if lens.len() > TIMED_LENS {
+            return Err(Refusal::refused(format!(
+                "the elements of set {name} that end would have {} different lengths, and {TIMED_LENS} is the most",
+                lens.len()
+            ))
+            .hint("add it without `--for`, or with a length that others have"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,263 @@
+//! The sets that run: what their sources list, joined with what was added and removed live.
+//!
+//! A live change is on disk, then in the tables, then acknowledged. It needs no publishing: sets stand outside the banks.
+
+mod changes;
+pub mod journal;
+mod report;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, Result};
+use foobar_common::sets::contents::Contents;
+use ipnet::IpNet;
+
+use self::journal::{Journal, Overlay, save};
+use super::{
+    engine::Engine,
+    state::{State, now},
+};
+use crate::{
+    config::{parse_list, read_list},
+    domain::{
+        SetSource,
+        set::{List, compact, expand},
+    },
+};
+
+/// A set that runs.
+#[derive(Debug)]
+pub struct NamedSet {
+    pub name: String,
+    pub source: SetSource,
+    /// What is lasting, by family.
+    pub families: [Contents; 2],
+    pub overlay: Overlay,
+    pub journal: Journal,
+    /// How many prefixes of its file had host bits.
+    pub masked: usize,
+    /// Why what runs is not what its source says, in a sentence.
+    pub stale: Option<String>,
+}
+
+/// Every set, by id, and the directory of their journals. While a change waits that has a set come from elsewhere, both
+/// are here.
+#[derive(Debug)]
+pub struct NamedSets {
+    dir: PathBuf,
+    pub by_id: BTreeMap<u32, NamedSet>,
+}
+
+impl NamedSets {
+    /// Makes the directory where there is none.
+    pub fn new(state_dir: &Path) -> Result<Self> {
+        let dir = state_dir.join("sets");
+        fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+        Ok(Self { dir, by_id: BTreeMap::new() })
+    }
+
+    /// What a source lists. A file that cannot be read any more is what it was when it was read last.
+    fn list(&self, name: &str, source: &SetSource) -> Result<(List, Option<String>)> {
+        let path = match source {
+            SetSource::Prefixes(prefixes) => return Ok((List { prefixes: prefixes.clone(), masked: 0 }, None)),
+            SetSource::File(path) => path,
+        };
+        let wrong = match self.read(name, path) {
+            Ok(list) => return Ok((list, None)),
+            Err(wrong) => wrong,
+        };
+        let Ok(copy) = fs::read_to_string(self.copy(name)) else { return Err(wrong) };
+        let stale = format!("set {name} is as it was when its file was read last: {wrong:#}");
+        Ok((parse_list(&copy, path)?, Some(stale)))
+    }
+
+    /// Reads a set's file, and keeps a copy for the day when it cannot be read.
+    fn read(&self, name: &str, path: &Path) -> Result<List> {
+        let (text, list) = read_list(path)?;
+        let copy = self.copy(name);
+        if fs::read_to_string(&copy).ok().as_ref() != Some(&text) {
+            save(&copy, &text).with_context(|| format!("keeping a copy of {}", path.display()))?;
+        }
+        Ok(list)
+    }
+
+    fn copy(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}.copy"))
+    }
+
+    /// A set as its source and its journal say.
+    fn open(&self, name: &str, source: &SetSource) -> Result<NamedSet> {
+        let (list, stale) = self.list(name, source)?;
+        let (journal, overlay) = Journal::open(&self.dir, name)?;
+        let families = join(&list.prefixes, &overlay);
+        Ok(NamedSet {
+            name: name.to_owned(),
+            source: source.clone(),
+            families,
+            overlay,
+            journal,
+            masked: list.masked,
+            stale,
+        })
+    }
+
+    /// The same, only looked at.
+    fn look(&self, name: &str, source: &SetSource) -> Result<([Contents; 2], Overlay)> {
+        let list = match source {
+            SetSource::Prefixes(prefixes) => List { prefixes: prefixes.clone(), masked: 0 },
+            SetSource::File(path) => read_list(path)?.1,
+        };
+        let (_, overlay) = Journal::open(&self.dir, name)?;
+        Ok((join(&list.prefixes, &overlay), overlay))
+    }
+}
+
+/// Whether an address is in a set.
+pub fn covers(families: &[Contents; 2], overlay: &Overlay, address: IpAddr) -> bool {
+    let (v6, host) = compact(&IpNet::from(address));
+    let timed = || overlay.timed.iter().any(|(net, end)| net.contains(&address) && *end > unix_now());
+    families[usize::from(v6)].covering(host.bits, 0..=host.len).is_some() || timed()
+}
+
+impl NamedSet {
+    /// Lasting prefixes of both families.
+    pub fn lasting(&self) -> usize {
+        self.families.iter().map(Contents::len).sum()
+    }
+
+    /// Every lasting prefix, IPv4 first.
+    pub fn prefixes(&self) -> impl Iterator<Item = IpNet> {
+        let [v4, v6] = &self.families;
+        v4.iter().map(|prefix| expand(false, prefix)).chain(v6.iter().map(|prefix| expand(true, prefix)))
+    }
+
+    /// Whether an address is in it.
+    fn covers(&self, address: IpAddr) -> bool {
+        covers(&self.families, &self.overlay, address)
+    }
+
+    fn contains(&self, net: &IpNet) -> bool {
+        let (v6, prefix) = compact(net);
+        self.families[usize::from(v6)].contains(prefix)
+    }
+
+    /// Lengths of a family's elements that end.
+    fn lengths(&self, v6: bool) -> BTreeSet<u8> {
+        let of_family = self.overlay.timed.keys().filter(|net| compact(net).0 == v6);
+        of_family.map(IpNet::prefix_len).collect()
+    }
+}
+
+/// What is lasting, by family.
+pub fn join(listed: &[IpNet], overlay: &Overlay) -> [Contents; 2] {
+    let stays = listed.iter().filter(|net| !overlay.removed.contains(net));
+    let all: Vec<_> = stays.chain(&overlay.added).map(compact).collect();
+    [false, true].map(|wanted| all.iter().filter(|(v6, _)| *v6 == wanted).map(|(_, prefix)| *prefix).collect())
+}
+
+/// Seconds of the wall clock.
+pub fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+impl Engine {
+    /// Brings the sets that run to what a state says: loads those that are new or come from elsewhere. Nothing is taken
+    /// away yet, since rules in force may name it.
+    pub(super) fn load_sets(&mut self, state: &State) -> Result<()> {
+        for state in state.possible() {
+            for (name, source) in &state.config.firewall.sets {
+                let id = state.ids.sets()[name];
+                let known = self.sets.by_id.get(&id).is_some_and(|set| set.name == *name && set.source == *source);
+                if !known {
+                    self.load_set(id, name, source)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn load_set(&mut self, id: u32, name: &str, source: &SetSource) -> Result<()> {
+        let set = self.sets.open(name, source)?;
+        if set.masked > 0 {
+            tracing::warn!("set {name}: {}", masked_in_words(set.masked));
+        }
+        if let Some(stale) = &set.stale {
+            tracing::warn!("{stale}");
+        }
+        self.write_set(id, &set)?;
+        tracing::info!("set {name}: {} prefixes", set.lasting() + set.overlay.timed.len());
+        self.sets.by_id.insert(id, set);
+        Ok(())
+    }
+
+    /// Takes away what no state speaks of any more.
+    pub(super) fn let_sets_go(&mut self) {
+        if let Err(error) = self.unload_sets() {
+            tracing::error!("a set that is gone is still in memory: {error:#}");
+        }
+    }
+
+    fn unload_sets(&mut self) -> Result<()> {
+        let ids: BTreeSet<_> = self.state.possible().flat_map(|state| state.ids.sets().values().copied()).collect();
+        let mut gone: BTreeSet<_> = self.datapath.sets_in_force().into_iter().collect();
+        gone.extend(self.sets.by_id.keys());
+        gone.retain(|id| !ids.contains(id));
+        if gone.is_empty() {
+            return Ok(());
+        }
+        // A packet may still be asking by the rules that were in force before.
+        self.datapath.wait_for_readers()?;
+        for id in gone {
+            self.datapath.clear_set(id)?;
+            let Some(set) = self.sets.by_id.remove(&id) else { continue };
+            if self.sets.by_id.values().all(|other| other.name != set.name) {
+                let _ = fs::remove_file(self.sets.copy(&set.name));
+                set.journal.delete()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a whole set into the tables.
+    fn write_set(&mut self, id: u32, set: &NamedSet) -> Result<()> {
+        let [v4, v6] = &set.families;
+        self.datapath.load_set(id, [v4, v6])?;
+        let (wall, monotonic) = (unix_now(), now());
+        for (net, end) in set.overlay.timed.iter().filter(|(_, end)| **end > wall) {
+            let (v6, prefix) = compact(net);
+            self.datapath.add_until(id, v6, prefix, monotonic + (end - wall))?;
+        }
+        Ok(())
+    }
+
+    /// Forgets elements that have ended. To be called every second.
+    pub(super) fn end_elements(&mut self) -> Result<()> {
+        let wall = unix_now();
+        for (id, set) in &mut self.sets.by_id {
+            let over: Vec<_> = set.overlay.timed.iter().filter(|(_, end)| **end <= wall).map(|(net, _)| *net).collect();
+            if over.is_empty() {
+                continue;
+            }
+            for net in &over {
+                set.overlay.timed.remove(net);
+                self.datapath.remove_until(*id, compact(net).1);
+            }
+            for v6 in [false, true] {
+                self.datapath.keep_lengths(*id, v6, &set.lengths(v6))?;
+            }
+            tracing::info!("set {}: {} elements have ended", set.name, over.len());
+        }
+        Ok(())
+    }
+}
+
+/// What is said of host bits.
+pub fn masked_in_words(count: usize) -> String {
+    format!("{count} of its file's prefixes have bits set beyond their length, which were taken off")
+}
