@@ -10,15 +10,14 @@ use crate::{
     child::Child,
     class::{Class, Port},
     decision::Decision,
-    extension::{self, KINDS},
     flow::Flow,
     fragment::is_open,
     generation::Generation,
-    layout::{PROTOCOLS, Side, port_entry},
+    layout::{Side, port_entry},
     limit::source_word,
     outcome::{Outcome, Step},
     plane::{Plane, Way},
-    sets::Asking,
+    sets::{Asking, Members, Question, halves},
     tables::Tables,
     terms::{Candidates, Demands, Settled},
 };
@@ -89,20 +88,19 @@ pub(crate) fn decide<A: Address, T: Tables>(
         (0, 0)
     };
     let target = at(narrowed, port, plane, tables);
-    let first = first(source, target, plane, tables);
+    let mut settled = first(source, target, plane, tables);
     // No rule on the way out names a set, or such a header.
-    if matches!(way, Way::Out) {
-        return (first, port.listens);
-    }
-    let members = if generation.asks_sets() { tables.members(plane.bank, far, near) } else { 0 };
-    let settled = if members != 0 {
+    if matches!(way, Way::In) && (generation.asks_sets() || flow.extensions != 0) {
         let asking = Asking { bank: plane.bank, kind: port.kind, narrowed, interface };
-        first.first(tables.weigh(asking, members, source, target, flow.extensions))
-    } else if flow.extensions != 0 {
-        first.first(tables.against_extensions(plane.bank, flow.extensions, source, narrowed))
-    } else {
-        first
-    };
+        let [from, to] = [far, near].map(halves);
+        let question =
+            Question { source: from, destination: to, own: source, target, extensions: flow.extensions, asking };
+        tables.put(question.words());
+        let members = if generation.asks_sets() { tables.members::<A>() } else { Members::NONE };
+        if !members.is_none() || flow.extensions != 0 {
+            settled = settled.first(tables.weigh(members));
+        }
+    }
     (settled, port.listens)
 }
 
@@ -124,29 +122,6 @@ pub(crate) fn first<T: Tables>(source: Class, port: Class, plane: Plane, tables:
     } else {
         Settled::plain(first)
     }
-}
-
-/// The first denial of a kind of extension header among those of the mask.
-///
-/// An allowance of such a number does not count: what stands behind the header must not fare better for it.
-#[inline(always)]
-pub fn against_extensions<T: Tables>(
-    bank: usize,
-    extensions: u64,
-    source: Class,
-    narrowed: u32,
-    tables: &T,
-) -> Settled {
-    let plane = Plane { bank, way: Way::In };
-    let mut denial = Settled::plain(Decision::NONE);
-    for number in KINDS {
-        if extensions & extension::bit(number) != 0 {
-            let kind = tables.port(plane, PROTOCOLS + usize::from(number));
-            let settled = first(source, at(narrowed, kind, plane, tables), plane, tables);
-            denial = if settled.decision.allows() { denial } else { denial.first(settled) };
-        }
-    }
-    denial
 }
 
 #[inline(always)]

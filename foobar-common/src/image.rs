@@ -17,7 +17,7 @@ use crate::{
         INTERFACE_WORDS, MAX_ASKED, PORT_ENTRIES, ROOTS, SERVICE_WORDS, SPARSE_SEED, SPARSE_WORDS, Side, service_entry,
     },
     plane::{Plane, Way},
-    sets::ASKED_FROM,
+    sets::asked_word,
     sparse,
     terms::Link,
     trie::{Nodes, Root},
@@ -101,15 +101,11 @@ impl Image {
         !(self.asked_to.is_empty() && self.asked_from.is_empty())
     }
 
-    /// A set that rules name, by its place in the list: one more than its id, and its row or class.
+    /// A set that rules name, by its place in the list of those in `to`, then those in `from`.
     pub fn asked(&self, place: usize) -> [u64; 2] {
-        let (set, of) = if place < ASKED_FROM {
-            self.asked_to.get(place).map(|(set, row)| (*set, u64::from(*row)))
-        } else {
-            self.asked_from.get(place - ASKED_FROM).map(|(set, class)| (*set, class.word()))
-        }
-        .map_or((0, 0), |(set, of)| (set + 1, of));
-        [u64::from(set), of]
+        let to = self.asked_to.iter().map(|(set, row)| [asked_word(*set, false), u64::from(*row)]);
+        let from = self.asked_from.iter().map(|(set, class)| [asked_word(*set, true), class.word()]);
+        to.chain(from).nth(place).unwrap_or_default()
     }
 
     /// The list of asked sets as a bank's table holds it.

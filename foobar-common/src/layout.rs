@@ -35,6 +35,7 @@ pub mod map {
     pub const SET_FRONTS: &str = "SET_FRONTS";
     pub const SET_LINES: &str = "SET_LINES";
     pub const TIMED: &str = "TIMED";
+    pub const QUESTIONS: &str = "QUESTIONS";
     pub const NOTES_V4: &str = "NOTES_V4";
     pub const NOTES_V6: &str = "NOTES_V6";
     pub const STATES_V4: &str = "STATES_V4";
@@ -61,7 +62,7 @@ pub mod map {
     /// What is looked up.
     pub const MAPS: &[&str] = &[
         NOTES_V4, NOTES_V6, STATES_V4, STATES_V6, HEARD_V4, HEARD_V6, FIRSTS_V4, FIRSTS_V6, OUTCOMES, SENT, RULES,
-        BACKENDS, EVENTS, BUDGETS, LIMITED, SET_LINES, TIMED,
+        BACKENDS, EVENTS, BUDGETS, LIMITED, SET_LINES, TIMED, QUESTIONS,
     ];
 }
 
@@ -225,8 +226,7 @@ pub const SETS_WORDS: usize = MAX_SETS * SET_RECORD_WORDS;
 /// A set of IPv4 by the first two bytes of an address, two bits each.
 pub const FRONT_WORDS: usize = ROOT_ENTRIES / 32;
 pub const SET_FRONTS_WORDS: usize = MAX_FRONTS * FRONT_WORDS;
-/// A bank's list of the sets that its rules name, first those in `to`, then from [`MAX_ASKED_TO`] on those in `from`: for
-/// each one more than the set's id, and its row among the narrowed classes or its class as a source.
+/// A bank's list of the sets that its rules name, two words each, first those in `to`, then those in `from`.
 pub const ASKED_BANK_WORDS: usize = 2 * MAX_ASKED;
 pub const ASKED_WORDS: usize = 2 * ASKED_BANK_WORDS;
 

@@ -3,17 +3,17 @@
 //! A set in `from` is one more class of sources, a set in `to` one more kind of destination; a packet can be of several
 //! at once, and its first match is the smallest over all of them. Only sets that rules name are asked.
 
-use core::ops::Range;
-
 use crate::{
     address::Address,
     layout::{MAX_ASKED, MAX_ASKED_TO, MAX_SETS},
     tables::Tables,
 };
 
+mod question;
 mod shape;
 mod tables;
 mod weigh;
+pub use question::{Asking, Put, Question};
 #[cfg(any(test, feature = "std"))]
 pub use shape::LINE_WORDS;
 pub use shape::{
@@ -21,7 +21,7 @@ pub use shape::{
     state,
 };
 pub use tables::{Line, Lines, SetTables};
-pub use weigh::{Asking, weigh, weigh_sources};
+pub use weigh::{weigh, weigh_sources};
 
 #[cfg(any(test, feature = "std"))]
 pub mod contents;
@@ -33,35 +33,72 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 
-/// Where the sets of `from` begin in the list; those of `to` stand before.
-pub const ASKED_FROM: usize = MAX_ASKED_TO;
-
 /// Both halves of an address.
 #[inline(always)]
 pub fn halves<A: Address>(address: A) -> [u64; 2] {
     [address.half(false), address.half(true)]
 }
 
-/// A bit for each set that has part in a packet, by its place in the list: its source is in it, or its destination.
-#[inline(always)]
-pub fn members<A: Address, T: Tables>(bank: usize, source: [u64; 2], destination: [u64; 2], tables: &T) -> u64 {
-    let from = members_on::<A, T>(bank, ASKED_FROM..MAX_ASKED, source, tables);
-    from | members_on::<A, T>(bank, 0..ASKED_FROM, destination, tables)
+/// What stands for a set in the list of those that rules name: one more than its id, and in bit 8 its side.
+pub const fn asked_word(set: u32, from: bool) -> u64 {
+    (set as u64 + 1) | (from as u64) << SIDE_SHIFT
 }
 
+const SIDE_SHIFT: u32 = 8;
+
+/// A bit for each set that has part in a packet, by its place in the list: its destination is in it, or in the next ones
+/// its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Members(u64);
+
+impl Members {
+    pub const NONE: Self = Self(0);
+    const FROM_SHIFT: u32 = MAX_ASKED_TO as u32;
+
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        self.0
+    }
+
+    #[inline(always)]
+    pub const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether the destination is in the set at a place.
+    #[inline(always)]
+    const fn has_destination(self, place: usize) -> bool {
+        self.0 >> place & 1 != 0
+    }
+
+    /// The sets that the source is in, from a place on.
+    #[inline(always)]
+    const fn sources_from(self, place: usize) -> u64 {
+        self.0 >> Self::FROM_SHIFT >> place
+    }
+}
+
+/// The sets that have part in the question that was put.
 #[inline(always)]
-fn members_on<A: Address, T: Tables>(bank: usize, places: Range<usize>, address: [u64; 2], tables: &T) -> u64 {
-    let mut members = 0;
-    for place in places {
-        let [set, _] = tables.asked(bank, place);
-        if set == 0 {
+pub fn members<A: Address, T: Tables>(tables: &T) -> Members {
+    let Some(question) = tables.question() else { return Members::NONE };
+    let (bank, mut members) = (question.asking().bank, 0);
+    for place in 0..MAX_ASKED {
+        let [word, _] = tables.asked(bank, place);
+        if word == 0 {
             break;
         }
-        if is_member::<A, T>(address, (set as usize - 1) & (MAX_SETS - 1), tables) {
-            members |= 1 << place;
-        }
+        let (set, side) = ((word as usize & 0xff) - 1, word as usize >> SIDE_SHIFT & 1);
+        let is_member = is_member::<A, T>(question.end(side), set & (MAX_SETS - 1), tables);
+        let bit = place + side * Members::FROM_SHIFT as usize;
+        members = tables.unrelated(members | u64::from(is_member) << bit);
     }
-    members
+    Members(members)
 }
 
 /// Whether an address, by its halves, is a member.

@@ -4,7 +4,7 @@
 
 use crate::{
     address::Address,
-    admit::{against_extensions, walk},
+    admit::walk,
     class::{Class, Port},
     decision::Decision,
     find::{Bucket, ServiceKey},
@@ -81,15 +81,6 @@ pub trait Tables: SetTables {
 
     /// Counts one packet of `len` bytes that is over its rule's limit.
     fn count_limited(&self, rule: u32, len: usize);
-
-    /// The first denial of a kind of extension header in the mask. In a function of its own too, since few packets have
-    /// any.
-    fn against_extensions(&self, bank: usize, extensions: u64, source: Class, narrowed: u32) -> Settled
-    where
-        Self: Sized,
-    {
-        against_extensions(bank, extensions, source, narrowed, self)
-    }
 
     /// What a trie has for an address, on the way out: in a function of its own, since there few hosts have rules.
     fn walk<A: Address>(&self, address: A, root: usize) -> u32

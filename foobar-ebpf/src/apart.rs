@@ -5,8 +5,7 @@
 use foobar_common::{
     Tables as _,
     address::{V4, V6},
-    admit::{against_extensions, walk},
-    class::Class,
+    admit::walk,
     decision::Decision,
     fragment::Part,
     terms::{Candidates, settle},
@@ -28,13 +27,6 @@ impl Context for () {
 pub extern "C" fn settle_apart(bank: u64, source: u32, target: u32, pair: u32) -> u64 {
     let [source, target, pair] = [source, target, pair].map(Decision::from_word);
     settle(bank as usize, Candidates { source, target, pair }, &Maps::apart()).word()
-}
-
-/// [`against_extensions`], for packets that have some.
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub extern "C" fn extensions_apart(bank: u64, extensions: u64, source: u64, narrowed: u32) -> u64 {
-    against_extensions(bank as usize, extensions, Class::from_word(source), narrowed, &Maps::apart()).word()
 }
 
 /// What a first fragment's later ones follow.

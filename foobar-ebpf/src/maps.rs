@@ -40,7 +40,7 @@ pub use self::{
     shown::{Remark, count_lost, event, is_watched, watched_at, within_budget},
 };
 use crate::{
-    apart::{extensions_apart, recall_v4, recall_v6, remember_v4, remember_v6, settle_apart, walk_v4, walk_v6},
+    apart::{recall_v4, recall_v6, remember_v4, remember_v6, settle_apart, walk_v4, walk_v6},
     hide::hide,
     table::{Record, Table},
 };
@@ -226,11 +226,6 @@ impl<C: Context> Tables for Maps<'_, C> {
     #[inline(always)]
     fn count_limited(&self, rule: u32, len: usize) {
         limits::count_limited(rule, len);
-    }
-
-    #[inline(always)]
-    fn against_extensions(&self, bank: usize, extensions: u64, source: Class, narrowed: u32) -> Settled {
-        Settled::from_word(extensions_apart(bank as u64, extensions, source.word(), narrowed))
     }
 
     #[inline(always)]

@@ -4,7 +4,7 @@ use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     btf_maps::{Array, ArrayOfMaps},
     macros::{btf_map, map},
-    maps::HashMap,
+    maps::{HashMap, PerCpuArray},
 };
 use foobar_common::{
     address::{Address, V4, V6},
@@ -13,7 +13,7 @@ use foobar_common::{
         ASKED_BANK_WORDS, ASKED_WORDS, FRONT_WORDS, MAX_TIMED, SET_FRONTS_WORDS, SET_RECORD_WORDS, SET_SLOTS,
         SETS_WORDS,
     },
-    sets::{self, ARRAY_LINES, Asking, Extent, Key, Line, Lines, SetTables, halves},
+    sets::{self, ARRAY_LINES, Extent, Key, Line, Lines, Members, SetTables},
     terms::Settled,
 };
 
@@ -41,6 +41,9 @@ static SET_LINES: ArrayOfMaps<Inner, SET_SLOTS> = ArrayOfMaps::new();
 #[map]
 static TIMED: HashMap<[u64; 3], u64> = HashMap::with_max_entries(MAX_TIMED, BPF_F_NO_PREALLOC);
 
+#[map]
+static QUESTIONS: PerCpuArray<Words> = PerCpuArray::with_max_entries(1, 0);
+
 /// One set's lines of one family, by the slot of their first array.
 pub struct SetLines(u32);
 
@@ -66,6 +69,21 @@ impl Lines for SetLines {
 
 impl<C: Context> SetTables for Maps<'_, C> {
     type Lines = SetLines;
+    type Put = SetLine;
+
+    #[inline(always)]
+    fn put(&self, question: [u64; 8]) {
+        let Some(words) = QUESTIONS.get_ptr_mut(0) else { return };
+        for (index, word) in question.into_iter().enumerate() {
+            // SAFETY: there are as many words, in memory of the CPU's own, where no other packet comes between.
+            unsafe { words.cast::<u64>().add(index).write_volatile(word) };
+        }
+    }
+
+    #[inline(always)]
+    fn question(&self) -> Option<SetLine> {
+        QUESTIONS.get_ptr(0).map(|words| SetLine(words.cast()))
+    }
 
     #[inline(always)]
     fn asked(&self, bank: usize, place: usize) -> [u64; 2] {
@@ -95,9 +113,13 @@ impl<C: Context> SetTables for Maps<'_, C> {
     }
 
     #[inline(always)]
-    fn members<A: Address>(&self, bank: usize, source: A, destination: A) -> u64 {
-        let (bank, [high, low], [to_high, to_low]) = (bank as u64, halves(source), halves(destination));
-        if A::V6 { members_v6(bank, high, low, to_high, to_low) } else { members_v4(bank, high, to_high) }
+    fn members<A: Address>(&self) -> Members {
+        Members::from_word(if A::V6 { members_v6() } else { members_v4() })
+    }
+
+    #[inline(always)]
+    fn unrelated(&self, word: u64) -> u64 {
+        hide(word as usize) as u64
     }
 
     #[inline(always)]
@@ -117,31 +139,27 @@ impl<C: Context> SetTables for Maps<'_, C> {
     }
 
     #[inline(always)]
-    fn weigh_sources(&self, bank: usize, members: u64, own: Class, target: Class) -> Settled {
-        Settled::from_word(weigh_sources_apart(bank as u64, members, own.word(), target.word()))
+    fn weigh_sources(&self, members: Members, target: Class) -> Settled {
+        Settled::from_word(weigh_sources_apart(members.word(), target.word()))
     }
 
     #[inline(always)]
-    fn unrelated(&self, word: u64) -> u64 {
-        hide(word as usize) as u64
+    fn weigh(&self, members: Members) -> Settled {
+        Settled::from_word(weigh_apart(members.word()))
     }
+}
 
-    #[inline(always)]
-    fn weigh(&self, asking: Asking, members: u64, own: Class, target: Class, extensions: u64) -> Settled {
-        Settled::from_word(weigh_apart(asking.word(), members, own.word(), target.word(), extensions))
-    }
+/// [`sets::members`], where rules name sets.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn members_v4() -> u64 {
+    sets::members::<V4, _>(&Maps::apart()).word()
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn members_v4(bank: u64, source: u64, destination: u64) -> u64 {
-    sets::members::<V4, _>(bank_of(bank), [source, 0], [destination, 0], &Maps::apart())
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn members_v6(bank: u64, high: u64, low: u64, to_high: u64, to_low: u64) -> u64 {
-    sets::members::<V6, _>(bank_of(bank), [high, low], [to_high, to_low], &Maps::apart())
+pub extern "C" fn members_v6() -> u64 {
+    sets::members::<V6, _>(&Maps::apart()).word()
 }
 
 #[unsafe(no_mangle)]
@@ -168,24 +186,16 @@ extern "C" fn is_timed_v6(high: u64, low: u64, set: u64) -> u64 {
     u64::from(sets::is_timed::<V6, _>([high, low], set as usize, &Maps::apart()))
 }
 
-/// [`sets::weigh_sources`], for packets that are in a set.
+/// [`sets::weigh_sources`], for the same.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn weigh_sources_apart(bank: u64, members: u64, own: u64, target: u64) -> u64 {
-    let [own, target] = [own, target].map(Class::from_word);
-    sets::weigh_sources(bank_of(bank), members, own, target, &Maps::apart()).word()
+pub extern "C" fn weigh_sources_apart(members: u64, target: u64) -> u64 {
+    sets::weigh_sources(Members::from_word(members), Class::from_word(target), &Maps::apart()).word()
 }
 
-/// [`sets::weigh`], for packets that are in a set.
+/// [`sets::weigh`], for packets that are in a set or have extension headers.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn weigh_apart(asking: u64, members: u64, own: u64, target: u64, extensions: u64) -> u64 {
-    let [own, target] = [own, target].map(Class::from_word);
-    sets::weigh(Asking::from_word(asking), members, own, target, extensions, &Maps::apart()).word()
-}
-
-/// One of two, so that the verifier sees that what stands in them is within their tables.
-#[inline(always)]
-const fn bank_of(bank: u64) -> usize {
-    (bank & 1) as usize
+pub extern "C" fn weigh_apart(members: u64) -> u64 {
+    sets::weigh(Members::from_word(members), &Maps::apart()).word()
 }

@@ -15,7 +15,6 @@ const VERIFIED: u32 = 500_000;
 const RARE: &[&str] = &[
     "_settle_apart",
     "_sparse_pair",
-    "_extensions_apart",
     "_show",
     "_within_limit_apart",
     "_least_rank_apart",

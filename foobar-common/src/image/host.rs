@@ -59,6 +59,8 @@ pub struct HostTables {
     /// By ring, when a flow last found no room.
     pub refused: RefCell<HashMap<u32, u32>>,
     pub sets: HostSets,
+    /// What was asked beyond the classes.
+    pub question: Cell<[u64; 8]>,
     pub now: u32,
     pub ingress: u32,
     /// Where the last redirected frame went.

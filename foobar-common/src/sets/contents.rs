@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, ops::RangeInclusive};
 
-use super::shape::{ALL, NONE, PARTIAL, Stride, front};
+use super::shape::{ALL, NONE, PARTIAL, Stride};
 
 /// A prefix of either family: its bits stand in front, those behind its length are zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -109,8 +109,8 @@ impl Contents {
 
     /// The bits of a stride's block, of which `address` is in.
     pub fn block(&self, address: [u64; 2], stride: Stride, lens: RangeInclusive<u8>) -> u64 {
-        let [high, low] = front(address, stride.start);
-        let (bits, start) = (u128::from(high) << 64 | u128::from(low), stride.start as u8);
+        let [high, low] = stride.front(address);
+        let (bits, start) = (u128::from(high) << 64 | u128::from(low), stride.start());
         let mut block = 0;
         for len in lens.filter(|len| self.by_len[usize::from(*len)] > 0) {
             if len <= start {

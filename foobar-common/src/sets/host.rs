@@ -12,7 +12,7 @@ use super::{
     contents::{Contents, Prefix},
     shape::{ARRAY_LINES, LINE_WORDS, TIMED_WORD, element},
     table::{Memory, Table, arrays},
-    tables::{Line, Lines, SetTables},
+    tables::{Lines, SetTables},
 };
 use crate::{
     image::HostTables,
@@ -30,9 +30,6 @@ pub struct HostLines {
 
 #[derive(Clone, Debug)]
 pub struct HostFront(pub Arc<[AtomicU64]>);
-
-/// One line, as its words were when it was asked for.
-pub struct HostLine([u64; LINE_WORDS]);
 
 /// Every set, by its id.
 #[derive(Clone, Debug, Default)]
@@ -55,18 +52,12 @@ impl Memory for HostLines {
     }
 }
 
-impl Line for HostLine {
-    fn word(&self, index: usize) -> u64 {
-        self.0[index]
-    }
-}
-
 impl Lines for HostLines {
-    type Line = HostLine;
+    type Line = [u64; LINE_WORDS];
 
-    fn line(&self, index: u32) -> Option<HostLine> {
+    fn line(&self, index: u32) -> Option<[u64; LINE_WORDS]> {
         let words = self.words.as_chunks::<LINE_WORDS>().0.get(self.first + index as usize)?;
-        Some(HostLine(words.each_ref().map(|word| word.load(Ordering::Acquire))))
+        Some(words.each_ref().map(|word| word.load(Ordering::Acquire)))
     }
 }
 
@@ -122,6 +113,15 @@ impl HostSets {
 
 impl SetTables for HostTables {
     type Lines = HostLines;
+    type Put = [u64; 8];
+
+    fn put(&self, question: [u64; 8]) {
+        self.question.set(question);
+    }
+
+    fn question(&self) -> Option<[u64; 8]> {
+        Some(self.question.get())
+    }
 
     fn asked(&self, _: usize, place: usize) -> [u64; 2] {
         self.image.asked(place)

@@ -78,12 +78,16 @@ pub const fn state(word: u64, number: usize) -> u64 {
 }
 
 /// Lengths of prefixes that share their blocks, which begin behind the same number of bits.
+///
+/// No block lies in both halves of an address, and nothing here branches: the verifier looks at each way once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stride {
-    /// Bits of the front, at most 122.
-    pub start: u64,
     /// What tells its blocks from others', 1..=63.
     pub mark: u64,
+    /// Bits of the front within the half, at most 58.
+    start: u64,
+    /// All ones where the blocks lie in the lower half.
+    lower: u64,
 }
 
 impl Stride {
@@ -94,7 +98,9 @@ impl Stride {
     /// Bits of an address within a block.
     pub const WIDTH: u64 = 6;
     /// IPv4's lengths from 25 to 32.
-    pub const LEAF_V4: Self = Self { start: 26, mark: 63 };
+    pub const LEAF_V4: Self = Self { mark: 63, start: 26, lower: 0 };
+    /// IPv6's strides in a half.
+    const IN_A_HALF: u64 = 11;
 
     /// The first one in a list.
     #[inline(always)]
@@ -105,44 +111,57 @@ impl Stride {
         }
     }
 
-    /// IPv6's: 0 to 6, 7 to 12, and so on to 121 to 126, then 127 and 128.
+    /// IPv6's, by a mark from 1 on: lengths 0 to 6, 7 to 12, and so on to 55 to 60, then 61 to 64; and again behind them.
     #[inline(always)]
     pub const fn v6(mark: u64) -> Self {
-        let start = (mark - 1) * Self::WIDTH;
-        Self { start: if start > 122 { 122 } else { start }, mark }
+        // Divisions by 11 and by 10.
+        let lower = (mark - 1) * 24 >> 8;
+        let index = mark - 1 - lower * Self::IN_A_HALF;
+        let is_last = index * 26 >> 8;
+        Self { mark, start: index * Self::WIDTH - is_last * 2, lower: 0u64.wrapping_sub(lower) }
+    }
+
+    /// That of IPv6's prefixes of a length.
+    #[cfg(any(test, feature = "std"))]
+    pub const fn of_len(len: u8) -> Self {
+        let (half, in_half) = if len > 64 { (1, len as u64 - 64) } else { (0, len as u64) };
+        Self::v6(1 + half * Self::IN_A_HALF + in_half.saturating_sub(1) / Self::WIDTH)
+    }
+
+    /// Bits of the front.
+    #[cfg(any(test, feature = "std"))]
+    pub const fn start(self) -> u8 {
+        self.start as u8 + (self.lower & 64) as u8
+    }
+
+    /// The front of an address.
+    #[inline(always)]
+    pub const fn front(self, address: [u64; 2]) -> [u64; 2] {
+        let ones = !(u64::MAX >> self.start);
+        [address[0] & (ones | self.lower), address[1] & ones & self.lower]
     }
 
     #[inline(always)]
-    pub fn key(self, address: [u64; 2]) -> Key {
-        let [high, low] = front(address, self.start);
+    pub const fn key(self, address: [u64; 2]) -> Key {
+        let [high, low] = self.front(address);
         [high, low | self.mark]
     }
 
     /// Which bit of the block an address is.
     #[inline(always)]
     pub const fn bit(self, address: [u64; 2]) -> u64 {
-        let below = 128 - Self::WIDTH - self.start;
-        let shifted = if below >= 64 {
-            address[0] >> (below - 64)
-        } else if below == 0 {
-            address[1]
-        } else {
-            address[0] << (64 - below) | address[1] >> below
-        };
-        shifted & 63
+        let half = address[0] & !self.lower | address[1] & self.lower;
+        half >> (64 - Self::WIDTH - self.start) & 63
     }
 }
 
-/// The first `len` bits of an address, at most 128.
+/// The first `len` bits of an address, from 1 to 128.
 #[inline(always)]
 pub const fn front(address: [u64; 2], len: u64) -> [u64; 2] {
-    [address[0] & ones(len), address[1] & ones(len.saturating_sub(64))]
-}
-
-/// A word whose first `len` bits are set.
-#[inline(always)]
-const fn ones(len: u64) -> u64 {
-    if len >= 64 { u64::MAX } else { !(u64::MAX >> len) }
+    let lower = (len - 1) >> 6 & 1;
+    let ones = !(u64::MAX >> 1 >> ((len - 1) & 63));
+    let lower = 0u64.wrapping_sub(lower);
+    [address[0] & (ones | lower), address[1] & ones & lower]
 }
 
 /// The key of an element that ends.
@@ -152,3 +171,27 @@ pub const fn element(set: usize, len: u64, address: [u64; 2]) -> [u64; 3] {
 }
 
 const _: () = assert!(NODE_LINES.is_multiple_of(ARRAY_LINES));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_length_has_a_stride_whose_blocks_hold_it() {
+        for len in 0..=128 {
+            let stride = Stride::of_len(len);
+            assert!((1..=Stride::COUNT_V6 as u64).contains(&stride.mark), "{len}");
+            assert!(stride.start() <= len && len <= stride.start() + Stride::WIDTH as u8, "{len}: {stride:?}");
+            assert!(stride.start() / 64 == (stride.start() + Stride::WIDTH as u8 - 1) / 64, "{len}: {stride:?}");
+        }
+    }
+
+    #[test]
+    fn a_front_is_the_first_bits() {
+        let bits = 0xffff_ffff_ffff_ffff_ffff_ffff_ffff_ffffu128;
+        for len in 1..=128 {
+            let [high, low] = front([u64::MAX; 2], len);
+            assert_eq!(u128::from(high) << 64 | u128::from(low), bits << (128 - len), "{len}");
+        }
+    }
+}

@@ -215,14 +215,10 @@ pub fn stride_words(strides: &[u64]) -> [u64; 2] {
 
 /// The blocks in which a prefix has bits, each by its stride and an address.
 fn blocks_of(prefix: Prefix, v6: bool) -> impl Iterator<Item = (Stride, [u64; 2])> {
-    let stride = if v6 {
-        Some(Stride::v6((u64::from(prefix.len).max(1) - 1) / Stride::WIDTH + 1))
-    } else {
-        (prefix.len > 24).then_some(Stride::LEAF_V4)
-    };
+    let stride = if v6 { Some(Stride::of_len(prefix.len)) } else { (prefix.len > 24).then_some(Stride::LEAF_V4) };
     // A prefix can be shorter than its stride's front: /25 in IPv4.
     stride.into_iter().flat_map(move |stride| {
-        let start = stride.start as u8;
+        let start = stride.start();
         let count = 1u128 << start.saturating_sub(prefix.len);
         let address = move |number| Prefix { bits: prefix.bits | number << (128 - start.max(1)), ..prefix }.halves();
         (0..count).map(move |number| (stride, address(number)))
@@ -231,17 +227,17 @@ fn blocks_of(prefix: Prefix, v6: bool) -> impl Iterator<Item = (Stride, [u64; 2]
 
 /// The lengths of a stride's prefixes.
 fn lens(stride: Stride, v6: bool) -> RangeInclusive<u8> {
-    match (v6, stride.start as u8) {
-        (false, _) => 25..=32,
-        (true, 0) => 0..=6,
-        (true, 122) => 127..=128,
-        (true, start) => start + 1..=start + Stride::WIDTH as u8,
+    if !v6 {
+        return 25..=32;
     }
+    let first = (0..=128).find(|len| Stride::of_len(*len) == stride);
+    let last = (0..=128).rfind(|len| Stride::of_len(*len) == stride);
+    first.unwrap_or(0)..=last.unwrap_or(128)
 }
 
 /// The bits of a prefix in each of its blocks.
 fn mask_in(stride: Stride, prefix: Prefix) -> u64 {
-    match u64::from(prefix.len).saturating_sub(stride.start) {
+    match prefix.len.saturating_sub(stride.start()) {
         0 => u64::MAX,
         behind => ones(64 >> behind) << stride.bit(prefix.halves()),
     }

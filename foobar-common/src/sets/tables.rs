@@ -1,12 +1,18 @@
 //! What the data path asks of its tables about sets.
 
-use super::{Asking, Extent, Key};
+use super::{Extent, Key, Members};
 use crate::{address::Address, class::Class, tables::Tables, terms::Settled};
 
 /// One line of a set.
 pub trait Line {
     /// `index` is below 8.
     fn word(&self, index: usize) -> u64;
+}
+
+impl Line for [u64; 8] {
+    fn word(&self, index: usize) -> u64 {
+        self[index]
+    }
 }
 
 /// The lines of one set and family.
@@ -19,9 +25,15 @@ pub trait Lines {
 /// Part of [`Tables`].
 pub trait SetTables: Sized {
     type Lines: Lines;
+    type Put: Line;
 
-    /// What stands at a place in the list of sets that the bank's rules name: one more than the set's id, 0 behind the last;
-    /// and its row or class.
+    /// Keeps a question for the functions that answer it.
+    fn put(&self, question: [u64; 8]);
+
+    fn question(&self) -> Option<Self::Put>;
+
+    /// What stands at a place in the list of sets that the bank's rules name: [`super::asked_word`], 0 behind the last; and
+    /// its row among the narrowed classes or its class as a source.
     fn asked(&self, bank: usize, place: usize) -> [u64; 2];
 
     /// A word of a set's record.
@@ -36,13 +48,18 @@ pub trait SetTables: Sized {
     /// The second of the monotonic clock at which an element ends.
     fn until(&self, element: &[u64; 3]) -> Option<u64>;
 
-    /// A bit for each set that has part in a packet. The kernel does this, and each of the next ones up to `weigh`, in a
-    /// function of its own.
-    fn members<A: Address>(&self, bank: usize, source: A, destination: A) -> u64
+    /// The sets that have part in the question that was put. The kernel does this, and each of the next ones, in a function
+    /// of its own.
+    fn members<A: Address>(&self) -> Members
     where
         Self: Tables,
     {
-        super::members::<A, _>(bank, super::halves(source), super::halves(destination), self)
+        super::members::<A, _>(self)
+    }
+
+    /// The same word. The kernel's verifier does not see that, and looks at what follows once for all that it may be.
+    fn unrelated(&self, word: u64) -> u64 {
+        word
     }
 
     /// Whether a lasting prefix of IPv6 has this address.
@@ -70,23 +87,18 @@ pub trait SetTables: Sized {
     }
 
     /// The first rule that matches a target by the source's own class, or by those of the sets that it is in.
-    fn weigh_sources(&self, bank: usize, members: u64, own: Class, target: Class) -> Settled
+    fn weigh_sources(&self, members: Members, target: Class) -> Settled
     where
         Self: Tables,
     {
-        super::weigh_sources(bank, members, own, target, self)
+        super::weigh_sources(members, target, self)
     }
 
-    /// The same word. The compiler of the kernel's programs does not see that, and keeps nothing that it made of the word.
-    fn unrelated(&self, word: u64) -> u64 {
-        word
-    }
-
-    /// The first rule that matches a packet by some set that it is in.
-    fn weigh(&self, asking: Asking, members: u64, own: Class, target: Class, extensions: u64) -> Settled
+    /// The first rule that matches a packet by some set that it is in, or by an extension header.
+    fn weigh(&self, members: Members) -> Settled
     where
         Self: Tables,
     {
-        super::weigh(asking, members, own, target, extensions, self)
+        super::weigh(members, self)
     }
 }

@@ -68,6 +68,7 @@ pub(super) struct Reading<'a> {
     backend: Cell<Option<u32>>,
     note: Cell<Option<Note>>,
     redirected: Cell<Option<u32>>,
+    question: Cell<[u64; 8]>,
 }
 
 impl Datapath {
@@ -111,6 +112,7 @@ impl<'a> Reading<'a> {
             backend: Cell::default(),
             note: Cell::default(),
             redirected: Cell::default(),
+            question: Cell::default(),
         }
     }
 
@@ -297,6 +299,15 @@ impl Seen for Reading<'_> {
 
 impl<'a> SetTables for Reading<'a> {
     type Lines = ReadLines<'a>;
+    type Put = [u64; 8];
+
+    fn put(&self, question: [u64; 8]) {
+        self.question.set(question);
+    }
+
+    fn question(&self) -> Option<[u64; 8]> {
+        Some(self.question.get())
+    }
 
     fn asked(&self, bank: usize, place: usize) -> [u64; 2] {
         let words = &self.tables().asked.words()[bank * ASKED_BANK_WORDS + 2 * place..][..2];
