@@ -80,9 +80,7 @@ impl Packet {
     pub fn new(context: &XdpContext) -> Self {
         let linear = Linear { start: context.data(), end: context.data_end() };
         let len = linear.len();
-        let packet = Self { context: context.ctx, linear, len: InMemory(UnsafeCell::new(0)) };
-        packet.len.set(len);
-        packet
+        Self { context: context.ctx, linear, len: InMemory(UnsafeCell::new(len)) }
     }
 }
 
