@@ -32,7 +32,9 @@ pub fn admit<A: Address, T: Tables>(
     if decision.is_none() {
         return Ok(());
     }
-    if demands != 0 {
+    if demands == 0 {
+        tables.remark(decision.id(), false);
+    } else {
         meet(Demands::from_word(demands), decision.id(), flow, tables, frame_len)?;
     }
     tables.count_rule(decision.id(), frame_len);
