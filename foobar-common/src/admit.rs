@@ -11,7 +11,6 @@ use crate::{
     class::{Class, Port},
     decision::Decision,
     flow::Flow,
-    fragment::is_open,
     generation::Generation,
     layout::{Side, port_entry},
     limit::source_word,
@@ -22,38 +21,24 @@ use crate::{
     terms::{Candidates, Demands, Settled},
 };
 
-/// What is known of a packet that no rule denied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Admission {
-    /// A rule allowed it, by name.
-    pub allowed: bool,
-    /// Some service listens on its protocol and port.
-    pub listens: bool,
-    /// The first rule that may match this later fragment has to know more of it.
-    pub open: bool,
-}
-
-/// Asks the rules of the generation's bank for a way, and counts the one that matched.
+/// Applies what [`decide`] found: counts the rule and sees to what it demands. An error is its denial, or its limit.
 #[inline(always)]
 pub fn admit<A: Address, T: Tables>(
     flow: &Flow<A>,
-    generation: Generation,
-    way: Way,
+    Settled { decision, demands }: Settled,
     tables: &T,
     frame_len: usize,
-) -> Step<Admission> {
-    let (Settled { decision, demands }, listens) = decide(flow, generation, way, tables);
+) -> Step<()> {
     if decision.is_none() {
-        return Ok(Admission { allowed: false, listens, open: false });
+        return Ok(());
     }
-    if flow.fragment.is_later() && is_open(decision, flow, generation.plane(way), tables) {
-        return Ok(Admission { allowed: false, listens, open: true });
-    }
-    if demands != 0 {
+    if demands == 0 {
+        tables.remark(decision.id(), false);
+    } else {
         meet(Demands::from_word(demands), decision.id(), flow, tables, frame_len)?;
     }
     tables.count_rule(decision.id(), frame_len);
-    if decision.allows() { Ok(Admission { allowed: true, listens, open: false }) } else { Err(Outcome::Denied) }
+    if decision.allows() { Ok(()) } else { Err(Outcome::Denied) }
 }
 
 /// Sees to what a rule demands of a packet that it decides.
@@ -71,12 +56,7 @@ fn meet<A: Address, T: Tables>(demands: Demands, rule: u32, flow: &Flow<A>, tabl
 
 /// The first rule that matches and holds, and whether some service listens there.
 #[inline(always)]
-pub(crate) fn decide<A: Address, T: Tables>(
-    flow: &Flow<A>,
-    generation: Generation,
-    way: Way,
-    tables: &T,
-) -> (Settled, bool) {
+pub fn decide<A: Address, T: Tables>(flow: &Flow<A>, generation: Generation, way: Way, tables: &T) -> (Settled, bool) {
     let plane = generation.plane(way);
     let (far, near) = plane.sides(flow);
     let port = tables.port(plane, port_entry(flow));
@@ -113,9 +93,12 @@ pub(crate) fn at<T: Tables>(narrowed: u32, port: Port, plane: Plane, tables: &T)
 /// The first rule that matches both sides and holds.
 #[inline(always)]
 pub(crate) fn first<T: Tables>(source: Class, port: Class, plane: Plane, tables: &T) -> Settled {
-    let pair = source.pair_with(port).map_or(Decision::NONE, |index| tables.pair(plane, index));
-    let candidates = Candidates { source: source.decision, target: port.decision, pair };
-    let first = candidates.first();
+    let mut candidates = Candidates { source: source.decision, target: port.decision, pair: Decision::NONE };
+    let mut first = source.decision.first(port.decision);
+    if let Some(index) = source.pair_with(port) {
+        candidates.pair = tables.pair(plane, index);
+        first = first.first(candidates.pair);
+    }
     // No rule on the way out has terms.
     if matches!(plane.way, Way::In) && first.is_conditional() {
         tables.settle(plane.bank, candidates)

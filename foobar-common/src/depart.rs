@@ -5,7 +5,7 @@
 
 use crate::{
     address::Address,
-    admit::admit,
+    admit::{admit, decide},
     flow::{Flow, Transport},
     fragment::{follow_sent, remember},
     frame::{Frame, Resize},
@@ -100,11 +100,12 @@ fn verdict<F: Frame + ?Sized, A: Address, T: Tables>(
     generation: Generation,
     tables: &T,
 ) -> Step<Outcome> {
-    let admission = admit(flow, generation, Way::Out, tables, frame.len())?;
+    let (settled, _) = decide(flow, generation, Way::Out, tables);
     if flow.fragment.is_later() {
-        return follow_sent(flow, admission, generation, tables);
+        return follow_sent(frame, flow, settled, generation, tables);
     }
-    match unserved(frame, flow, admission, (Way::Out, generation.drops_sent()), tables) {
+    admit(flow, settled, tables, frame.len())?;
+    match unserved(frame, flow, settled.decision, (Way::Out, generation.drops_sent()), tables) {
         Outcome::DefaultDrop => Err(Outcome::DefaultDrop),
         outcome => Ok(outcome),
     }

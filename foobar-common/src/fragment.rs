@@ -7,18 +7,19 @@
 
 use crate::{
     address::Address,
-    admit::Admission,
+    admit::admit,
     decision::Decision,
     extension::{KINDS, is_extension},
     flow::Flow,
     forward::forward,
-    frame::FrameMut,
+    frame::{Frame, FrameMut},
     generation::Generation,
     layout::MAX_BACKENDS,
     outcome::{Outcome, Step},
     pick::Picked,
     plane::{Plane, Way},
     tables::Tables,
+    terms::Settled,
 };
 
 /// Seconds for which a first fragment is remembered: what Linux waits for the others (`net.ipv4.ipfrag_time`), within
@@ -29,9 +30,10 @@ pub const SECONDS: u32 = 30;
 ///
 /// | bits | |
 /// |---|---|
-/// | 33 | 1: a later fragment |
-/// | 32 | 1: the first of several |
-/// | 0–31 | identification; 0 of a whole packet |
+/// | 34 | 1: a later one, which begins eight bytes into the packet |
+/// | 2–33 | identification; 0 of a whole packet |
+/// | 1 | 1: a later fragment |
+/// | 0 | 1: the first of several |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fragment(u64);
 
@@ -39,17 +41,40 @@ impl Fragment {
     /// All of it: an atomic fragment (RFC 6946) too.
     pub const WHOLE: Self = Self(0);
 
-    const FIRST: u64 = 1 << 32;
-    const LATER: u64 = 1 << 33;
+    const FIRST: u64 = 1;
+    const LATER: u64 = 2;
+    const ID_SHIFT: u32 = 2;
+    const EIGHT_IN: u64 = 1 << 34;
+
+    /// The part that begins at `offset`, in units of 8 bytes. `more`: others follow it.
+    #[inline(always)]
+    pub const fn at(offset: u16, more: bool, id: u32) -> Self {
+        match (offset, more) {
+            (0, false) => Self::WHOLE,
+            (0, true) => Self::first(id),
+            (1, _) => Self(Self::later(id).0 | Self::EIGHT_IN),
+            _ => Self::later(id),
+        }
+    }
+
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        self.0
+    }
 
     #[inline(always)]
     pub const fn first(id: u32) -> Self {
-        Self(id as u64 | Self::FIRST)
+        Self((id as u64) << Self::ID_SHIFT | Self::FIRST)
     }
 
     #[inline(always)]
     pub const fn later(id: u32) -> Self {
-        Self(id as u64 | Self::LATER)
+        Self((id as u64) << Self::ID_SHIFT | Self::LATER)
     }
 
     #[inline(always)]
@@ -62,9 +87,15 @@ impl Fragment {
         self.0 & Self::LATER != 0
     }
 
+    /// Eight bytes into TCP are its flags: such a fragment exists to change what the first one showed (RFC 3128).
+    #[inline(always)]
+    pub const fn begins_at_tcp_flags(self) -> bool {
+        self.0 & Self::EIGHT_IN != 0
+    }
+
     #[inline(always)]
     const fn id(self) -> u32 {
-        self.0 as u32
+        (self.0 >> Self::ID_SHIFT) as u32
     }
 }
 
@@ -258,7 +289,7 @@ pub fn remember<A: Address, T: Tables>(flow: &Flow<A>, way: Way, outcome: Outcom
 
 /// Whether a later fragment may be of a packet that the rule does not match: its first fragment knows.
 #[inline(always)]
-pub fn is_open<A: Address, T: Tables>(decision: Decision, flow: &Flow<A>, plane: Plane, tables: &T) -> bool {
+fn is_open<A: Address, T: Tables>(decision: Decision, flow: &Flow<A>, plane: Plane, tables: &T) -> bool {
     match tables.need(plane, decision.place()) {
         Need::Nothing => false,
         Need::Protocol => is_extension(flow.protocol),
@@ -275,36 +306,69 @@ fn first_of<A: Address, T: Tables>(flow: &Flow<A>, way: Way, tables: &T) -> Opti
     }
 }
 
-/// What becomes of a later fragment that no rule denied.
-///
-/// The backend is the one that it was sent to, 0 where it was sent to none.
+/// What the rules say of a later fragment that they do not deny.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// A rule allowed it, by name.
+    Allowed,
+    /// No rule matches it.
+    Undecided,
+    /// The first rule that may match it has to know more of it.
+    Open,
+}
+
+/// [`admit`], for later fragments.
+#[inline(always)]
+pub fn admit_later<A: Address, T: Tables>(
+    flow: &Flow<A>,
+    settled: Settled,
+    plane: Plane,
+    tables: &T,
+    frame_len: usize,
+) -> Step<Admission> {
+    if settled.decision.is_none() {
+        return Ok(Admission::Undecided);
+    }
+    if is_open(settled.decision, flow, plane, tables) {
+        return Ok(Admission::Open);
+    }
+    admit(flow, settled, tables, frame_len)?;
+    Ok(Admission::Allowed)
+}
+
+/// What becomes of a later fragment, by the rules and by its first.
 #[inline(always)]
 pub fn follow<F: FrameMut + ?Sized, A: Address, T: Tables>(
     frame: &mut F,
     flow: &Flow<A>,
-    admission: Admission,
+    settled: Settled,
     generation: Generation,
     tables: &T,
-) -> Step<(Outcome, u32)> {
+) -> Step<Outcome> {
+    let admission = admit_later(flow, settled, generation.plane(Way::In), tables, frame.len())?;
     let first = first_of(flow, Way::In, tables);
     if let Some(First { backend: backend @ 1.., .. }) = first {
         if crate::serve::is_for_a_group(frame) {
             return Err(Outcome::FragmentUnknown);
         }
         let next_hop = tables.next_hop(backend).ok_or(Outcome::NoBackend)?;
-        return Ok((forward(frame, &Picked { backend, next_hop }, tables)?, backend));
+        let outcome = forward(frame, &Picked { backend, next_hop }, tables)?;
+        tables.count_backend(backend, frame.len(), 0, 0);
+        return Ok(outcome);
     }
-    unforwarded(first, admission, generation.drops()).map(|outcome| (outcome, 0))
+    unforwarded(first, admission, generation.drops())
 }
 
 /// The same for one that this host sends.
 #[inline(always)]
-pub fn follow_sent<A: Address, T: Tables>(
+pub fn follow_sent<F: Frame + ?Sized, A: Address, T: Tables>(
+    frame: &F,
     flow: &Flow<A>,
-    admission: Admission,
+    settled: Settled,
     generation: Generation,
     tables: &T,
 ) -> Step<Outcome> {
+    let admission = admit_later(flow, settled, generation.plane(Way::Out), tables, frame.len())?;
     unforwarded(first_of(flow, Way::Out, tables), admission, generation.drops_sent())
 }
 
@@ -312,9 +376,9 @@ pub fn follow_sent<A: Address, T: Tables>(
 #[inline(always)]
 fn unforwarded(first: Option<First>, admission: Admission, drops: bool) -> Step<Outcome> {
     match first {
-        _ if admission.allowed => Ok(Outcome::Allowed),
+        _ if matches!(admission, Admission::Allowed) => Ok(Outcome::Allowed),
         Some(first) => Ok(first.passed.outcome()),
-        None if admission.open || drops => Err(Outcome::FragmentUnknown),
+        None if drops || matches!(admission, Admission::Open) => Err(Outcome::FragmentUnknown),
         None => Ok(Outcome::DefaultPass),
     }
 }

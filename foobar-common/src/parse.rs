@@ -73,15 +73,17 @@ pub fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Step<Flow<V4>> {
     if !frame.reaches(offset + total_len) {
         return Err(Outcome::Truncated);
     }
-    let fragment = ip.fragment.value();
+    // Read once more: `reaches` is a call at worst, and what was read before it would be kept on the stack.
+    let Some(ip) = frame.read::<Ipv4>(offset) else { return Err(Outcome::Truncated) };
     let part = Part {
         protocol: ip.protocol,
         extensions: 0,
         offset: offset + header_len,
         len: total_len - header_len,
-        fragment_offset: fragment & 0x1fff,
-        more: fragment & 0x2000 != 0,
-        id: u32::from(ip.id.value()),
+        fragment: match ip.fragment.value() & 0x3fff {
+            0 => Fragment::WHOLE,
+            word => Fragment::at(word & 0x1fff, word & 0x2000 != 0, u32::from(ip.id.value())),
+        },
     };
     flow(frame, V4::from_wire(ip.source), V4::from_wire(ip.destination), ip.ttl, &part)
 }
@@ -97,14 +99,14 @@ pub fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Step<Flow<V6>> {
     if !frame.reaches(offset + Ipv6::LEN + payload_len) {
         return Err(Outcome::Truncated);
     }
+    // As for IPv4.
+    let Some(ip) = frame.read::<Ipv6>(offset) else { return Err(Outcome::Truncated) };
     let part = Part {
         protocol: ip.next_header,
         extensions: 0,
         offset: offset + Ipv6::LEN,
         len: payload_len,
-        fragment_offset: 0,
-        more: false,
-        id: 0,
+        fragment: Fragment::WHOLE,
     };
     let part = behind_extensions(frame, part)?;
     flow(frame, V6::from_wire(ip.source), V6::from_wire(ip.destination), ip.hop_limit, &part)
@@ -120,12 +122,7 @@ struct Part {
     offset: usize,
     /// Its bytes, by the IP header.
     len: usize,
-    /// In units of 8 bytes.
-    fragment_offset: u16,
-    /// More fragments follow.
-    more: bool,
-    /// Identification of the packet that it is a part of.
-    id: u32,
+    fragment: Fragment,
 }
 
 /// Walks the extension headers. Behind the header of a later fragment nothing is a header.
@@ -135,12 +132,12 @@ fn behind_extensions<F: Frame + ?Sized>(frame: &F, mut part: Part) -> Step<Part>
         return Ok(part);
     }
     for _ in 0..MAX_EXTENSIONS {
-        if !extension::is_extension(part.protocol) || part.fragment_offset != 0 {
+        if !extension::is_extension(part.protocol) || part.fragment.is_later() {
             return Ok(part);
         }
         part = behind_extension(frame, part)?;
     }
-    if extension::is_extension(part.protocol) && part.fragment_offset == 0 {
+    if extension::is_extension(part.protocol) && !part.fragment.is_later() {
         return Err(Outcome::TooManyExtensions);
     }
     Ok(part)
@@ -153,20 +150,18 @@ fn behind_extension<F: Frame + ?Sized>(frame: &F, part: Part) -> Step<Part> {
     if len > part.len {
         return Err(Outcome::Truncated);
     }
-    let mut fragment = usize::from(part.fragment_offset) << 3 | usize::from(part.more) | (part.id as usize) << 16;
+    let mut fragment = part.fragment;
     if part.protocol == extension::FRAGMENT {
         let Some(header) = frame.read::<FragmentHeader>(part.offset) else { return Err(Outcome::Truncated) };
-        fragment = usize::from(header.fragment.value()) | ({ header.id }.value() as usize) << 16;
+        let word = header.fragment.value();
+        fragment = Fragment::at(word >> 3, word & 1 != 0, { header.id }.value());
     }
-    let fragment = frame.forget(fragment);
     Ok(Part {
         protocol: header.next_header,
         extensions: frame.forget((part.extensions | extension::bit(part.protocol)) as usize) as u64,
         offset: frame.forget(part.offset + len) & MAX_OFFSET,
         len: frame.forget(part.len - len) & usize::from(u16::MAX),
-        fragment_offset: fragment as u16 >> 3,
-        more: fragment & 1 != 0,
-        id: frame.forget(fragment >> 16) as u32,
+        fragment: Fragment::from_word(frame.forget(fragment.word() as usize) as u64),
     })
 }
 
@@ -176,35 +171,34 @@ fn flow<F: Frame + ?Sized, A: Address>(frame: &F, source: A, destination: A, hop
         return Err(Outcome::BadAddress);
     }
     let transport = match part.protocol {
-        // Eight bytes into TCP are its flags: such a fragment exists to change what the first one showed (RFC 3128).
-        TCP if part.fragment_offset == 1 => return Err(Outcome::BadHeader),
-        _ if part.fragment_offset != 0 => Transport::LaterFragment,
+        protocol if part.fragment.is_later() => later_fragment(protocol, part.fragment)?,
         TCP => tcp(frame, part)?,
         UDP => udp(frame, part)?,
         ICMP if !A::V6 => icmp(frame, part)?,
         ICMPV6 if A::V6 => icmp(frame, part)?,
         _ => Transport::Other,
     };
-    let fragment = match (part.fragment_offset, part.more) {
-        (0, false) => Fragment::WHOLE,
-        (0, true) => Fragment::first(part.id),
-        _ => Fragment::later(part.id),
-    };
-    Ok(Flow { source, destination, protocol: part.protocol, extensions: part.extensions, hops, fragment, transport })
+    let &Part { protocol, extensions, fragment, .. } = part;
+    Ok(Flow { source, destination, protocol, extensions, hops, fragment, transport })
+}
+
+#[inline(always)]
+fn later_fragment(protocol: u8, fragment: Fragment) -> Step<Transport> {
+    if protocol == TCP && fragment.begins_at_tcp_flags() {
+        return Err(Outcome::BadHeader);
+    }
+    Ok(Transport::LaterFragment)
 }
 
 #[inline(always)]
 fn tcp<F: Frame + ?Sized>(frame: &F, part: &Part) -> Step<Transport> {
-    if part.len < Tcp::LEN {
-        return Err(Outcome::Truncated);
-    }
     let Some(tcp) = frame.read::<Tcp>(part.offset) else { return Err(Outcome::Truncated) };
     let header_len = tcp.header_len();
-    if header_len < Tcp::LEN {
-        return Err(Outcome::BadHeader);
-    }
     if header_len > part.len {
         return Err(Outcome::Truncated);
+    }
+    if header_len < Tcp::LEN {
+        return Err(if part.len < Tcp::LEN { Outcome::Truncated } else { Outcome::BadHeader });
     }
     Ok(Transport::Tcp(Segment {
         source: tcp.source.value(),
@@ -226,7 +220,7 @@ fn udp<F: Frame + ?Sized>(frame: &F, part: &Part) -> Step<Transport> {
         return Err(Outcome::BadHeader);
     }
     // A first fragment carries the length of the whole datagram.
-    if len > part.len && !part.more {
+    if len > part.len && !part.fragment.is_first() {
         return Err(Outcome::Truncated);
     }
     Ok(Transport::Udp { source: udp.source.value(), destination: udp.destination.value() })

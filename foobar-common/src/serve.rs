@@ -2,14 +2,14 @@
 
 use crate::{
     address::Address,
-    admit::{Admission, admit},
+    admit::{admit, decide},
+    decision::Decision,
     essential::is_essential,
     find::{ServiceEntry, find},
     flow::Flow,
     forward::forward,
     fragment::{follow, remember},
     frame::{Frame, FrameMut},
-    generation::Generation,
     outcome::{Outcome, Step},
     parse::{self, Network},
     pick::{Picked, pick},
@@ -44,42 +44,27 @@ fn stages<F: FrameMut + ?Sized, T: Tables>(frame: &mut F, tables: &T) -> Step<Ou
 #[inline(always)]
 fn judge<F: FrameMut + ?Sized, A: Address, T: Tables>(frame: &mut F, flow: &Flow<A>, tables: &T) -> Step<Outcome> {
     let generation = tables.generation();
-    let admission = admit(flow, generation, Way::In, tables, frame.len())?;
+    let (settled, listens) = decide(flow, generation, Way::In, tables);
     if flow.fragment.is_later() {
-        let (outcome, backend) = follow(frame, flow, admission, generation, tables)?;
-        if backend != 0 {
-            tables.count_backend(backend, frame.len(), 0, 0);
-        }
-        return Ok(outcome);
+        return follow(frame, flow, settled, generation, tables);
     }
-    let (outcome, backend) = serve_whole(frame, flow, admission, generation, tables)?;
-    remember(flow, Way::In, outcome, backend, tables);
-    Ok(outcome)
-}
-
-/// What becomes of a packet, or of its first fragment, and the backend that it was sent to; 0: none.
-#[inline(always)]
-fn serve_whole<F: FrameMut + ?Sized, A: Address, T: Tables>(
-    frame: &mut F,
-    flow: &Flow<A>,
-    admission: Admission,
-    generation: Generation,
-    tables: &T,
-) -> Step<(Outcome, u32)> {
-    if admission.listens
+    admit(flow, settled, tables, frame.len())?;
+    if listens
         && let Some(service) = find(flow, generation.bank(), tables)
         && !is_for_a_group(frame)
     {
         let picked = pick(frame, flow, &service, tables)?;
         let outcome = forward(frame, &picked, tables)?;
         count(frame, flow, &service, &picked, tables);
-        return Ok((outcome, picked.backend));
+        remember(flow, Way::In, outcome, picked.backend, tables);
+        return Ok(outcome);
     }
-    let outcome = unserved(frame, flow, admission, (Way::In, generation.drops()), tables);
+    let outcome = unserved(frame, flow, settled.decision, (Way::In, generation.drops()), tables);
     if generation.hears() && matches!(outcome, Outcome::Allowed | Outcome::DefaultPass) {
         note_heard(frame, flow, tables);
     }
-    Ok((outcome, 0))
+    remember(flow, Way::In, outcome, 0, tables);
+    Ok(outcome)
 }
 
 /// The bit of an Ethernet address's first byte that makes it multicast or broadcast (IEEE 802 §8.2.2).
@@ -91,16 +76,16 @@ pub(crate) fn is_for_a_group<F: FrameMut + ?Sized>(frame: &F) -> bool {
     frame.read::<u8>(0).is_some_and(|first| first & GROUP != 0)
 }
 
-/// What becomes of a packet that is for no service. `drops`: on this way, what nothing decides is dropped.
+/// What becomes of a packet that no rule denies and that is for no service. `drops`: on this way, what nothing decides is dropped.
 #[inline(always)]
 pub(crate) fn unserved<F: Frame + ?Sized, A: Address, T: Tables>(
     frame: &F,
     flow: &Flow<A>,
-    admission: Admission,
+    decision: Decision,
     (way, drops): (Way, bool),
     tables: &T,
 ) -> Outcome {
-    if admission.allowed {
+    if decision.allows() {
         Outcome::Allowed
     } else if is_essential(flow, way) {
         Outcome::Essential

@@ -76,10 +76,10 @@ impl Members {
         self.0 >> place & 1 != 0
     }
 
-    /// The sets that the source is in, from a place on.
+    /// A bit for each set that the source is in, by its place.
     #[inline(always)]
-    const fn sources_from(self, place: usize) -> u64 {
-        self.0 >> Self::FROM_SHIFT >> place
+    const fn sources(self) -> u64 {
+        self.0 >> Self::FROM_SHIFT
     }
 }
 

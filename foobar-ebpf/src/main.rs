@@ -22,6 +22,7 @@ use foobar_common::{Departure, depart, serve};
 
 /// The firewall and balancer.
 #[xdp(frags)]
+#[inline(always)]
 pub fn foobar(context: XdpContext) -> u32 {
     let mut packet = packet::Packet::new(&context);
     let maps = maps::Maps::new(&context);
@@ -31,6 +32,7 @@ pub fn foobar(context: XdpContext) -> u32 {
 
 /// Judges what this host sends, notes what it opens, and lets others decide about what may leave.
 #[classifier]
+#[inline(always)]
 pub fn foobar_egress(context: TcContext) -> i32 {
     let mut sent = packet::Sent::new(&context);
     match depart(&mut sent, &maps::Maps::new(&context)) {

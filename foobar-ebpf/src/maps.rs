@@ -6,8 +6,6 @@ mod flows;
 mod limits;
 mod shown;
 
-use core::cell::Cell;
-
 use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_redirect};
 use foobar_common::{
     Address, Outcome, Tables,
@@ -41,7 +39,7 @@ pub use self::{
 };
 use crate::{
     apart::{recall_v4, recall_v6, remember_v4, remember_v6, settle_apart, walk_v4, walk_v6},
-    hide::hide,
+    hide::{InMemory, hide},
     table::{Record, Table},
 };
 
@@ -120,14 +118,14 @@ pub struct Maps<'a, C> {
     /// Found out before the packet is looked at: behind that, the verifier would look at all that follows once for each
     /// thing that the clock can say, and each kind of packet.
     generation: Generation,
-    remark: Cell<Remark>,
+    remark: InMemory<Remark>,
 }
 
 impl Maps<'_, ()> {
     /// For functions that are handed the bank: a packet reads its generation once.
     #[inline(always)]
     pub fn apart() -> Self {
-        Self { context: &(), generation: Generation::default(), remark: Cell::new(Remark::NONE) }
+        Self { context: &(), generation: Generation::default(), remark: InMemory::new(Remark::NONE) }
     }
 }
 
@@ -142,7 +140,7 @@ impl<'a, C> Maps<'a, C> {
             let word = hide((generation.at(now()).word() ^ unknown) as usize) as u64 ^ unknown;
             generation = Generation::from_word(word);
         }
-        Self { context, generation, remark: Cell::new(Remark::NONE) }
+        Self { context, generation, remark: InMemory::new(Remark::NONE) }
     }
 
     #[inline(always)]
@@ -353,7 +351,6 @@ impl<C: Context> Tables for Maps<'_, C> {
 
     #[inline(always)]
     fn count_rule(&self, id: u32, len: usize) {
-        self.remark.set(self.remark.get().by(id));
         counts::count_rule(id, len);
     }
 

@@ -1,7 +1,5 @@
 //! Access to the frame behind a program's context: the one file that touches packet memory.
 
-use core::cell::UnsafeCell;
-
 use aya_ebpf::{
     bindings::{__sk_buff, BPF_F_INGRESS, xdp_md},
     helpers::generated::{bpf_redirect, bpf_skb_change_tail, bpf_skb_store_bytes, bpf_xdp_get_buff_len},
@@ -12,7 +10,7 @@ use foobar_common::{
     frame::{Header, Resize},
 };
 
-use crate::hide::hide;
+use crate::hide::{InMemory, hide};
 
 /// The linear part of a frame. Headers are read from there alone: drivers and the stack put at least the headers there.
 struct Linear {
@@ -55,24 +53,7 @@ impl Linear {
 pub struct Packet {
     context: *mut xdp_md,
     linear: Linear,
-    len: InMemory,
-}
-
-/// A number that stays in its place on the stack: the compiler would move it on at each of the many ways out.
-struct InMemory(UnsafeCell<usize>);
-
-impl InMemory {
-    #[inline(always)]
-    fn get(&self) -> usize {
-        // SAFETY: the place is this one's own, and initialized.
-        unsafe { self.0.get().read_volatile() }
-    }
-
-    #[inline(always)]
-    fn set(&self, number: usize) {
-        // SAFETY: as for `get`; nobody holds a reference into it.
-        unsafe { self.0.get().write_volatile(number) }
-    }
+    len: InMemory<usize>,
 }
 
 impl Packet {
@@ -80,9 +61,7 @@ impl Packet {
     pub fn new(context: &XdpContext) -> Self {
         let linear = Linear { start: context.data(), end: context.data_end() };
         let len = linear.len();
-        let packet = Self { context: context.ctx, linear, len: InMemory(UnsafeCell::new(0)) };
-        packet.len.set(len);
-        packet
+        Self { context: context.ctx, linear, len: InMemory::new(len) }
     }
 }
 

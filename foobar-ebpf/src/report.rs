@@ -13,32 +13,39 @@ use foobar_common::{
 
 use crate::{hide::hide, maps, maps::Remark};
 
+/// Beside an outcome's index: its packets are dropped.
+const DROPPED: u32 = 1 << 8;
+
 /// Shows a packet if it is one to be shown. `count`: how many have left with its outcome on this CPU.
 #[inline(always)]
 pub fn consider(context: *mut xdp_md, outcome: Outcome, count: u64, remark: Remark, len: usize) {
+    let is_dropped = matches!(outcome.action(), Action::Drop);
+    if is_sampled(count) || remark.is_logged() || is_dropped && maps::is_watched() {
+        let what = outcome.index() | if is_dropped { DROPPED } else { 0 };
+        show(context, what, count, remark.word(), len as u64);
+    }
+}
+
+#[inline(always)]
+const fn is_sampled(count: u64) -> bool {
+    count & (ONE_OF - 1) == 0
+}
+
+/// A call that takes 0.1 µs and more, for few packets.
+#[inline(never)]
+fn show(context: *mut xdp_md, what: u32, count: u64, remark: u64, len: u64) -> u64 {
+    let remark = Remark::from_word(remark);
+    // SAFETY: a helper without arguments.
+    let at = unsafe { bpf_ktime_get_ns() };
     let mut kinds = 0;
-    if count & (ONE_OF - 1) == 0 {
+    if is_sampled(count) {
         kinds |= Kind::Sampled.bit();
     }
-    if matches!(outcome.action(), Action::Drop) && maps::is_watched() {
+    if what & DROPPED != 0 && maps::is_watched() && maps::watched_at(at / 1_000_000_000) {
         kinds |= Kind::Dropped.bit();
     }
     if remark.is_logged() {
         kinds |= Kind::Logged.bit();
-    }
-    if kinds != 0 {
-        show(context, kinds << 8 | u64::from(outcome.index()), remark.word(), len as u64);
-    }
-}
-
-/// `what`: kinds and outcome. A call that takes 0.1 µs and more, for few packets.
-#[inline(never)]
-fn show(context: *mut xdp_md, what: u64, remark: u64, len: u64) -> u64 {
-    // SAFETY: a helper without arguments.
-    let at = unsafe { bpf_ktime_get_ns() };
-    let mut kinds = what >> 8;
-    if kinds & Kind::Dropped.bit() != 0 && !maps::watched_at(at / 1_000_000_000) {
-        kinds &= !Kind::Dropped.bit();
     }
     for kind in Kind::ALL {
         if kinds & kind.bit() != 0 && !maps::within_budget(kind, at) {
@@ -66,8 +73,8 @@ fn show(context: *mut xdp_md, what: u64, remark: u64, len: u64) -> u64 {
         let head = Head {
             at,
             kinds,
-            outcome: what as u32 & 0xff,
-            rule: Remark::from_word(remark).rule(),
+            outcome: what & !DROPPED,
+            rule: remark.rule(),
             ingress: (*context).ingress_ifindex,
             len: len as u32,
             kept: if done { kept as u32 } else { 0 },

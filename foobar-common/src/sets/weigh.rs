@@ -65,20 +65,29 @@ fn target_of<T: Tables>(asks_header: usize, place: usize, members: Members, tabl
 }
 
 /// Matches a packet's own class, and those of the sets that its source is in, with one target.
+///
+/// What stands in words is taken apart in each round: in parts it would not have room in registers.
 #[inline(always)]
 pub fn weigh_sources<T: Tables>(members: Members, target: Class, tables: &T) -> Settled {
     let Some(question) = tables.question() else { return NOTHING };
-    let mut settled = first(question.own(), target, question.asking().plane(), tables);
-    for place in 0..MAX_ASKED {
-        let sources = members.sources_from(place);
-        if sources == 0 {
+    let mut settled = NOTHING.word();
+    // Bit 0 is its own class.
+    let sources = members.sources() << 1 | 1;
+    for place in 0..=MAX_ASKED {
+        if sources >> place == 0 {
             break;
         }
-        if sources & 1 != 0 {
-            let asking = question.asking();
-            let class = Class::from_word(tables.asked(asking.bank, place)[1]);
-            settled = settled.first(first(class, target, asking.plane(), tables));
+        if sources >> place & 1 == 0 {
+            continue;
         }
+        let asking = question.asking();
+        let class = match place {
+            0 => question.own(),
+            _ => Class::from_word(tables.asked(asking.bank, place - 1)[1]),
+        };
+        let target = Class::from_word(tables.unrelated(target.word()));
+        let round = first(class, target, asking.plane(), tables);
+        settled = tables.unrelated(Settled::from_word(settled).first(round).word());
     }
-    settled
+    Settled::from_word(settled)
 }

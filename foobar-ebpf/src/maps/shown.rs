@@ -25,7 +25,8 @@ static BUDGETS: PerCpuArray<[u64; BUDGET_WORDS]> = PerCpuArray::with_max_entries
 pub struct Remark(u64);
 
 impl Remark {
-    const LOGGED: u64 = 1 << 32;
+    /// The sign, which is tested by one instruction.
+    const LOGGED: u64 = 1 << 63;
 
     /// No rule decided.
     pub const NONE: Self = Self(0);
