@@ -74,20 +74,20 @@ pub fn weigh_sources<T: Tables>(members: Members, target: Class, tables: &T) -> 
     // Bit 0 is its own class.
     let sources = members.sources() << 1 | 1;
     for place in 0..=MAX_ASKED {
-        if sources >> place == 0 {
+        if sources >> place & 1 != 0 {
+            let asking = question.asking();
+            let class = match place {
+                0 => question.own(),
+                _ => Class::from_word(tables.asked(asking.bank, place - 1)[1]),
+            };
+            let target = Class::from_word(tables.unrelated(target.word()));
+            let round = first(class, target, asking.plane(), tables);
+            settled = tables.unrelated(Settled::from_word(settled).first(round).word());
+        }
+        // At the end, since Linux 6.1 wants the jump that goes back to be one with a condition.
+        if sources >> place <= 1 {
             break;
         }
-        if sources >> place & 1 == 0 {
-            continue;
-        }
-        let asking = question.asking();
-        let class = match place {
-            0 => question.own(),
-            _ => Class::from_word(tables.asked(asking.bank, place - 1)[1]),
-        };
-        let target = Class::from_word(tables.unrelated(target.word()));
-        let round = first(class, target, asking.plane(), tables);
-        settled = tables.unrelated(Settled::from_word(settled).first(round).word());
     }
     Settled::from_word(settled)
 }
