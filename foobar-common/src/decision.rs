@@ -9,42 +9,49 @@
 /// | 15 | 1: *conditional*, it holds only while its rule's terms do (see [`crate::terms`]) |
 /// | 1–14 | the rule's id, which is its counter's index; of a conditional decision its link |
 /// | 0 | free for the table that holds the word |
+///
+/// Tables hold 32 bits of it. Here it has a register's width: the program's machine compares nothing narrower, and would
+/// cut each number to size before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Decision(u32);
+pub struct Decision(u64);
 
 impl Decision {
     /// No rule matches.
-    pub const NONE: Self = Self(u32::MAX << Self::PLACE_SHIFT);
+    pub const NONE: Self = Self((u32::MAX << Self::PLACE_SHIFT) as u64);
     /// Rules in a list, at most.
     pub const MAX_PLACES: u32 = (1 << 15) - 1;
     /// Rule ids, at most.
     pub const MAX_IDS: u32 = 1 << 14;
 
     const PLACE_SHIFT: u32 = 17;
-    const ALLOW: u32 = 1 << 16;
-    const CONDITIONAL: u32 = 1 << 15;
-    const ID_MASK: u32 = 0x3fff;
+    const ALLOW: u64 = 1 << 16;
+    const CONDITIONAL: u64 = 1 << 15;
+    const ID_MASK: u64 = 0x3fff;
 
     /// `place < MAX_PLACES`, `id < MAX_IDS`.
     pub const fn new(place: u32, allow: bool, id: u32) -> Self {
-        Self(place << Self::PLACE_SHIFT | if allow { Self::ALLOW } else { 0 } | (id & Self::ID_MASK) << 1)
+        Self(
+            (place << Self::PLACE_SHIFT) as u64
+                | if allow { Self::ALLOW } else { 0 }
+                | (id as u64 & Self::ID_MASK) << 1,
+        )
     }
 
     /// The same, as long as the rule's terms hold: what they are and what comes next stands at `link`, below `MAX_IDS`.
     #[must_use]
     pub const fn conditional(self, link: u32) -> Self {
-        Self(self.0 & !(Self::ID_MASK << 1) | Self::CONDITIONAL | (link & Self::ID_MASK) << 1)
+        Self(self.0 & !(Self::ID_MASK << 1) | Self::CONDITIONAL | (link as u64 & Self::ID_MASK) << 1)
     }
 
     /// From a table's word, whose lowest bit is the table's own.
     #[inline(always)]
     pub const fn from_word(word: u32) -> Self {
-        Self(word & !1)
+        Self((word & !1) as u64)
     }
 
     #[inline(always)]
     pub const fn word(self) -> u32 {
-        self.0
+        self.0 as u32
     }
 
     /// The one whose rule stands first.
@@ -79,7 +86,7 @@ impl Decision {
     /// The rule's id; of a conditional decision its link.
     #[inline(always)]
     pub const fn id(self) -> u32 {
-        (self.0 >> 1) & Self::ID_MASK
+        ((self.0 >> 1) & Self::ID_MASK) as u32
     }
 }
 

@@ -31,9 +31,10 @@ impl Action {
 
 macro_rules! outcomes {
     ($($(#[doc = $doc:literal])+ $variant:ident $name:literal $action:ident),+ $(,)?) => {
-        /// Why a packet left, in the order of the counters.
+        /// Why a packet left, in the order of the counters. As wide as a register, since the program's machine compares
+        /// nothing narrower.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[repr(u32)]
+        #[repr(u64)]
         pub enum Outcome { $($(#[doc = $doc])+ $variant),+ }
 
         impl Outcome {

@@ -76,7 +76,8 @@ pub(crate) fn is_for_a_group<F: FrameMut + ?Sized>(frame: &F) -> bool {
     frame.read::<u8>(0).is_some_and(|first| first & GROUP != 0)
 }
 
-/// What becomes of a packet that no rule denies and that is for no service. `drops`: on this way, what nothing decides is dropped.
+/// What becomes of a packet that no rule denies and that is for no service. `drops`: on this way, what nothing decides is
+/// dropped.
 #[inline(always)]
 pub(crate) fn unserved<F: Frame + ?Sized, A: Address, T: Tables>(
     frame: &F,

@@ -76,7 +76,7 @@ pub trait Tables: SetTables {
     /// where it is over the limit.
     fn within_limit(&self, rule: u32, source: u64) -> bool;
 
-    /// Remembers which rule with terms decided, and whether it asks for the packet to be logged.
+    /// Remembers which rule decided, and whether it asks for the packet to be logged.
     fn remark(&self, rule: u32, logs: bool);
 
     /// Counts one packet of `len` bytes that is over its rule's limit.

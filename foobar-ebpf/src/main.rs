@@ -20,6 +20,8 @@ use aya_ebpf::{
 };
 use foobar_common::{Departure, depart, serve};
 
+// `inline(always)`: the macros wrap a function, and one of this size would be called, by every packet.
+
 /// The firewall and balancer.
 #[xdp(frags)]
 #[inline(always)]
