@@ -21,19 +21,25 @@ const NOTHING: Settled = Settled::plain(Decision::NONE);
 /// An allowance of a header's number does not count: what stands behind the header must not fare better for it.
 #[inline(always)]
 pub fn weigh<T: Tables>(members: Members, tables: &T) -> Settled {
-    let mut settled = NOTHING;
+    let mut settled = tables.unrelated(NOTHING.word());
     for asks_header in 0..=KINDS.len() {
-        let mut partial = NOTHING;
+        let mut partial = tables.unrelated(NOTHING.word());
         for place in 0..TARGETS {
             if let Some(target) = target_of(asks_header, place, members, tables) {
-                partial = partial.first(tables.weigh_sources(members, target));
+                partial = tables.unrelated(smaller(partial, tables.weigh_sources(members, target).word()));
             }
         }
-        if asks_header == 0 || !partial.decision.allows() {
-            settled = settled.first(partial);
+        if asks_header == 0 || !Settled::from_word(partial).decision.allows() {
+            settled = tables.unrelated(smaller(settled, partial));
         }
     }
-    settled
+    Settled::from_word(settled)
+}
+
+/// The word of the one whose rule stands first.
+#[inline(always)]
+const fn smaller(first: u64, second: u64) -> u64 {
+    Settled::from_word(first).first(Settled::from_word(second)).word()
 }
 
 /// The packet's own target and those of the sets of `to`.
@@ -82,7 +88,7 @@ pub fn weigh_sources<T: Tables>(members: Members, target: Class, tables: &T) -> 
             };
             let target = Class::from_word(tables.unrelated(target.word()));
             let round = first(class, target, asking.plane(), tables);
-            settled = tables.unrelated(Settled::from_word(settled).first(round).word());
+            settled = tables.unrelated(smaller(settled, round.word()));
         }
         // At the end, since Linux 6.1 wants the jump that goes back to be one with a condition.
         if sources >> place <= 1 {

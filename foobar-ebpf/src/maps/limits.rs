@@ -13,7 +13,10 @@ use foobar_common::{
 };
 
 use super::{TERMS, counts::add};
-use crate::table::{Record, Table};
+use crate::{
+    hide::hide,
+    table::{Record, Table},
+};
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.BUCKETS")]
@@ -83,7 +86,8 @@ extern "C" fn least_rank_apart(set: u64, mine: u64) -> u64 {
     let Some(set) = BUCKETS.record::<SET_WORDS>(set as usize) else { return 0 };
     let mut least = u64::MAX;
     for index in 0..LIMITED_WAYS {
-        least = least.min(rank(index, set.at(index * WAY_WORDS), set.at(index * WAY_WORDS + 1), mine));
+        let rank = rank(index, set.at(index * WAY_WORDS), set.at(index * WAY_WORDS + 1), mine);
+        least = hide(least.min(rank) as usize) as u64;
     }
     least
 }
