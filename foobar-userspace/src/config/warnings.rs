@@ -1,6 +1,7 @@
 //! What is valid and probably not meant: a default that locks out, rules that never match, services without flows.
 
 mod cover;
+mod grid;
 
 use std::{
     collections::{BTreeSet, HashMap},

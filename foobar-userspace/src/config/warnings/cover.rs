@@ -4,48 +4,36 @@
 //! found by cutting it, until something is left or nothing: the answer is exact for rules that say no more than that. A
 //! rule that holds for a time or on some interfaces covers nothing; one with a limit does, since over the limit is final.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    ops::RangeInclusive,
-};
+use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use ipnet::IpNet;
 
-use super::{kinds, kinds_of};
+use super::{grid::Grid, kinds, kinds_of};
 use crate::domain::{Matcher, Rule, Source};
 
 /// Cuts and comparisons that may be made: rules that are left then are taken for ones that match.
 const MAX_STEPS: usize = 200_000_000;
 /// Source, destination, protocol, port.
 const SIDES: usize = 4;
-const PROTOCOL: usize = 2;
-const PORT: usize = 3;
+pub const SOURCE: usize = 0;
+pub const PROTOCOL: usize = 2;
+pub const PORT: usize = 3;
 /// Ports, and one for packets without.
 const PORTS: u128 = 1 << 16;
 
 /// Packets of one family within ranges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Span {
-    v6: bool,
-    low: [u128; SIDES],
-    high: [u128; SIDES],
-}
-
-/// Boxes that a few others can meet stand together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Bucket {
-    /// The first two bytes of the source.
-    Source(bool, u128),
-    /// A protocol and some ports.
-    Port(u128, u128),
-    Wide,
+pub struct Span {
+    pub v6: bool,
+    pub low: [u128; SIDES],
+    pub high: [u128; SIDES],
 }
 
 /// The rules so far.
 #[derive(Default)]
 pub struct Cover {
     boxes: Vec<(Span, usize)>,
-    buckets: HashMap<Bucket, Vec<usize>>,
+    grid: Grid,
     steps: usize,
 }
 
@@ -70,27 +58,19 @@ impl Cover {
             return;
         }
         for (span, _) in spans(rule) {
-            self.buckets.entry(span.bucket()).or_default().push(self.boxes.len());
+            self.grid.add(&span, self.boxes.len());
             self.boxes.push((span, index));
         }
     }
 
-    /// Boxes that may meet this one.
+    /// Boxes that meet this one.
     fn near(&mut self, span: &Span) -> Vec<usize> {
-        let may_meet = |bucket: &Bucket| match (bucket, span.bucket()) {
-            (Bucket::Source(..), own @ Bucket::Source(..)) | (Bucket::Port(..), own @ Bucket::Port(..)) => {
-                *bucket == own
-            }
-            (Bucket::Source(v6, _), _) => *v6 == span.v6,
-            (Bucket::Port(protocol, _), _) => (span.low[PROTOCOL]..=span.high[PROTOCOL]).contains(protocol),
-            (Bucket::Wide, _) => true,
-        };
-        let mut near = Vec::new();
-        self.steps += self.buckets.len();
-        for (_, boxes) in self.buckets.iter().filter(|(bucket, _)| may_meet(bucket)) {
-            self.steps += boxes.len();
-            near.extend(boxes.iter().copied().filter(|index| self.boxes[*index].0.meets(span)));
+        let (mut near, mut steps) = (Vec::new(), 0);
+        for cell in self.grid.near(span) {
+            steps += 1 + cell.len();
+            near.extend(cell.iter().copied().filter(|index| self.boxes[*index].0.meets(span)));
         }
+        self.steps += steps;
         near
     }
 
@@ -114,7 +94,7 @@ impl Cover {
 }
 
 impl Span {
-    fn meets(&self, other: &Self) -> bool {
+    pub fn meets(&self, other: &Self) -> bool {
         self.v6 == other.v6
             && (0..SIDES).all(|side| self.low[side] <= other.high[side] && other.low[side] <= self.high[side])
     }
@@ -142,17 +122,6 @@ impl Span {
             }
         }
         parts
-    }
-
-    fn bucket(&self) -> Bucket {
-        let shift = if self.v6 { 112 } else { 16 };
-        if self.low[0] >> shift == self.high[0] >> shift {
-            Bucket::Source(self.v6, self.low[0] >> shift)
-        } else if self.low[PROTOCOL] == self.high[PROTOCOL] && self.low[PORT] >> 6 == self.high[PORT] >> 6 {
-            Bucket::Port(self.low[PROTOCOL], self.low[PORT] >> 6)
-        } else {
-            Bucket::Wide
-        }
     }
 }
 
