@@ -290,6 +290,22 @@ fn no_better<A: Address + std::fmt::Debug>(
     Ok(())
 }
 
+/// The number of a header that is denied says nothing of a later fragment behind another one: its first tells.
+#[test]
+fn a_denied_extension_header_leaves_later_fragments_of_others_to_their_first() {
+    let rules = ["deny proto/43", "allow ah"].map(|text| text.parse::<Rule>().expect("a rule"));
+    let tables = tables(&rules, &Moment { now: 0, ingress: 2, ends: vec![9] });
+    let ask = |fragment, protocol, transport| {
+        let flow = Flow { fragment, protocol, ..flow([0, 7], v4, 0, (protocol, transport)) };
+        admit(&flow, tables.generation(), Way::In, &tables, 64)
+    };
+    let later = |protocol| ask(Fragment::later(1), protocol, Transport::LaterFragment);
+    assert!(ask(Fragment::first(1), extension::AUTHENTICATION, Transport::Other).is_ok_and(|found| found.allowed));
+    assert!(later(extension::AUTHENTICATION).is_ok_and(|found| found.open), "its first was allowed");
+    assert_eq!(ask(Fragment::first(1), extension::ROUTING, Transport::Other), Err(Outcome::Denied));
+    assert!(!later(extension::ROUTING).is_ok_and(|found| found.allowed), "its first was denied");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
