@@ -3,6 +3,7 @@
 //! Everything loaded is pinned, so that traffic outlives this process; opening adopts what is pinned.
 
 mod attach;
+mod attempts;
 mod counters;
 mod egress;
 mod events;
@@ -16,7 +17,6 @@ mod mapped;
 mod notes;
 mod peers;
 mod pins;
-
 mod sockets;
 mod states;
 mod tables;
@@ -42,6 +42,7 @@ pub use sockets::Open;
 
 pub use self::attach::{AttachError, Attachment, Patience};
 use self::{
+    attempts::Attempts,
     grace::Grace,
     pins::Pins,
     tables::{Maps, Tables},
@@ -65,6 +66,9 @@ pub struct Datapath {
     grace: Grace,
     /// What the program is for by which interfaces are left.
     attention: Attention,
+    /// A change that waits ends with the next publication.
+    is_given_up: bool,
+    attempts: Attempts,
     /// Until somebody reads them.
     events: Option<Events>,
 }
@@ -97,8 +101,8 @@ impl Datapath {
         let maps = Maps::take(&mut ebpf)?;
         tables.seed_buckets();
         let events = Some(Events::open(&mut ebpf)?);
-        let (grace, attention) = (Grace::default(), Attention::default());
-        let mut datapath = Self { pins, ebpf, tables, maps, grace, attention, events };
+        let (grace, attention, attempts) = (Grace::default(), Attention::default(), Attempts::default());
+        let mut datapath = Self { pins, ebpf, tables, maps, grace, attention, is_given_up: false, attempts, events };
         datapath.adopt_links()?;
         datapath.adopt_egress()?;
         load::pin_programs(&datapath.pins, &mut datapath.ebpf)?;
@@ -135,6 +139,7 @@ impl Datapath {
         publication: &Publication<'_>,
         word: impl FnOnce(Generation, Generation) -> Generation,
     ) -> Result<Generation> {
+        self.finish_settling();
         self.grace.wait()?;
         let now = self.generation();
         ensure!(now.deadline() == 0, "a change waits for confirmation, and both banks are in use");
