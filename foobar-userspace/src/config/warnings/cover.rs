@@ -13,6 +13,11 @@ use crate::domain::{Matcher, Rule, Source};
 
 /// Cuts and comparisons that may be made: rules that are left then are taken for ones that match.
 const MAX_STEPS: usize = 200_000_000;
+/// What finding the cells that a box can meet counts for.
+const FIND_STEPS: usize = 16;
+/// Boxes that are remembered: a rule that has more of them than are left covers nothing, and one that has more than this is
+/// covered by none. The tables have room for fewer prefixes.
+const MAX_BOXES: usize = 400_000;
 /// Source, destination, protocol, port.
 const SIDES: usize = 4;
 pub const SOURCE: usize = 0;
@@ -41,7 +46,11 @@ impl Cover {
     /// The earlier rules that decide about every packet of this one, if they do.
     pub fn covers(&mut self, rule: &Rule) -> Option<BTreeSet<usize>> {
         let (mut by, mut unnamed) = (BTreeSet::new(), BTreeSet::new());
-        for (span, is_fragments) in spans(rule) {
+        let parts = Parts::of(rule);
+        if parts.count() > MAX_BOXES {
+            return None;
+        }
+        for (span, is_fragments) in parts.spans() {
             let mut near = self.near(&span);
             near.sort_unstable();
             // Which rule decides about its later fragments, nobody needs to know.
@@ -57,7 +66,11 @@ impl Cover {
         if !rule.on.is_empty() || rule.lifetime.is_some() || has_sets(rule) {
             return;
         }
-        for (span, _) in spans(rule) {
+        let parts = Parts::of(rule);
+        if parts.count() > MAX_BOXES - self.boxes.len() {
+            return;
+        }
+        for (span, _) in parts.spans() {
             self.grid.add(&span, self.boxes.len());
             self.boxes.push((span, index));
         }
@@ -65,7 +78,7 @@ impl Cover {
 
     /// Boxes that meet this one.
     fn near(&mut self, span: &Span) -> Vec<usize> {
-        let (mut near, mut steps) = (Vec::new(), 0);
+        let (mut near, mut steps) = (Vec::new(), FIND_STEPS);
         for cell in self.grid.near(span) {
             steps += 1 + cell.len();
             near.extend(cell.iter().copied().filter(|index| self.boxes[*index].0.meets(span)));
@@ -129,21 +142,40 @@ fn has_sets(rule: &Rule) -> bool {
     rule.from.iter().chain(&rule.to).any(|source| matches!(source, Source::Set(_)))
 }
 
-/// A rule's boxes, and of each whether it is there for later fragments alone.
-fn spans(rule: &Rule) -> Vec<(Span, bool)> {
-    let mut spans = Vec::new();
-    for (v6, source) in sides(&rule.from) {
-        for (_, destination) in sides(&rule.to).into_iter().filter(|(family, _)| *family == v6) {
-            for (protocol, ports, is_fragments) in targets(rule) {
+/// What a rule's boxes are made of: there may be too many to have them all at once.
+struct Parts {
+    from: Vec<(bool, Numbers)>,
+    to: Vec<(bool, Numbers)>,
+    targets: Vec<(Numbers, Numbers, bool)>,
+}
+
+impl Parts {
+    fn of(rule: &Rule) -> Self {
+        Self { from: sides(&rule.from), to: sides(&rule.to), targets: targets(rule) }
+    }
+
+    fn count(&self) -> usize {
+        let of = |side: &[(bool, Numbers)], v6| side.iter().filter(|(family, _)| *family == v6).count();
+        let pairs = [false, true].map(|v6| of(&self.from, v6).saturating_mul(of(&self.to, v6)));
+        pairs[0].saturating_add(pairs[1]).saturating_mul(self.targets.len())
+    }
+
+    /// The boxes, and of each whether it is there for later fragments alone.
+    fn spans(&self) -> impl Iterator<Item = (Span, bool)> {
+        let pairs = self.from.iter().flat_map(|(v6, source)| {
+            let to = self.to.iter().filter(move |(family, _)| family == v6);
+            to.map(move |(_, destination)| (*v6, source, destination))
+        });
+        pairs.flat_map(|(v6, source, destination)| {
+            self.targets.iter().map(move |(protocol, ports, is_fragments)| {
                 let (low, high) = (
                     [*source.start(), *destination.start(), *protocol.start(), *ports.start()],
                     [*source.end(), *destination.end(), *protocol.end(), *ports.end()],
                 );
-                spans.push((Span { v6, low, high }, is_fragments));
-            }
-        }
+                (Span { v6, low, high }, *is_fragments)
+            })
+        })
     }
-    spans
 }
 
 type Numbers = RangeInclusive<u128>;
@@ -176,4 +208,22 @@ fn targets(rule: &Rule) -> Vec<(Numbers, Numbers, bool)> {
     let own = ranges.iter().map(|range| (protocol..=protocol, wide(range), false));
     let fragments = kinds_of(rule).map_or(Vec::new(), |(_, _, all)| all[ranges.len()..].to_vec());
     own.chain(fragments.iter().map(|range| (protocol..=protocol, wide(range), true))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_with_more_boxes_than_there_is_room_for_covers_nothing_and_takes_none() {
+        let list = |item: &dyn Fn(u32) -> String| (0..1_000).map(item).collect::<Vec<_>>().join(",");
+        let ports = list(&|n| (2 * n + 1).to_string());
+        let text = format!("deny tcp/{ports} from {}", list(&|n| format!("10.{}.{}.0/24", n / 250, n % 250)));
+        let large: Rule = text.parse().expect("a rule");
+        let (mut cover, small) = (Cover::default(), "deny tcp/1 from 10.0.1.0/24".parse().expect("a rule"));
+        cover.add(0, &large);
+        assert_eq!((cover.boxes.len(), cover.covers(&small)), (0, None));
+        cover.add(1, &"deny".parse().expect("a rule"));
+        assert_eq!((cover.covers(&small), cover.covers(&large)), (Some([1].into()), None));
+    }
 }
