@@ -2,13 +2,16 @@
 //!
 //! What cannot be shown is counted, and never holds a packet up.
 
+use core::ffi::c_void;
+
 use aya_ebpf::{
-    bindings::xdp_md,
-    helpers::generated::{bpf_ktime_get_ns, bpf_xdp_load_bytes},
+    bindings::{__sk_buff, xdp_md},
+    helpers::generated::{bpf_ktime_get_ns, bpf_skb_load_bytes, bpf_xdp_load_bytes},
 };
 use foobar_common::{
     Action, Outcome,
     event::{FRONT, HEAD_WORDS, Head, Kind, ONE_OF},
+    plane::Way,
 };
 
 use crate::{hide::hide, maps, maps::Remark};
@@ -31,9 +34,77 @@ pub fn consider(context: *mut xdp_md, outcome: Outcome, count: u64, remark: Rema
     }
 }
 
+/// The same of one that this host sends, before it becomes what its sender is told: only drops are shown, to who watches.
+#[inline(always)]
+pub fn consider_sent(context: *mut __sk_buff, outcome: Outcome, remark: Remark, len: usize) {
+    if matches!(outcome.action(), Action::Drop) && maps::is_watched() {
+        show_sent(context, Kind::Dropped.bit() << 8 | u64::from(outcome.index()), remark.word(), len as u64);
+    }
+}
+
+/// What a program is called with, as far as it is shown.
+trait Shown: Copy {
+    const WAY: Way;
+
+    /// # Safety
+    ///
+    /// The context is this program's.
+    unsafe fn interface(self) -> u32;
+
+    /// Copies the front of the frame. False where it has not so many bytes.
+    ///
+    /// # Safety
+    ///
+    /// The context is this program's, and there is room for the bytes.
+    unsafe fn load(self, to: *mut c_void, len: u32) -> bool;
+}
+
+impl Shown for *mut xdp_md {
+    const WAY: Way = Way::In;
+
+    #[inline(always)]
+    unsafe fn interface(self) -> u32 {
+        // SAFETY: the caller's.
+        unsafe { (*self).ingress_ifindex }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, to: *mut c_void, len: u32) -> bool {
+        // SAFETY: the caller's.
+        unsafe { bpf_xdp_load_bytes(self, 0, to, len) == 0 }
+    }
+}
+
+impl Shown for *mut __sk_buff {
+    const WAY: Way = Way::Out;
+
+    #[inline(always)]
+    unsafe fn interface(self) -> u32 {
+        // SAFETY: the caller's.
+        unsafe { (*self).ifindex }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, to: *mut c_void, len: u32) -> bool {
+        // SAFETY: the caller's.
+        unsafe { bpf_skb_load_bytes(self.cast(), 0, to, len) == 0 }
+    }
+}
+
 /// `what`: kinds and outcome. A call that takes 0.1 µs and more, for few packets.
 #[inline(never)]
 fn show(context: *mut xdp_md, what: u64, remark: u64, len: u64) -> u64 {
+    tell(context, what, remark, len)
+}
+
+/// The same on the way out.
+#[inline(never)]
+fn show_sent(context: *mut __sk_buff, what: u64, remark: u64, len: u64) -> u64 {
+    tell(context, what, remark, len)
+}
+
+#[inline(always)]
+fn tell<C: Shown>(context: C, what: u64, remark: u64, len: u64) -> u64 {
     // SAFETY: a helper without arguments.
     let at = unsafe { bpf_ktime_get_ns() };
     let mut kinds = what >> 8;
@@ -62,13 +133,14 @@ fn show(context: *mut xdp_md, what: u64, remark: u64, len: u64) -> u64 {
         // The helper checks that the frame has these bytes. Written so that Linux 6.1 sees that they are some, and that
         // the entry has room for them.
         let kept = (hide((len as usize).min(FRONT).wrapping_sub(1)) & (FRONT - 1)) + 1;
-        let done = bpf_xdp_load_bytes(context, 0, words.add(HEAD_WORDS).cast(), kept as u32) == 0;
+        let done = context.load(words.add(HEAD_WORDS).cast(), kept as u32);
         let head = Head {
             at,
             kinds,
             outcome: what as u32 & 0xff,
             rule: Remark::from_word(remark).rule(),
-            ingress: (*context).ingress_ifindex,
+            way: C::WAY,
+            interface: context.interface(),
             len: len as u32,
             kept: if done { kept as u32 } else { 0 },
         };

@@ -17,6 +17,7 @@ const RARE: &[&str] = &[
     "_sparse_pair",
     "_extensions_apart",
     "_show",
+    "_show_sent",
     "_within_limit_apart",
     "_least_rank_apart",
     "_remember_v4",
