@@ -91,6 +91,8 @@ pub fn run(Args { filter }: &Args) -> Result<ExitCode> {
         told.push((holds, format!("{}: {} ({} s)", proof.name, proof.shows, start.elapsed().as_secs())));
     }
     say::heading("Proofs");
-    told.iter().for_each(|(holds, line)| say::mark(*holds, line));
+    for (holds, line) in &told {
+        say::mark(*holds, line);
+    }
     Ok(if told.iter().all(|(holds, _)| *holds) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -156,17 +156,17 @@ fn attach(program: &mut SchedClassifier, interface: &str) -> Result<SchedClassif
             program.attach_with_options(interface, TcAttachType::Egress, TcAttachOptions::Netlink(options))
         })
     };
-    Ok(program.take_link(id.map_err(|error| unable(interface, has_links, error.into()))?)?)
+    Ok(program.take_link(id.map_err(|error| unable(interface, has_links, &error.into()))?)?)
 }
 
 /// Why what an interface sends is not looked at, and what the kernel has to be built with.
-fn unable(interface: &str, has_links: bool, error: anyhow::Error) -> Refusal {
+fn unable(interface: &str, has_links: bool, error: &anyhow::Error) -> Refusal {
     let wanted = if has_links {
         "TCX (CONFIG_NET_XGRESS)"
     } else {
         "clsact and its filters (CONFIG_NET_SCH_INGRESS, CONFIG_NET_CLS_BPF and CONFIG_NET_CLS_ACT)"
     };
-    Refusal::broken(format!("attaching to what {interface} sends: {:#}", error)).hint(format!(
+    Refusal::broken(format!("attaching to what {interface} sends: {error:#}")).hint(format!(
         "the kernel has to be built with {wanted}, on which rules for what this host sends and a default that drops \
          depend; `default = \"pass\"` without egress rules does not"
     ))
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn what_the_kernel_lacks_is_named() {
         for (has_links, option) in [(true, "CONFIG_NET_XGRESS"), (false, "CONFIG_NET_SCH_INGRESS")] {
-            let refusal = unable("eth0", has_links, anyhow::anyhow!("Invalid argument"));
+            let refusal = unable("eth0", has_links, &anyhow::anyhow!("Invalid argument"));
             assert_eq!(refusal.error, "attaching to what eth0 sends: Invalid argument");
             assert!(refusal.hint.is_some_and(|hint| hint.contains(option)));
         }
