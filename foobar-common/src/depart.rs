@@ -6,7 +6,7 @@
 use crate::{
     address::Address,
     admit::{admit, decide},
-    flow::{Flow, Transport},
+    flow::Flow,
     fragment::{follow_sent, remember},
     frame::{Frame, Resize},
     generation::Generation,
@@ -15,7 +15,7 @@ use crate::{
     plane::Way,
     refuse::refuse,
     serve::unserved,
-    state::{note_opened, note_refused},
+    state::{Fate, note_opened},
     tables::Tables,
 };
 
@@ -59,37 +59,35 @@ fn judge<F: Resize + ?Sized, A: Address, T: Tables>(
     generation: Generation,
     tables: &T,
 ) -> Departure {
-    if generation.judges_sent() {
-        match verdict(frame, flow, generation, tables) {
-            Ok(outcome) => {
-                tables.count_sent(outcome, frame.len());
-                remember(flow, Way::Out, outcome, 0, tables);
-            }
-            Err(outcome) => {
-                tables.count_sent(outcome, frame.len());
-                return turn_down(frame, offset, flow, generation, tables);
-            }
-        }
-    }
+    let fate = if generation.judges_sent() { judge_counted(frame, flow, generation, tables) } else { Fate::Left };
     if generation.notes() {
-        note_opened(frame, flow, generation, tables);
+        note_opened(frame, flow, fate, generation, tables);
     }
-    Departure::Leaves
+    match fate {
+        Fate::Left => Departure::Leaves,
+        Fate::Refused if refuse(frame, offset, flow).is_some() => Departure::Answered,
+        Fate::Refused => Departure::Dropped,
+    }
 }
 
-/// Tells the sender, where there is a way to.
 #[inline(always)]
-fn turn_down<F: Resize + ?Sized, A: Address, T: Tables>(
-    frame: &mut F,
-    offset: usize,
+fn judge_counted<F: Frame + ?Sized, A: Address, T: Tables>(
+    frame: &F,
     flow: &Flow<A>,
     generation: Generation,
     tables: &T,
-) -> Departure {
-    if generation.drops() && matches!(flow.transport, Transport::Tcp(_)) {
-        note_refused(frame, flow, tables);
+) -> Fate {
+    match verdict(frame, flow, generation, tables) {
+        Ok(outcome) => {
+            tables.count_sent(outcome, frame.len());
+            remember(flow, Way::Out, outcome, 0, tables);
+            Fate::Left
+        }
+        Err(outcome) => {
+            tables.count_sent(outcome, frame.len());
+            Fate::Refused
+        }
     }
-    if refuse(frame, offset, flow).is_some() { Departure::Answered } else { Departure::Dropped }
 }
 
 /// Why a packet may leave, or as an error why it may not.

@@ -6,6 +6,7 @@
 use crate::{
     frame::{Frame, Header},
     outcome::Outcome,
+    plane::Way,
 };
 
 /// Bytes of a frame that are kept: every header that the parser reads of an ordinary packet.
@@ -51,8 +52,9 @@ pub struct Head {
     pub outcome: u32,
     /// The id of the rule that decided; 0: none did.
     pub rule: u32,
-    /// Index of the interface that it came in by.
-    pub ingress: u32,
+    pub way: Way,
+    /// Index of the interface that it came in by, or was to leave by.
+    pub interface: u32,
     /// Bytes of the whole frame.
     pub len: u32,
     /// Bytes of it that follow.
@@ -65,22 +67,24 @@ impl Head {
     /// | 0 | time |
     /// | 1 | bits 0–7 outcome, 8–15 kinds, 32–63 rule |
     /// | 2 | bits 0–31 interface, 32–63 length |
-    /// | 3 | bytes that follow |
+    /// | 3 | bits 0–31 bytes that follow, bit 32 way |
     #[inline(always)]
     pub const fn words(self) -> [u64; HEAD_WORDS] {
         let second = self.outcome as u64 | self.kinds << 8 | (self.rule as u64) << 32;
-        [self.at, second, self.ingress as u64 | (self.len as u64) << 32, self.kept as u64]
+        let third = self.interface as u64 | (self.len as u64) << 32;
+        [self.at, second, third, self.kept as u64 | (self.way as u64) << 32]
     }
 
-    pub const fn from_words([at, second, third, kept]: [u64; HEAD_WORDS]) -> Self {
+    pub const fn from_words([at, second, third, fourth]: [u64; HEAD_WORDS]) -> Self {
         Self {
             at,
             kinds: second >> 8 & 0xff,
             outcome: (second & 0xff) as u32,
             rule: (second >> 32) as u32,
-            ingress: third as u32,
+            way: if fourth >> 32 & 1 == 0 { Way::In } else { Way::Out },
+            interface: third as u32,
             len: (third >> 32) as u32,
-            kept: kept as u32,
+            kept: fourth as u32,
         }
     }
 
@@ -156,8 +160,11 @@ mod tests {
 
     #[test]
     fn a_head_keeps_everything() {
-        let head = Head { at: u64::MAX, kinds: 5, outcome: 16, rule: 16_383, ingress: 7, len: 9_014, kept: 128 };
-        assert_eq!(Head::from_words(head.words()), head);
+        let (at, way) = (u64::MAX, Way::In);
+        let head = Head { at, kinds: 5, outcome: 16, rule: 16_383, way, interface: 7, len: 9_014, kept: 128 };
+        for head in [head, Head { way: Way::Out, ..head }] {
+            assert_eq!(Head::from_words(head.words()), head);
+        }
         assert!(head.is(Kind::Dropped) && !head.is(Kind::Sampled) && head.is(Kind::Logged));
         assert_eq!(head.outcome(), Some(Outcome::ALL[16]));
     }

@@ -89,17 +89,30 @@ pub fn is_decided<A: Address, T: Tables>(answer: &Flow<A>, generation: Generatio
     !decide(answer, generation, way, tables).0.decision.is_none()
 }
 
-/// Notes what this host opens by a packet, where no rule decides about the answer anyway.
+/// What became of a packet that this host sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Left,
+    /// Its sender is told, of a TCP segment by a reset: where XDP is generic, that comes by and has to be let in.
+    Refused,
+}
+
+/// Notes what this host opens by a packet, or the reset that tells it of one that may not leave, where no rule decides
+/// about the answer anyway: else whoever rules let in could have a state noted for each address that he forges.
 #[inline(always)]
 pub fn note_opened<F: Frame + ?Sized, A: Address, T: Tables>(
     frame: &F,
     flow: &Flow<A>,
+    fate: Fate,
     generation: Generation,
     tables: &T,
 ) {
     let Some(answer) = answer_to(flow) else { return };
+    if matches!(fate, Fate::Refused) && !matches!(flow.transport, Transport::Tcp(_)) {
+        return;
+    }
     if !is_decided(&answer, generation, Way::In, tables) {
-        note(frame, &answer, Way::In, tables);
+        note(frame, &answer, Way::In, fate, tables);
     }
 }
 
@@ -108,26 +121,18 @@ pub fn note_opened<F: Frame + ?Sized, A: Address, T: Tables>(
 #[inline(always)]
 pub fn note_heard<F: Frame + ?Sized, A: Address, T: Tables>(frame: &F, flow: &Flow<A>, tables: &T) {
     if let Some(answer) = answer_to(flow) {
-        note(frame, &answer, Way::Out, tables);
+        note(frame, &answer, Way::Out, Fate::Left, tables);
     }
 }
 
 /// At most one write a second for each state.
 #[inline(always)]
-fn note<F: Frame + ?Sized, A: Address, T: Tables>(frame: &F, answer: &Flow<A>, way: Way, tables: &T) {
+fn note<F: Frame + ?Sized, A: Address, T: Tables>(frame: &F, answer: &Flow<A>, way: Way, fate: Fate, tables: &T) {
     let Some(key) = key(frame, answer) else { return };
-    let state = State::new(tables.now());
+    let state = State { seen: tables.now(), refused: matches!(fate, Fate::Refused) };
     if tables.state::<A>(way, &key) != Some(state) {
         tables.set_state::<A>(way, &key, state);
     }
-}
-
-/// Lets the reset in by which the sender of a segment is told that it may not leave: where XDP is generic, that comes by.
-#[inline(always)]
-pub fn note_refused<F: Frame + ?Sized, A: Address, T: Tables>(frame: &F, flow: &Flow<A>, tables: &T) {
-    let Some(answer) = answer_to(flow) else { return };
-    let Some(key) = key(frame, &answer) else { return };
-    tables.set_state::<A>(Way::In, &key, State { seen: tables.now(), refused: true });
 }
 
 /// What would come back: from where this went, to where it came from. `None` where nothing does.

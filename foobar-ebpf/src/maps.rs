@@ -347,6 +347,7 @@ impl<C: Context> Tables for Maps<'_, C> {
     #[inline(always)]
     fn count_sent(&self, outcome: Outcome, len: usize) {
         counts::count_sent(outcome, len);
+        self.context.consider_sent(outcome, self.remark.get(), len);
     }
 
     #[inline(always)]

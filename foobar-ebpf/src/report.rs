@@ -2,13 +2,16 @@
 //!
 //! What cannot be shown is counted, and never holds a packet up.
 
+use core::ffi::c_void;
+
 use aya_ebpf::{
-    bindings::xdp_md,
-    helpers::generated::{bpf_ktime_get_ns, bpf_xdp_load_bytes},
+    bindings::{__sk_buff, xdp_md},
+    helpers::generated::{bpf_ktime_get_ns, bpf_skb_load_bytes, bpf_xdp_load_bytes},
 };
 use foobar_common::{
     Action, Outcome,
     event::{FRONT, HEAD_WORDS, Head, Kind, ONE_OF},
+    plane::Way,
 };
 
 use crate::{hide::hide, maps, maps::Remark};
@@ -31,14 +34,82 @@ const fn is_sampled(count: u64) -> bool {
     count & (ONE_OF - 1) == 0
 }
 
+/// The same of one that this host sends, before it becomes what its sender is told: only drops are shown, to who watches.
+#[inline(always)]
+pub fn consider_sent(context: *mut __sk_buff, outcome: Outcome, remark: Remark, len: usize) {
+    if matches!(outcome.action(), Action::Drop) && maps::is_watched() {
+        show_sent(context, outcome.index() | DROPPED, remark.word(), len as u64);
+    }
+}
+
+/// What a program is called with, as far as it is shown.
+trait Shown: Copy {
+    const WAY: Way;
+
+    /// # Safety
+    ///
+    /// The context is this program's.
+    unsafe fn interface(self) -> u32;
+
+    /// Copies the front of the frame. False where it has not so many bytes.
+    ///
+    /// # Safety
+    ///
+    /// The context is this program's, and there is room for the bytes.
+    unsafe fn load(self, to: *mut c_void, len: u32) -> bool;
+}
+
+impl Shown for *mut xdp_md {
+    const WAY: Way = Way::In;
+
+    #[inline(always)]
+    unsafe fn interface(self) -> u32 {
+        // SAFETY: the caller's.
+        unsafe { (*self).ingress_ifindex }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, to: *mut c_void, len: u32) -> bool {
+        // SAFETY: the caller's.
+        unsafe { bpf_xdp_load_bytes(self, 0, to, len) == 0 }
+    }
+}
+
+impl Shown for *mut __sk_buff {
+    const WAY: Way = Way::Out;
+
+    #[inline(always)]
+    unsafe fn interface(self) -> u32 {
+        // SAFETY: the caller's.
+        unsafe { (*self).ifindex }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, to: *mut c_void, len: u32) -> bool {
+        // SAFETY: the caller's.
+        unsafe { bpf_skb_load_bytes(self.cast(), 0, to, len) == 0 }
+    }
+}
+
 /// A call that takes 0.1 µs and more, for few packets.
 #[inline(never)]
 fn show(context: *mut xdp_md, what: u32, count: u64, remark: u64, len: u64) -> u64 {
+    tell(context, what, is_sampled(count), remark, len)
+}
+
+/// The same on the way out.
+#[inline(never)]
+fn show_sent(context: *mut __sk_buff, what: u32, remark: u64, len: u64) -> u64 {
+    tell(context, what, false, remark, len)
+}
+
+#[inline(always)]
+fn tell<C: Shown>(context: C, what: u32, is_sampled: bool, remark: u64, len: u64) -> u64 {
     let remark = Remark::from_word(remark);
     // SAFETY: a helper without arguments.
     let at = unsafe { bpf_ktime_get_ns() };
     let mut kinds = 0;
-    if is_sampled(count) {
+    if is_sampled {
         kinds |= Kind::Sampled.bit();
     }
     if what & DROPPED != 0 && maps::is_watched() && maps::watched_at(at / 1_000_000_000) {
@@ -69,13 +140,14 @@ fn show(context: *mut xdp_md, what: u32, count: u64, remark: u64, len: u64) -> u
         // The helper checks that the frame has these bytes. Written so that Linux 6.1 sees that they are some, and that
         // the entry has room for them.
         let kept = (hide((len as usize).min(FRONT).wrapping_sub(1)) & (FRONT - 1)) + 1;
-        let done = bpf_xdp_load_bytes(context, 0, words.add(HEAD_WORDS).cast(), kept as u32) == 0;
+        let done = context.load(words.add(HEAD_WORDS).cast(), kept as u32);
         let head = Head {
             at,
             kinds,
             outcome: what & !DROPPED,
             rule: remark.rule(),
-            ingress: (*context).ingress_ifindex,
+            way: C::WAY,
+            interface: context.interface(),
             len: len as u32,
             kept: if done { kept as u32 } else { 0 },
         };

@@ -67,6 +67,33 @@ fn the_daemon_follows_what_packets_see() {
 }
 
 #[test]
+fn a_start_that_fails_leaves_the_deadline_of_what_it_does_not_know() {
+    let (mut site, file) = site(CUTTING);
+    let pings = site.pings(BALANCER);
+    pings.answer_after(Instant::now(), PATIENCE);
+    site.tell(&["apply", &file, "--confirm-within", "20s"]);
+    let applied = Instant::now();
+    site.foobar.kill();
+    let service = |n: u32| {
+        format!(
+            "[[service]]\nname = \"s{n}\"\naddress = \"10.0.0.{n}\"\nports = \"tcp/80\"\nbackends = [{{ address = \
+             \"10.1.0.1\" }}]\n"
+        )
+    };
+    site.foobar.configure(&(1..=65).map(service).collect::<String>());
+    let strange = site.foobar.directory.join("state-2").display().to_string();
+    let args: Vec<_> = site.foobar.run_args();
+    let args = args.iter().map(|arg| if *arg == site.foobar.state().display().to_string() { &strange } else { arg });
+
+    let (error, _) = site.foobar.ask(&args.map(String::as_str).collect::<Vec<_>>()).refused();
+
+    assert_eq!(error, "more than 64 services");
+    let failed = Instant::now();
+    assert!(!pings.answered_between(applied + FLIGHT, failed), "it undoes nothing");
+    pings.answer_after(failed, PATIENCE);
+}
+
+#[test]
 fn a_start_before_the_deadline_goes_on_waiting() {
     let (mut site, file) = site(CUTTING);
     let pings = site.pings(BALANCER);

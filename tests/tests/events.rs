@@ -1,11 +1,12 @@
 //! Packets that are shown: drops while somebody watches, one of 1,024 of all, and never more than the budget.
 
 use foobar_common::{
-    Action, Outcome,
+    Action, Departure, Outcome,
     event::{Budget, Kind, ONE_OF},
+    plane,
 };
 use foobar_tests::{
-    frames::{Packet, tcp, udp},
+    frames::{Packet, icmp, tcp, udp},
     lab::{INGRESS, Lab, Way},
 };
 use foobar_userspace::{
@@ -63,12 +64,36 @@ fn a_drop_is_shown_with_its_reason_and_its_bytes_while_somebody_watches() {
         let got = lab.run(&sent);
         assert_eq!((got.outcome, got.action), (outcome, Action::Drop));
         let [ShownPacket { head, front }] = &shown(&mut events)[..] else { panic!("one packet: {outcome:?}") };
-        assert_eq!((head.outcome(), head.ingress), (Some(outcome), INGRESS));
+        assert_eq!((head.outcome(), head.way, head.interface), (Some(outcome), plane::Way::In, INGRESS));
         assert!(head.is(Kind::Dropped) && !head.is(Kind::Sampled) && !head.is(Kind::Logged));
         let bytes = sent.bytes();
         assert_eq!((head.len as usize, front), (bytes.len(), &bytes[..bytes.len().min(128)].to_vec()), "{outcome:?}");
         assert_eq!(head.rule != 0, outcome == Outcome::Denied, "{outcome:?}");
     }
+}
+
+#[test]
+fn a_drop_of_what_this_host_sends_is_shown_as_it_was_to_leave() {
+    let mut lab = Lab::new().egress("deny tcp/25").drops_sent();
+    let mut events = events(&mut lab);
+    let denied = tcp("10.0.0.1:4000", "192.0.2.7:25").syn().payload(&[7; 300]);
+    let dropped = udp("10.0.0.1:4000", "192.0.2.7:53").vlan(9);
+    let cut = tcp("10.0.0.1:4000", "192.0.2.7:25").cut(40);
+    for (sent, outcome) in [(denied, Outcome::Denied), (dropped, Outcome::DefaultDrop), (cut, Outcome::Truncated)] {
+        lab.datapath().watch_until(0);
+        lab.send(&sent);
+        assert_eq!(shown(&mut events), [], "nobody watches {outcome:?}");
+
+        lab.datapath().watch_until(now() + 60);
+        assert!(lab.send(&sent).0 != Departure::Leaves);
+        let [ShownPacket { head, front }] = &shown(&mut events)[..] else { panic!("one packet: {outcome:?}") };
+        assert_eq!((head.outcome(), head.way, head.kinds), (Some(outcome), plane::Way::Out, Kind::Dropped.bit()));
+        let bytes = sent.bytes();
+        assert_eq!((head.len as usize, front), (bytes.len(), &bytes[..bytes.len().min(128)].to_vec()), "{outcome:?}");
+        assert_eq!(head.rule != 0, outcome == Outcome::Denied, "{outcome:?}");
+    }
+    lab.send(&icmp("10.0.0.1", "192.0.2.7", 3, 3));
+    assert_eq!(shown(&mut events), [], "what leaves is not");
 }
 
 #[test]

@@ -159,3 +159,21 @@ fn a_reader_that_leaves_ends_it_quietly() {
     assert_eq!(text.lines().count(), 1, "{text}");
     assert!(text.contains(" denied udp "), "{text}");
 }
+
+#[test]
+fn what_this_host_may_not_send_is_shown_with_its_rule() {
+    let site = site();
+    site.tell(&["deny", "--egress", "udp/9", "as", "mute"]);
+    let watch = Watch::begin(&site, "all", &[]);
+    let socket = site.network.within("lb", || UdpSocket::bind((BALANCER, 0)).expect("a socket"));
+    let is_it = |line: &WatchLine| {
+        matches!(line, WatchLine::Packet(event) if event.egress && event.source == Some(BALANCER)
+            && event.interface == "eth0" && event.rule.as_ref().is_some_and(|rule| rule.rule == "deny udp/9 as mute"))
+    };
+    wait_until("the watcher to see what is sent", PATIENCE, || {
+        // An error of the datagram before may be told by this one.
+        let _ = socket.send_to(b"muted", (INTRUDER, 9));
+        watch.lines().iter().any(is_it)
+    });
+    assert!(watch.lines().iter().all(|line| is_it(line) || !matches!(line, WatchLine::Packet(event) if event.egress)));
+}

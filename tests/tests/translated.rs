@@ -16,6 +16,7 @@ const RARE: &[&str] = &[
     "_settle_apart",
     "_sparse_pair",
     "_show",
+    "_show_sent",
     "_within_limit_apart",
     "_least_rank_apart",
     "_remember_v4",

@@ -1,4 +1,4 @@
-//! Every task of a developer and of CI: `cargo xtask setup | test | check | bench | kernels | demo`.
+//! Every task of a developer and of CI: `cargo xtask setup | test | check | proofs | bench | kernels | demo`.
 //!
 //! Knows none of foobar's crates: it builds them and drives the binaries through their command lines.
 #![forbid(unsafe_code)]
@@ -8,6 +8,7 @@ mod check;
 mod demo;
 mod failure;
 mod kernels;
+mod proofs;
 mod say;
 mod setup;
 mod shell;
@@ -32,6 +33,8 @@ enum Task {
     Test(test::Args),
     /// Check formatting, lints and the repository's own rules
     Check,
+    /// Run the tests that show more the longer they run in their long forms
+    Proofs(proofs::Args),
     /// Measure what packets and requests cost
     Bench(bench::Args),
     /// Load the programs and run their tests on other kernels, under QEMU
@@ -58,6 +61,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Setup => setup::run(&setup::ALL).map(|()| ExitCode::SUCCESS),
         Task::Test(args) => test::run(&args),
         Task::Check => check::run(),
+        Task::Proofs(args) => proofs::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Kernels(args) => kernels::run(&args),
         Task::Demo(args) => demo::run(&args),

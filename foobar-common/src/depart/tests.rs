@@ -189,6 +189,22 @@ fn a_refused_segment_lets_its_reset_in_and_nothing_else() {
 }
 
 #[test]
+fn what_is_refused_to_whom_a_rule_lets_in_leaves_no_state() {
+    families(|_, frame| {
+        let mut tables = tables(true);
+        tables.image.drops = true;
+        tables.image.ports[TCP_PORTS + 80].class.decision = Decision::new(0, true, 9);
+        for stranger in 4000..4100 {
+            let answer = frame(TCP, &tcp(80, stranger, 0x12, b""));
+            assert_eq!(tables.send(&answer).0, Departure::Answered);
+        }
+        assert_eq!(tables.states.borrow().len(), 0);
+        assert_eq!(tables.send(&frame(TCP, &tcp(4000, 25, 2, b""))).0, Departure::Answered);
+        assert_eq!(tables.states.borrow().len(), 1, "the host's own");
+    });
+}
+
+#[test]
 fn later_fragments_follow_their_first_out() {
     let mut tables = tables(false);
     let sent = tables.image.sent.as_mut().expect("rules");

@@ -1,11 +1,19 @@
 //! What the programs are called with, as far as tables ask.
 
 use aya_ebpf::programs::{TcContext, XdpContext};
+use foobar_common::Outcome;
+
+use super::Remark;
+use crate::report;
 
 /// What a program is called for.
 pub trait Context {
     /// Index of the interface that the frame comes in by, or leaves by.
     fn ingress(&self) -> u32;
+
+    /// Shows a frame that this host sends, if it is one to be shown.
+    #[inline(always)]
+    fn consider_sent(&self, _: Outcome, _: Remark, _: usize) {}
 }
 
 impl Context for XdpContext {
@@ -20,5 +28,10 @@ impl Context for TcContext {
     fn ingress(&self) -> u32 {
         // SAFETY: the kernel gives the program a buffer's context, which lives as long as the program runs.
         unsafe { (*self.skb.skb).ifindex }
+    }
+
+    #[inline(always)]
+    fn consider_sent(&self, outcome: Outcome, remark: Remark, len: usize) {
+        report::consider_sent(self.skb.skb, outcome, remark, len);
     }
 }

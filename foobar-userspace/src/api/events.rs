@@ -37,6 +37,9 @@ pub struct PacketEvent {
     pub rule: Option<EventRule>,
     /// A rule with `log` matched it.
     pub logged: bool,
+    /// This host was about to send it.
+    #[serde(default)]
+    pub egress: bool,
     pub interface: String,
     /// Bytes of the whole frame.
     pub len: u32,
@@ -58,7 +61,8 @@ pub struct EventRule {
 impl Display for PacketEvent {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let outcome = self.outcome.replace('_', " ");
-        write!(f, "{outcome} {} on {}", self.packet, self.interface)?;
+        let on = if self.egress { "out of" } else { "on" };
+        write!(f, "{outcome} {} {on} {}", self.packet, self.interface)?;
         match &self.rule {
             Some(EventRule { id, rule }) if rule.is_empty() => write!(f, " by rule {id}"),
             Some(EventRule { id, rule }) => write!(f, " by rule {id} ({rule})"),
@@ -144,6 +148,7 @@ mod tests {
             action: "drop".into(),
             rule: Some(EventRule { id: 7, rule: "deny from 198.51.100.0/24 as scanner".into() }),
             logged: false,
+            egress: false,
             interface: "eth0".into(),
             len: 54,
             packet: "tcp 198.51.100.7:40000 > 192.0.2.10:22 syn".into(),
@@ -158,6 +163,8 @@ mod tests {
         assert_eq!(event().to_string(), line);
         let unruled = PacketEvent { outcome: "default_drop".into(), rule: None, ..event() };
         assert_eq!(unruled.to_string(), "default drop tcp 198.51.100.7:40000 > 192.0.2.10:22 syn on eth0");
+        let sent = PacketEvent { egress: true, ..unruled };
+        assert_eq!(sent.to_string(), "default drop tcp 198.51.100.7:40000 > 192.0.2.10:22 syn out of eth0");
     }
 
     #[test]

@@ -54,10 +54,10 @@ pub async fn apply(State(daemon): State<Daemon>, body: Bytes) -> Answer<Applied>
     let ApplyFile { text, path, safety } = read(&body)?;
     let file = ReadFile { path, text };
     let caution = convert::caution(safety).await?;
-    let services = file.config()?.services;
-    let backends = services.iter().flat_map(|service| &service.backends);
+    let config = file.config()?;
+    let backends = config.services.iter().flat_map(|service| &service.backends);
     daemon.look_up(backends.map(|backend| backend.address).collect()).await?;
-    daemon.with_backends(move |engine| engine.apply(&file, &caution)).await.map(Reply)
+    daemon.with_backends(move |engine| engine.apply(&file, &config, &caution)).await.map(Reply)
 }
 
 /// Changes nothing.

@@ -28,7 +28,7 @@ pub struct Watch {
     /// Only packets that this rule decided: its number, or its name
     #[arg(long, value_name = "ID")]
     rule: Option<String>,
-    /// Only packets that came in by this interface
+    /// Only packets that came in by this interface, or were to leave by it
     #[arg(long, value_name = "IFACE")]
     on: Option<String>,
     /// Only packets from these addresses

@@ -65,12 +65,11 @@ impl Difference {
             rules: rules(&old.rules, &new.rules),
             egress_default: differ(old.egress.default, new.egress.default),
             egress_rules: rules(&old.egress.rules, &new.egress.rules),
+            interfaces: Self::of_interfaces(before, after),
             ..Self::default()
         };
         let sets = |config: &Config| Vec::from_iter(config.firewall.sets.clone());
         parts(&sets(before), &sets(after), |(name, _)| name.clone(), set_detail, &mut found.sets);
-        let interface = |interface: &Interface| interface.name.clone();
-        parts(&before.interfaces, &after.interfaces, interface, interface_detail, &mut found.interfaces);
         parts(&before.services, &after.services, |service| service.name.clone(), service_detail, &mut found.services);
         for service in &after.services {
             let old = before.services.iter().find(|old| old.name == service.name);
@@ -78,6 +77,14 @@ impl Difference {
             let name = |backend: &Backend| format!("{} of {}", backend.address, service.name);
             parts(old, &service.backends, name, backend_detail, &mut found.backends);
         }
+        found
+    }
+
+    /// What is different of the interfaces alone.
+    pub fn of_interfaces(before: &Config, after: &Config) -> Vec<PartDifference> {
+        let mut found = Vec::new();
+        let name = |interface: &Interface| interface.name.clone();
+        parts(&before.interfaces, &after.interfaces, name, interface_detail, &mut found);
         found
     }
 

@@ -1,6 +1,7 @@
 //! What is valid and probably not meant: a default that locks out, rules that never match, services without flows.
 
 mod cover;
+mod grid;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -38,15 +39,15 @@ impl Config {
 
     fn never_matches(&self, index: usize, by: &BTreeSet<usize>) -> String {
         let rules = &self.firewall.rules;
-        let rule = &rules[index];
+        let (rule, text) = (&rules[index], rules[index].in_short());
         if let Some(twin) = by.iter().find(|twin| by.len() == 1 && is_twin(&rules[**twin], rule)) {
-            return format!("`{rule}` can never match: it stands in the list already, in place {}", twin + 1);
+            return format!("`{text}` can never match: it stands in the list already, in place {}", twin + 1);
         }
-        let names: Vec<_> = by.iter().take(3).map(|first| format!("`{}`", rules[*first])).collect();
+        let names: Vec<_> = by.iter().take(3).map(|first| format!("`{}`", rules[*first].in_short())).collect();
         let more = if by.len() > 3 { " and others" } else { "" };
         let verb = if by.len() == 1 { "decides" } else { "decide" };
         let names = names.join(", ");
-        format!("`{rule}` can never match: {names}{more} {verb} about all of its packets first")
+        format!("`{text}` can never match: {names}{more} {verb} about all of its packets first")
     }
 
     /// Allowances that leave everything as it is.

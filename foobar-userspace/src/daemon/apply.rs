@@ -25,20 +25,21 @@ impl ReadFile {
 }
 
 impl Engine {
-    /// Replaces the running configuration. Backends that it leaves out drain.
-    pub fn apply(&mut self, file: &ReadFile, caution: &Caution) -> Result<Applied, Refusal> {
-        let wanted = file.config()?;
+    /// Replaces the running configuration by `wanted`, which is what the file says. Backends that it leaves out drain.
+    pub fn apply(&mut self, file: &ReadFile, wanted: &Config, caution: &Caution) -> Result<Applied, Refusal> {
         self.refuse_while_waiting()?;
         let before = self.state.config.clone();
-        let interfaces_differ = !Difference::between(&before, &wanted).interfaces.is_empty();
+        let interfaces_differ = !Difference::of_interfaces(&before, wanted).is_empty();
         if interfaces_differ && caution.confirm_within.is_some() {
             return Err(Refusal::refused(
                 "the file names other interfaces, and packets cannot undo that by themselves",
             )
             .hint("apply it without --confirm-within, or attach and detach first"));
         }
-        // Before anything is attached.
-        plan::judge(&wanted)?;
+        if interfaces_differ {
+            // Before anything is attached.
+            plan::judge(wanted)?;
+        }
         let next = wanted.draining(&before);
         let attached = self.attach_new(&next.interfaces)?;
         let is_own = self.is_own(&file.path);

@@ -1,7 +1,7 @@
 //! The one writer: every change is planned, persisted, published and then acknowledged.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     net::IpAddr,
     path::PathBuf,
 };
@@ -22,7 +22,7 @@ use crate::{
     api::types::Refusal,
     config::{Firewall, Policy},
     datapath::{Datapath, Publication, remove_pins},
-    domain::{Rule, Verdict},
+    domain::Verdict,
     nexthop::NextHops,
 };
 
@@ -283,8 +283,10 @@ impl Engine {
 
 /// Whether a rule that allowed is not there any more, under a default that drops.
 fn loses_an_allowance(old: &Firewall, new: &Firewall) -> bool {
-    let allows = |rule: &&Rule| rule.verdict == Verdict::Allow;
-    let loses = |way| old.rules(way).iter().filter(allows).any(|rule| !new.rules(way).contains(rule));
+    let loses = |way| {
+        let stays: HashSet<_> = new.rules(way).iter().collect();
+        old.rules(way).iter().any(|rule| rule.verdict == Verdict::Allow && !stays.contains(rule))
+    };
     new.default == Policy::Drop && loses(Way::In) || new.egress.default == Policy::Drop && loses(Way::Out)
 }
 

@@ -356,7 +356,7 @@ impl From<AttachError> for Refusal {
             AttachError::Renamed { .. } => {
                 Self::refused(text).hint("name it so in the configuration file; the next start takes that over")
             }
-            AttachError::Other(error) => Self::broken(format!("{error:#}")),
+            AttachError::Other(error) => Self::from(error),
         }
     }
 }

@@ -12,6 +12,7 @@ use std::{
 use foobar_common::{
     Action,
     event::{Cut, Kind},
+    plane::Way,
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -147,7 +148,8 @@ impl Shared {
             action: head.outcome().map_or("unknown", |outcome| outcome.action().name()).to_owned(),
             rule: (head.rule != 0).then_some(rule),
             logged: head.is(Kind::Logged),
-            interface: self.interface(head.ingress),
+            egress: head.way == Way::Out,
+            interface: self.interface(head.interface),
             len: head.len,
             packet: text,
             source,

@@ -49,18 +49,21 @@ impl Recent {
 fn frame(packet: &ShownPacket) -> SeenFrame {
     let mut bytes = packet.front.clone();
     bytes.resize(bytes.len().max(packet.head.len as usize), 0);
-    SeenFrame { interface: packet.head.ingress, frame: bytes, weight: ONE_OF }
+    SeenFrame { interface: packet.head.interface, frame: bytes, weight: ONE_OF }
 }
 
 #[cfg(test)]
 mod tests {
-    use foobar_common::event::{Head, Kind};
+    use foobar_common::{
+        event::{Head, Kind},
+        plane::Way,
+    };
 
     use super::*;
 
     fn packet(rule: u32) -> ShownPacket {
         let kinds = Kind::Sampled.bit();
-        let head = Head { at: 0, kinds, outcome: 1, rule, ingress: 3, len: 1500, kept: 4 };
+        let head = Head { at: 0, kinds, outcome: 1, rule, way: Way::In, interface: 3, len: 1500, kept: 4 };
         ShownPacket { head, front: vec![9; 4] }
     }
 

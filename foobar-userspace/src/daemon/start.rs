@@ -114,7 +114,7 @@ impl Engine {
             self.state = before;
             self.datapath.fall_back();
         }
-        // A confirmation may have been saved, and cut off before packets heard of it.
+        // A confirmation may have been saved, and cut off before packets heard of it; or nobody knows what waits.
         self.datapath.settle(now() as u32);
         let mut state = state_at_start(self.state.clone(), wanted, adopted)?;
         let regions = self.datapath.rings_of(self.datapath.generation());

@@ -9,6 +9,7 @@ use crate::{
         types::Refusal,
     },
     datapath::Events,
+    domain::Verdict,
 };
 
 /// Seconds that drops are shown for without being asked for again: longer than any change holds the engine up.
@@ -26,13 +27,12 @@ impl Engine {
     }
 
     fn watched_rule(&self, rule: &str) -> Result<u32, Refusal> {
-        match self.find_rule(rule)? {
-            (Way::In, index) => Ok(self.rule_ids[index]),
-            (Way::Out, _) => {
-                let error = format!("rule {rule} is for what this host sends, and only what comes in is shown");
-                Err(Refusal::refused(error).hint("`foobar rules` counts its packets"))
-            }
+        let (way, index) = self.find_rule(rule)?;
+        if way == Way::Out && self.state.config.firewall.rules(way)[index].verdict == Verdict::Allow {
+            let error = format!("rule {rule} lets out what this host sends, and of that only drops are shown");
+            return Err(Refusal::refused(error).hint("`foobar rules` counts its packets"));
         }
+        Ok(self.ids(way)[index])
     }
 
     /// To be called every second.
@@ -46,7 +46,9 @@ impl Engine {
     }
 
     pub(super) fn name_rules(&self) {
-        let texts = self.state.config.firewall.rules.iter().map(ToString::to_string);
-        self.packets.name_rules(self.rule_ids.iter().copied().zip(texts));
+        for way in [Way::In, Way::Out] {
+            let texts = self.state.config.firewall.rules(way).iter().map(ToString::to_string);
+            self.packets.name_rules(self.ids(way).iter().copied().zip(texts));
+        }
     }
 }

@@ -141,6 +141,9 @@ impl Datapath {
         let egress = self.begin_to_attend(interface)?;
         let program = load::main_program(&mut self.ebpf)?;
         let (link, native) = create(program, interface, index, mode)?;
+        if self.attempts.succeed(interface) {
+            self.note_open_sockets();
+        }
         let netns = Some(netns::current().context("asking for the network namespace")?);
         let pin = LinkPin { interface: interface.to_owned(), native, ifindex: index, netns };
         if let Some(egress) = egress {

@@ -25,6 +25,7 @@ use super::{
     load,
     pins::{LinkPin, Pins},
 };
+use crate::api::types::Refusal;
 
 /// The first version with links for this hook.
 const LINKS_SINCE: (u8, u8) = (6, 6);
@@ -115,7 +116,9 @@ impl Datapath {
             return Ok(None);
         }
         let link = attach(load::egress_program(&mut self.ebpf)?, interface)?;
-        self.note_open_sockets();
+        if self.attempts.begin(interface) {
+            self.note_open_sockets();
+        }
         Ok(Some(link))
     }
 
@@ -140,8 +143,8 @@ impl Datapath {
 
 /// Puts the program on an interface, before others of its kind: one that decides would keep frames from it.
 fn attach(program: &mut SchedClassifier, interface: &str) -> Result<SchedClassifierLink> {
-    let why = || format!("attaching to what {interface} sends");
-    let id = if has_links()? {
+    let has_links = has_links()?;
+    let id = if has_links {
         let first = TcAttachOptions::TcxOrder(LinkOrder::first());
         program.attach_with_options(interface, TcAttachType::Egress, first)
     } else {
@@ -153,7 +156,20 @@ fn attach(program: &mut SchedClassifier, interface: &str) -> Result<SchedClassif
             program.attach_with_options(interface, TcAttachType::Egress, TcAttachOptions::Netlink(options))
         })
     };
-    Ok(program.take_link(id.with_context(why)?)?)
+    Ok(program.take_link(id.map_err(|error| unable(interface, has_links, &error.into()))?)?)
+}
+
+/// Why what an interface sends is not looked at, and what the kernel has to be built with.
+fn unable(interface: &str, has_links: bool, error: &anyhow::Error) -> Refusal {
+    let wanted = if has_links {
+        "TCX (CONFIG_NET_XGRESS)"
+    } else {
+        "clsact and its filters (CONFIG_NET_SCH_INGRESS, CONFIG_NET_CLS_BPF and CONFIG_NET_CLS_ACT)"
+    };
+    Refusal::broken(format!("attaching to what {interface} sends: {error:#}")).hint(format!(
+        "the kernel has to be built with {wanted}, on which rules for what this host sends and a default that drops \
+         depend; `default = \"pass\"` without egress rules does not"
+    ))
 }
 
 /// Lets the program stay on the interface when this process ends.
@@ -210,4 +226,18 @@ fn has_links() -> Result<bool> {
 
 fn remove(path: &Path) -> Result<()> {
     fs::remove_file(path).with_context(|| format!("removing the pin {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_lacks_is_named() {
+        for (has_links, option) in [(true, "CONFIG_NET_XGRESS"), (false, "CONFIG_NET_SCH_INGRESS")] {
+            let refusal = unable("eth0", has_links, &anyhow::anyhow!("Invalid argument"));
+            assert_eq!(refusal.error, "attaching to what eth0 sends: Invalid argument");
+            assert!(refusal.hint.is_some_and(|hint| hint.contains(option)));
+        }
+    }
 }

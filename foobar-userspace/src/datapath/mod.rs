@@ -3,6 +3,7 @@
 //! Everything loaded is pinned, so that traffic outlives this process; opening adopts what is pinned.
 
 mod attach;
+mod attempts;
 mod counters;
 mod egress;
 mod events;
@@ -43,6 +44,7 @@ pub use sockets::Open;
 
 pub use self::attach::{AttachError, Attachment, Patience};
 use self::{
+    attempts::Attempts,
     grace::Grace,
     pins::Pins,
     sets::Sets,
@@ -68,6 +70,9 @@ pub struct Datapath {
     grace: Grace,
     /// What the program is for by which interfaces are left.
     attention: Attention,
+    /// A change that waits ends with the next publication.
+    is_given_up: bool,
+    attempts: Attempts,
     /// Until somebody reads them.
     events: Option<Events>,
 }
@@ -100,9 +105,10 @@ impl Datapath {
         let maps = Maps::take(&mut ebpf)?;
         tables.seed_buckets();
         let events = Some(Events::open(&mut ebpf)?);
-        let sets = Sets::new()?;
-        let (grace, attention) = (Grace::default(), Attention::default());
-        let mut datapath = Self { pins, ebpf, tables, maps, sets, grace, attention, events };
+        let (sets, grace) = (Sets::new()?, Grace::default());
+        let (attention, attempts) = (Attention::default(), Attempts::default());
+        let mut datapath =
+            Self { pins, ebpf, tables, maps, sets, grace, attention, is_given_up: false, attempts, events };
         datapath.adopt_links()?;
         datapath.adopt_egress()?;
         load::pin_programs(&datapath.pins, &mut datapath.ebpf)?;
@@ -139,6 +145,7 @@ impl Datapath {
         publication: &Publication<'_>,
         word: impl FnOnce(Generation, Generation) -> Generation,
     ) -> Result<Generation> {
+        self.finish_settling();
         self.grace.wait()?;
         let now = self.generation();
         ensure!(now.deadline() == 0, "a change waits for confirmation, and both banks are in use");

@@ -27,11 +27,24 @@ impl Datapath {
         }
     }
 
-    /// Makes the word say what it means at this second.
+    /// Gives up a change that waits and of which nobody knows any more. What is over is said to be; an end to come goes
+    /// with the next publication alone, so that a start which fails before that undoes nothing and keeps nothing.
     pub fn settle(&mut self, now: u32) {
         let word = self.generation();
-        if word.deadline() != 0 {
+        if word.deadline() == 0 {
+            return;
+        }
+        if now < word.deadline() {
+            self.is_given_up = true;
+        } else {
             self.say(word.at(now));
+        }
+    }
+
+    /// Takes the end off a change that was given up, right before another is published.
+    pub(super) fn finish_settling(&mut self) {
+        if std::mem::take(&mut self.is_given_up) {
+            self.keep();
         }
     }
 

@@ -10,8 +10,6 @@ use crate::{
 
 /// Rules that a sentence names, at most.
 const NAMED: usize = 3;
-/// Characters of a rule that are shown: some list thousands of prefixes.
-const SHOWN: usize = 100;
 const JOIN: &str = "join rules that have the same addresses, or the same ports: one rule can list many of both";
 
 /// Rules that do not fit.
@@ -67,7 +65,7 @@ impl Crowded {
             Blame::Targets => largest(rules, |rule| rule.to.len() + rule.on.len()),
             Blame::Ports => largest(rules, ports),
         };
-        let texts: Vec<_> = places.into_iter().map(|place| format!("`{}`", shortened(of(place)))).collect();
+        let texts: Vec<_> = places.into_iter().map(|place| format!("`{}`", of(place).in_short())).collect();
         let named = match texts.split_last() {
             None => String::new(),
             Some((only, [])) => format!(", such as {only}"),
@@ -94,11 +92,6 @@ fn ports(rule: &Rule) -> usize {
         Matcher::Icmp(list) | Matcher::Icmpv6(list) => list.0.len().max(1),
         Matcher::Protocol(_) => 1,
     }
-}
-
-fn shortened(rule: &Rule) -> String {
-    let text = rule.to_string();
-    if text.chars().count() <= SHOWN { text } else { text.chars().take(SHOWN).chain(['…']).collect() }
 }
 
 #[cfg(test)]

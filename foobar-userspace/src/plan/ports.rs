@@ -15,14 +15,14 @@ use foobar_common::{
 use super::{crowded::Crowded, rule_sets::RuleSets};
 use crate::domain::{Matcher, Rule, Verdict};
 
-/// What a rule has to know of a packet beside its addresses. The number of an extension header stands before what hides.
+/// What a rule has to know of a packet beside its addresses.
 pub fn need(rule: &Rule) -> Need {
     match &rule.matcher {
         Matcher::Any => Need::Nothing,
         Matcher::Tcp(list) | Matcher::Udp(list) if list.0.is_empty() => Need::Protocol,
         Matcher::Icmp(list) | Matcher::Icmpv6(list) if list.0.is_empty() => Need::Protocol,
         Matcher::Tcp(_) | Matcher::Udp(_) | Matcher::Icmp(_) | Matcher::Icmpv6(_) => Need::Port,
-        Matcher::Protocol(number) if is_extension(*number) => Need::Nothing,
+        // The number of an extension header too: another one can hide it.
         Matcher::Protocol(_) => Need::Protocol,
     }
 }

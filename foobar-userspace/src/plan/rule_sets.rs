@@ -10,7 +10,7 @@ use super::crowded::Crowded;
 /// Steps that making one side's sets may take: more are refused before time runs out.
 const MAX_STEPS: usize = 100_000_000;
 /// Sets of one side: more are refused before memory runs out.
-const MAX_SETS: usize = 5_000_000;
+const MAX_SETS: usize = 2_500_000;
 
 /// Places that are found to be busy.
 const BUSIEST: usize = 3;

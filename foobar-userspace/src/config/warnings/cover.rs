@@ -4,48 +4,41 @@
 //! found by cutting it, until something is left or nothing: the answer is exact for rules that say no more than that. A
 //! rule that holds for a time or on some interfaces covers nothing; one with a limit does, since over the limit is final.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    ops::RangeInclusive,
-};
+use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use ipnet::IpNet;
 
-use super::{kinds, kinds_of};
+use super::{grid::Grid, kinds, kinds_of};
 use crate::domain::{Matcher, Rule, Source};
 
 /// Cuts and comparisons that may be made: rules that are left then are taken for ones that match.
 const MAX_STEPS: usize = 200_000_000;
+/// What finding the cells that a box can meet counts for.
+const FIND_STEPS: usize = 16;
+/// Boxes that are remembered: a rule that has more of them than are left covers nothing, and one that has more than this is
+/// covered by none. The tables have room for fewer prefixes.
+const MAX_BOXES: usize = 400_000;
 /// Source, destination, protocol, port.
 const SIDES: usize = 4;
-const PROTOCOL: usize = 2;
-const PORT: usize = 3;
+pub const SOURCE: usize = 0;
+pub const PROTOCOL: usize = 2;
+pub const PORT: usize = 3;
 /// Ports, and one for packets without.
 const PORTS: u128 = 1 << 16;
 
 /// Packets of one family within ranges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Span {
-    v6: bool,
-    low: [u128; SIDES],
-    high: [u128; SIDES],
-}
-
-/// Boxes that a few others can meet stand together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Bucket {
-    /// The first two bytes of the source.
-    Source(bool, u128),
-    /// A protocol and some ports.
-    Port(u128, u128),
-    Wide,
+pub struct Span {
+    pub v6: bool,
+    pub low: [u128; SIDES],
+    pub high: [u128; SIDES],
 }
 
 /// The rules so far.
 #[derive(Default)]
 pub struct Cover {
     boxes: Vec<(Span, usize)>,
-    buckets: HashMap<Bucket, Vec<usize>>,
+    grid: Grid,
     steps: usize,
 }
 
@@ -53,7 +46,11 @@ impl Cover {
     /// The earlier rules that decide about every packet of this one, if they do.
     pub fn covers(&mut self, rule: &Rule) -> Option<BTreeSet<usize>> {
         let (mut by, mut unnamed) = (BTreeSet::new(), BTreeSet::new());
-        for (span, is_fragments) in spans(rule) {
+        let parts = Parts::of(rule);
+        if parts.count() > MAX_BOXES {
+            return None;
+        }
+        for (span, is_fragments) in parts.spans() {
             let mut near = self.near(&span);
             near.sort_unstable();
             // Which rule decides about its later fragments, nobody needs to know.
@@ -69,28 +66,24 @@ impl Cover {
         if !rule.on.is_empty() || rule.lifetime.is_some() || has_sets(rule) {
             return;
         }
-        for (span, _) in spans(rule) {
-            self.buckets.entry(span.bucket()).or_default().push(self.boxes.len());
+        let parts = Parts::of(rule);
+        if parts.count() > MAX_BOXES - self.boxes.len() {
+            return;
+        }
+        for (span, _) in parts.spans() {
+            self.grid.add(&span, self.boxes.len());
             self.boxes.push((span, index));
         }
     }
 
-    /// Boxes that may meet this one.
+    /// Boxes that meet this one.
     fn near(&mut self, span: &Span) -> Vec<usize> {
-        let may_meet = |bucket: &Bucket| match (bucket, span.bucket()) {
-            (Bucket::Source(..), own @ Bucket::Source(..)) | (Bucket::Port(..), own @ Bucket::Port(..)) => {
-                *bucket == own
-            }
-            (Bucket::Source(v6, _), _) => *v6 == span.v6,
-            (Bucket::Port(protocol, _), _) => (span.low[PROTOCOL]..=span.high[PROTOCOL]).contains(protocol),
-            (Bucket::Wide, _) => true,
-        };
-        let mut near = Vec::new();
-        self.steps += self.buckets.len();
-        for (_, boxes) in self.buckets.iter().filter(|(bucket, _)| may_meet(bucket)) {
-            self.steps += boxes.len();
-            near.extend(boxes.iter().copied().filter(|index| self.boxes[*index].0.meets(span)));
+        let (mut near, mut steps) = (Vec::new(), FIND_STEPS);
+        for cell in self.grid.near(span) {
+            steps += 1 + cell.len();
+            near.extend(cell.iter().copied().filter(|index| self.boxes[*index].0.meets(span)));
         }
+        self.steps += steps;
         near
     }
 
@@ -114,7 +107,7 @@ impl Cover {
 }
 
 impl Span {
-    fn meets(&self, other: &Self) -> bool {
+    pub fn meets(&self, other: &Self) -> bool {
         self.v6 == other.v6
             && (0..SIDES).all(|side| self.low[side] <= other.high[side] && other.low[side] <= self.high[side])
     }
@@ -143,38 +136,46 @@ impl Span {
         }
         parts
     }
-
-    fn bucket(&self) -> Bucket {
-        let shift = if self.v6 { 112 } else { 16 };
-        if self.low[0] >> shift == self.high[0] >> shift {
-            Bucket::Source(self.v6, self.low[0] >> shift)
-        } else if self.low[PROTOCOL] == self.high[PROTOCOL] && self.low[PORT] >> 6 == self.high[PORT] >> 6 {
-            Bucket::Port(self.low[PROTOCOL], self.low[PORT] >> 6)
-        } else {
-            Bucket::Wide
-        }
-    }
 }
 
 fn has_sets(rule: &Rule) -> bool {
     rule.from.iter().chain(&rule.to).any(|source| matches!(source, Source::Set(_)))
 }
 
-/// A rule's boxes, and of each whether it is there for later fragments alone.
-fn spans(rule: &Rule) -> Vec<(Span, bool)> {
-    let mut spans = Vec::new();
-    for (v6, source) in sides(&rule.from) {
-        for (_, destination) in sides(&rule.to).into_iter().filter(|(family, _)| *family == v6) {
-            for (protocol, ports, is_fragments) in targets(rule) {
+/// What a rule's boxes are made of: there may be too many to have them all at once.
+struct Parts {
+    from: Vec<(bool, Numbers)>,
+    to: Vec<(bool, Numbers)>,
+    targets: Vec<(Numbers, Numbers, bool)>,
+}
+
+impl Parts {
+    fn of(rule: &Rule) -> Self {
+        Self { from: sides(&rule.from), to: sides(&rule.to), targets: targets(rule) }
+    }
+
+    fn count(&self) -> usize {
+        let of = |side: &[(bool, Numbers)], v6| side.iter().filter(|(family, _)| *family == v6).count();
+        let pairs = [false, true].map(|v6| of(&self.from, v6).saturating_mul(of(&self.to, v6)));
+        pairs[0].saturating_add(pairs[1]).saturating_mul(self.targets.len())
+    }
+
+    /// The boxes, and of each whether it is there for later fragments alone.
+    fn spans(&self) -> impl Iterator<Item = (Span, bool)> {
+        let pairs = self.from.iter().flat_map(|(v6, source)| {
+            let to = self.to.iter().filter(move |(family, _)| family == v6);
+            to.map(move |(_, destination)| (*v6, source, destination))
+        });
+        pairs.flat_map(|(v6, source, destination)| {
+            self.targets.iter().map(move |(protocol, ports, is_fragments)| {
                 let (low, high) = (
                     [*source.start(), *destination.start(), *protocol.start(), *ports.start()],
                     [*source.end(), *destination.end(), *protocol.end(), *ports.end()],
                 );
-                spans.push((Span { v6, low, high }, is_fragments));
-            }
-        }
+                (Span { v6, low, high }, *is_fragments)
+            })
+        })
     }
-    spans
 }
 
 type Numbers = RangeInclusive<u128>;
@@ -207,4 +208,22 @@ fn targets(rule: &Rule) -> Vec<(Numbers, Numbers, bool)> {
     let own = ranges.iter().map(|range| (protocol..=protocol, wide(range), false));
     let fragments = kinds_of(rule).map_or(Vec::new(), |(_, _, all)| all[ranges.len()..].to_vec());
     own.chain(fragments.iter().map(|range| (protocol..=protocol, wide(range), true))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_with_more_boxes_than_there_is_room_for_covers_nothing_and_takes_none() {
+        let list = |item: &dyn Fn(u32) -> String| (0..1_000).map(item).collect::<Vec<_>>().join(",");
+        let ports = list(&|n| (2 * n + 1).to_string());
+        let text = format!("deny tcp/{ports} from {}", list(&|n| format!("10.{}.{}.0/24", n / 250, n % 250)));
+        let large: Rule = text.parse().expect("a rule");
+        let (mut cover, small) = (Cover::default(), "deny tcp/1 from 10.0.1.0/24".parse().expect("a rule"));
+        cover.add(0, &large);
+        assert_eq!((cover.boxes.len(), cover.covers(&small)), (0, None));
+        cover.add(1, &"deny".parse().expect("a rule"));
+        assert_eq!((cover.covers(&small), cover.covers(&large)), (Some([1].into()), None));
+    }
 }

@@ -8,6 +8,22 @@ use super::{
 };
 use crate::domain::{duration, prefix};
 
+/// Characters of a rule that are shown where it is one of many: some list thousands of prefixes.
+const SHOWN: usize = 100;
+
+impl Rule {
+    /// Its text, in the middle of which something is left out where it is long: its name is not.
+    pub fn in_short(&self) -> String {
+        let text = self.to_string();
+        if text.chars().count() <= SHOWN {
+            return text;
+        }
+        let name = self.name.as_ref().map_or_else(String::new, |name| format!(" as {name}"));
+        let kept = SHOWN.saturating_sub(name.chars().count());
+        text.chars().take(kept).chain(['…']).chain(name.chars()).collect()
+    }
+}
+
 impl Display for Rule {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.verdict)?;

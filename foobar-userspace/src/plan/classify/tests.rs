@@ -300,6 +300,16 @@ fn as_read<A: Address + std::fmt::Debug>(
     Ok(())
 }
 
+/// What the rules say of a flow's packet, whole or a later fragment.
+fn judged<A: Address>(flow: &Flow<A>, tables: &HostTables) -> Result<Admission, Outcome> {
+    let (settled, _) = decide(flow, tables.generation(), Way::In, tables);
+    if flow.fragment.is_later() {
+        return admit_later(flow, settled, tables.generation().plane(Way::In), tables, 64);
+    }
+    admit(flow, settled, tables, 64)?;
+    Ok(if settled.decision.allows() { Admission::Allowed } else { Admission::Undecided })
+}
+
 fn no_better<A: Address + std::fmt::Debug>(
     (rules, moment): (&[Rule], &Moment),
     odd: &Flow<A>,
@@ -307,23 +317,30 @@ fn no_better<A: Address + std::fmt::Debug>(
     drops: bool,
 ) -> Result<(), TestCaseError> {
     let tables = tables(rules, moment);
-    let passes = |flow| {
-        let (settled, _) = decide(flow, tables.generation(), Way::In, &tables);
-        let admission = if flow.fragment.is_later() {
-            admit_later(flow, settled, tables.generation().plane(Way::In), &tables, 64)
-        } else {
-            admit(flow, settled, &tables, 64)
-                .map(|()| if settled.decision.allows() { Admission::Allowed } else { Admission::Undecided })
-        };
-        match admission {
-            Ok(Admission::Allowed) => true,
-            Ok(Admission::Undecided) => !drops,
-            Ok(Admission::Open) | Err(_) => false,
-        }
+    let passes = |flow| match judged(flow, &tables) {
+        Ok(Admission::Allowed) => true,
+        Ok(Admission::Undecided) => !drops,
+        Ok(Admission::Open) | Err(_) => false,
     };
     let (odd, plain) = (passes(odd), passes(plain));
     prop_assert!(!odd || plain, "{:?}: {:?} but {:?}", rules, odd, plain);
     Ok(())
+}
+
+/// The number of a header that is denied says nothing of a later fragment behind another one: its first tells.
+#[test]
+fn a_denied_extension_header_leaves_later_fragments_of_others_to_their_first() {
+    let rules = ["deny proto/43", "allow ah"].map(|text| text.parse::<Rule>().expect("a rule"));
+    let tables = tables(&rules, &Moment { now: 0, ingress: 2, ends: vec![9] });
+    let ask = |fragment, protocol, transport| {
+        let flow = Flow { fragment, protocol, ..flow([0, 7], v4, 0, (protocol, transport)) };
+        judged(&flow, &tables)
+    };
+    let later = |protocol| ask(Fragment::later(1), protocol, Transport::LaterFragment);
+    assert_eq!(ask(Fragment::first(1), extension::AUTHENTICATION, Transport::Other), Ok(Admission::Allowed));
+    assert_eq!(later(extension::AUTHENTICATION), Ok(Admission::Open), "its first was allowed");
+    assert_eq!(ask(Fragment::first(1), extension::ROUTING, Transport::Other), Err(Outcome::Denied));
+    assert_ne!(later(extension::ROUTING), Ok(Admission::Allowed), "its first was denied");
 }
 
 proptest! {
