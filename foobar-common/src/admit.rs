@@ -16,7 +16,7 @@ use crate::{
     limit::source_word,
     outcome::{Outcome, Step},
     plane::{Plane, Way},
-    sets::{Asking, Members, Question, halves},
+    sets::{Asking, Members, Question},
     tables::Tables,
     terms::{Candidates, Demands, Settled},
 };
@@ -68,20 +68,23 @@ pub fn decide<A: Address, T: Tables>(flow: &Flow<A>, generation: Generation, way
         (0, 0)
     };
     let target = at(narrowed, port, plane, tables);
-    let mut settled = first(source, target, plane, tables);
-    // No rule on the way out names a set, or such a header.
-    if matches!(way, Way::In) && (generation.asks_sets() || flow.extensions != 0) {
-        let asking = Asking { bank: plane.bank, kind: port.kind, narrowed, interface };
-        let [from, to] = [far, near].map(halves);
-        let question =
-            Question { source: from, destination: to, own: source, target, extensions: flow.extensions, asking };
-        tables.put(question.words());
-        let members = if generation.asks_sets() { tables.members::<A>() } else { Members::NONE };
-        if !members.is_none() || flow.extensions != 0 {
-            settled = settled.first(tables.weigh(members));
-        }
+    let settled = first(source, target, plane, tables);
+    // No rule on the way out names a set, or an extension header.
+    if matches!(way, Way::Out) {
+        return (settled, port.listens);
     }
-    (settled, port.listens)
+    let members = if generation.asks_sets() { tables.members(plane.bank, far, near) } else { Members::NONE };
+    if members.is_none() && flow.extensions == 0 {
+        return (settled, port.listens);
+    }
+    let asking = Asking { bank: plane.bank, kind: port.kind, narrowed, interface };
+    tables.put(Question { own: source, target, extensions: flow.extensions, asking }.words());
+    let more = if members.destinations() == 0 && flow.extensions == 0 {
+        tables.weigh_sources(members.sources() << 1, target)
+    } else {
+        tables.weigh(members)
+    };
+    (settled.first(more), port.listens)
 }
 
 /// The class of a port at the packet's interface and destination.

@@ -57,12 +57,12 @@ pub mod map {
     /// What every packet reads at a fixed address: the statics of the program's `.bss.NAME` sections.
     pub const TABLES: &[&str] = &[
         GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, INTERFACES, PAIRS, NEEDS, LINKS, TERMS, SERVICES, RINGS,
-        NEXT_HOPS, ROOM, WATCH, BUCKETS, SETS, ASKED, SET_FRONTS,
+        NEXT_HOPS, ROOM, WATCH, BUCKETS, SETS, ASKED, SET_FRONTS, QUESTIONS,
     ];
     /// What is looked up.
     pub const MAPS: &[&str] = &[
         NOTES_V4, NOTES_V6, STATES_V4, STATES_V6, HEARD_V4, HEARD_V6, FIRSTS_V4, FIRSTS_V6, OUTCOMES, SENT, RULES,
-        BACKENDS, EVENTS, BUDGETS, LIMITED, SET_LINES, TIMED, QUESTIONS,
+        BACKENDS, EVENTS, BUDGETS, LIMITED, SET_LINES, TIMED,
     ];
 }
 
@@ -225,6 +225,9 @@ pub const SET_RECORD_WORDS: usize = 8;
 pub const SETS_WORDS: usize = MAX_SETS * SET_RECORD_WORDS;
 /// A set of IPv4 by the first two bytes of an address, two bits each.
 pub const FRONT_WORDS: usize = ROOT_ENTRIES / 32;
+/// CPUs that have memory of their own there. Were there more, some would share theirs.
+pub const MAX_CPUS: usize = 4096;
+pub const QUESTIONS_WORDS: usize = MAX_CPUS * crate::sets::QUESTION_WORDS;
 pub const SET_FRONTS_WORDS: usize = MAX_FRONTS * FRONT_WORDS;
 /// A bank's list of the sets that its rules name, two words each, first those in `to`, then those in `from`.
 pub const ASKED_BANK_WORDS: usize = 2 * MAX_ASKED;

@@ -13,7 +13,7 @@ mod question;
 mod shape;
 mod tables;
 mod weigh;
-pub use question::{Asking, Put, Question};
+pub use question::{Asking, Put, QUESTION_WORDS, Question};
 #[cfg(any(test, feature = "std"))]
 pub use shape::LINE_WORDS;
 pub use shape::{
@@ -66,35 +66,35 @@ impl Members {
     }
 
     #[inline(always)]
-    pub const fn is_none(self) -> bool {
+    pub(crate) const fn is_none(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether the destination is in the set at a place.
+    /// A bit for each set that the destination is in, by its place.
     #[inline(always)]
-    const fn has_destination(self, place: usize) -> bool {
-        self.0 >> place & 1 != 0
+    pub(crate) const fn destinations(self) -> u64 {
+        self.0 & ((1 << Self::FROM_SHIFT) - 1)
     }
 
     /// A bit for each set that the source is in, by its place.
     #[inline(always)]
-    const fn sources(self) -> u64 {
+    pub(crate) const fn sources(self) -> u64 {
         self.0 >> Self::FROM_SHIFT
     }
 }
 
-/// The sets that have part in the question that was put.
+/// The sets that have part in a packet.
 #[inline(always)]
-pub fn members<A: Address, T: Tables>(tables: &T) -> Members {
-    let Some(question) = tables.question() else { return Members::NONE };
-    let (bank, mut members) = (question.asking().bank, 0);
+pub fn members<A: Address, T: Tables>(bank: usize, source: [u64; 2], destination: [u64; 2], tables: &T) -> Members {
+    let mut members = 0;
     for place in 0..MAX_ASKED {
-        let [word, _] = tables.asked(bank, place);
+        let word = tables.asked(bank, place);
         if word == 0 {
             break;
         }
         let (set, side) = ((word as usize & 0xff) - 1, word as usize >> SIDE_SHIFT & 1);
-        let is_member = is_member::<A, T>(question.end(side), set & (MAX_SETS - 1), tables);
+        let address = if side == 0 { destination } else { source };
+        let is_member = is_member::<A, T>(address, set & (MAX_SETS - 1), tables);
         let bit = place + side * Members::FROM_SHIFT as usize;
         members = tables.unrelated(members | u64::from(is_member) << bit);
     }

@@ -3,24 +3,25 @@
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     btf_maps::{Array, ArrayOfMaps},
+    helpers::generated::bpf_get_smp_processor_id,
     macros::{btf_map, map},
-    maps::{HashMap, PerCpuArray},
+    maps::HashMap,
 };
 use foobar_common::{
     address::{Address, V4, V6},
     class::Class,
     layout::{
-        ASKED_BANK_WORDS, ASKED_WORDS, FRONT_WORDS, MAX_TIMED, SET_FRONTS_WORDS, SET_RECORD_WORDS, SET_SLOTS,
-        SETS_WORDS,
+        ASKED_BANK_WORDS, ASKED_WORDS, FRONT_WORDS, MAX_CPUS, MAX_TIMED, QUESTIONS_WORDS, SET_FRONTS_WORDS,
+        SET_RECORD_WORDS, SET_SLOTS, SETS_WORDS,
     },
-    sets::{self, ARRAY_LINES, Extent, Key, Line, Lines, Members, SetTables},
+    sets::{self, ARRAY_LINES, Extent, Key, Line, Lines, Members, QUESTION_WORDS, SetTables, halves},
     terms::Settled,
 };
 
 use crate::{
     hide::hide,
     maps::{Context, Maps},
-    table::Table,
+    table::{Record, Table},
 };
 
 type Words = [u64; 8];
@@ -41,8 +42,9 @@ static SET_LINES: ArrayOfMaps<Inner, SET_SLOTS> = ArrayOfMaps::new();
 #[map]
 static TIMED: HashMap<[u64; 3], u64> = HashMap::with_max_entries(MAX_TIMED, BPF_F_NO_PREALLOC);
 
-#[map]
-static QUESTIONS: PerCpuArray<Words> = PerCpuArray::with_max_entries(1, 0);
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.QUESTIONS")]
+static QUESTIONS: Table<QUESTIONS_WORDS> = Table::new();
 
 /// One set's lines of one family, by the slot of their first array.
 pub struct SetLines(u32);
@@ -57,6 +59,24 @@ impl Line for SetLine {
     }
 }
 
+/// A question as it was put.
+pub struct PutWords(Record<QUESTION_WORDS>);
+
+impl Line for PutWords {
+    #[inline(always)]
+    fn word(&self, index: usize) -> u64 {
+        self.0.at(index)
+    }
+}
+
+/// The first word of this CPU's question: no other packet comes between while the program runs.
+#[inline(always)]
+fn place() -> usize {
+    // SAFETY: a helper without arguments.
+    let cpu = unsafe { bpf_get_smp_processor_id() } as usize;
+    (cpu & (MAX_CPUS - 1)) * QUESTION_WORDS
+}
+
 impl Lines for SetLines {
     type Line = SetLine;
 
@@ -69,26 +89,29 @@ impl Lines for SetLines {
 
 impl<C: Context> SetTables for Maps<'_, C> {
     type Lines = SetLines;
-    type Put = SetLine;
+    type Put = PutWords;
 
     #[inline(always)]
-    fn put(&self, question: [u64; 8]) {
-        let Some(words) = QUESTIONS.get_ptr_mut(0) else { return };
+    fn put(&self, question: [u64; QUESTION_WORDS]) {
+        let Some(record) = QUESTIONS.record::<QUESTION_WORDS>(place()) else { return };
         for (index, word) in question.into_iter().enumerate() {
-            // SAFETY: there are as many words, in memory of the CPU's own, where no other packet comes between.
-            unsafe { words.cast::<u64>().add(index).write_volatile(word) };
+            record.put(index, word);
         }
     }
 
     #[inline(always)]
-    fn question(&self) -> Option<SetLine> {
-        QUESTIONS.get_ptr(0).map(|words| SetLine(words.cast()))
+    fn question(&self) -> Option<PutWords> {
+        QUESTIONS.record(place()).map(PutWords)
     }
 
     #[inline(always)]
-    fn asked(&self, bank: usize, place: usize) -> [u64; 2] {
-        let first = bank * ASKED_BANK_WORDS + place * 2;
-        [ASKED.word_or(first, 0), ASKED.word_or(first + 1, 0)]
+    fn asked(&self, bank: usize, place: usize) -> u64 {
+        ASKED.word_or(bank * ASKED_BANK_WORDS + place * 2, 0)
+    }
+
+    #[inline(always)]
+    fn asked_of(&self, bank: usize, place: usize) -> u64 {
+        ASKED.word_or(bank * ASKED_BANK_WORDS + place * 2 + 1, 0)
     }
 
     #[inline(always)]
@@ -113,8 +136,13 @@ impl<C: Context> SetTables for Maps<'_, C> {
     }
 
     #[inline(always)]
-    fn members<A: Address>(&self) -> Members {
-        Members::from_word(if A::V6 { members_v6() } else { members_v4() })
+    fn members<A: Address>(&self, bank: usize, source: A, destination: A) -> Members {
+        let (bank, [high, low], [to_high, to_low]) = (bank as u64, halves(source), halves(destination));
+        Members::from_word(if A::V6 {
+            members_v6(bank, high, low, to_high, to_low)
+        } else {
+            members_v4(bank, high, to_high)
+        })
     }
 
     #[inline(always)]
@@ -139,8 +167,8 @@ impl<C: Context> SetTables for Maps<'_, C> {
     }
 
     #[inline(always)]
-    fn weigh_sources(&self, members: Members, target: Class) -> Settled {
-        Settled::from_word(weigh_sources_apart(members.word(), target.word()))
+    fn weigh_sources(&self, sources: u64, target: Class) -> Settled {
+        Settled::from_word(weigh_sources_apart(sources, target.word()))
     }
 
     #[inline(always)]
@@ -152,14 +180,20 @@ impl<C: Context> SetTables for Maps<'_, C> {
 /// [`sets::members`], where rules name sets.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn members_v4() -> u64 {
-    sets::members::<V4, _>(&Maps::apart()).word()
+pub extern "C" fn members_v4(bank: u64, source: u64, destination: u64) -> u64 {
+    sets::members::<V4, _>(bank_of(bank), [source, 0], [destination, 0], &Maps::apart()).word()
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn members_v6() -> u64 {
-    sets::members::<V6, _>(&Maps::apart()).word()
+pub extern "C" fn members_v6(bank: u64, high: u64, low: u64, to_high: u64, to_low: u64) -> u64 {
+    sets::members::<V6, _>(bank_of(bank), [high, low], [to_high, to_low], &Maps::apart()).word()
+}
+
+/// One of two, so that the verifier sees that what stands in them is within their tables.
+#[inline(always)]
+const fn bank_of(bank: u64) -> usize {
+    (bank & 1) as usize
 }
 
 #[unsafe(no_mangle)]
@@ -186,14 +220,14 @@ extern "C" fn is_timed_v6(high: u64, low: u64, set: u64) -> u64 {
     u64::from(sets::is_timed::<V6, _>([high, low], set as usize, &Maps::apart()))
 }
 
-/// [`sets::weigh_sources`], for the same.
+/// [`sets::weigh_sources`], for packets that are in a set or have extension headers.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn weigh_sources_apart(members: u64, target: u64) -> u64 {
-    sets::weigh_sources(Members::from_word(members), Class::from_word(target), &Maps::apart()).word()
+pub extern "C" fn weigh_sources_apart(sources: u64, target: u64) -> u64 {
+    sets::weigh_sources(sources, Class::from_word(target), &Maps::apart()).word()
 }
 
-/// [`sets::weigh`], for packets that are in a set or have extension headers.
+/// [`sets::weigh`], for packets to a set or with extension headers.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn weigh_apart(members: u64) -> u64 {

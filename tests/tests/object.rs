@@ -63,7 +63,7 @@ fn wanted() -> BTreeMap<&'static str, Shape> {
         (map::ASKED, table(layout::ASKED_WORDS)),
         (map::SET_FRONTS, table(layout::SET_FRONTS_WORDS)),
         (map::SET_LINES, (ARRAY_OF_MAPS, 4, 4, layout::SET_SLOTS as u32)),
-        (map::QUESTIONS, counters(8, 1)),
+        (map::QUESTIONS, table(layout::QUESTIONS_WORDS)),
         (map::TIMED, (HASH, 24, 8, layout::MAX_TIMED)),
         (map::NOTES_V4, notes::<V4>()),
         (map::NOTES_V6, notes::<V6>()),

@@ -23,7 +23,7 @@ use crate::{
     note::{Kind, Note},
     outcome::Outcome,
     plane::{Plane, Way},
-    sets::host::HostSets,
+    sets::{QUESTION_WORDS, host::HostSets},
     slot::Slot,
     sparse,
     state::State,
@@ -60,7 +60,7 @@ pub struct HostTables {
     pub refused: RefCell<HashMap<u32, u32>>,
     pub sets: HostSets,
     /// What was asked beyond the classes.
-    pub question: Cell<[u64; 8]>,
+    pub question: Cell<[u64; QUESTION_WORDS]>,
     pub now: u32,
     pub ingress: u32,
     /// Where the last redirected frame went.

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{
+    QUESTION_WORDS,
     contents::{Contents, Prefix},
     shape::{ARRAY_LINES, LINE_WORDS, TIMED_WORD, element},
     table::{Memory, Table, arrays},
@@ -113,18 +114,22 @@ impl HostSets {
 
 impl SetTables for HostTables {
     type Lines = HostLines;
-    type Put = [u64; 8];
+    type Put = [u64; QUESTION_WORDS];
 
-    fn put(&self, question: [u64; 8]) {
+    fn put(&self, question: [u64; QUESTION_WORDS]) {
         self.question.set(question);
     }
 
-    fn question(&self) -> Option<[u64; 8]> {
+    fn question(&self) -> Option<[u64; QUESTION_WORDS]> {
         Some(self.question.get())
     }
 
-    fn asked(&self, _: usize, place: usize) -> [u64; 2] {
-        self.image.asked(place)
+    fn asked(&self, _: usize, place: usize) -> u64 {
+        self.image.asked(place)[0]
+    }
+
+    fn asked_of(&self, _: usize, place: usize) -> u64 {
+        self.image.asked(place)[1]
     }
 
     fn set_word(&self, set: usize, word: usize) -> u64 {

@@ -11,9 +11,6 @@ use crate::{
 /// Everything that they know of a packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Question {
-    /// Addresses by their halves.
-    pub source: [u64; 2],
-    pub destination: [u64; 2],
     /// The classes of its own source and target.
     pub own: Class,
     pub target: Class,
@@ -22,41 +19,37 @@ pub struct Question {
     pub asking: Asking,
 }
 
+/// Words of a question.
+pub const QUESTION_WORDS: usize = 4;
+
 impl Question {
     #[inline(always)]
-    pub const fn words(self) -> [u64; 8] {
-        let Self { source, destination, own, target, extensions, asking } = self;
-        let [to, from] = [destination, source];
-        [to[0], to[1], from[0], from[1], own.word(), target.word(), extensions, asking.word()]
+    pub const fn words(self) -> [u64; QUESTION_WORDS] {
+        let Self { own, target, extensions, asking } = self;
+        [own.word(), target.word(), extensions, asking.word()]
     }
 }
 
 /// A question as it was put.
 pub trait Put: Line {
-    /// The address of a side: 1 is the source, 0 the destination.
-    #[inline(always)]
-    fn end(&self, side: usize) -> [u64; 2] {
-        [self.word(side * 2), self.word(side * 2 + 1)]
-    }
-
     #[inline(always)]
     fn own(&self) -> Class {
-        Class::from_word(self.word(4))
+        Class::from_word(self.word(0))
     }
 
     #[inline(always)]
     fn target(&self) -> Class {
-        Class::from_word(self.word(5))
+        Class::from_word(self.word(1))
     }
 
     #[inline(always)]
     fn extensions(&self) -> u64 {
-        self.word(6)
+        self.word(2)
     }
 
     #[inline(always)]
     fn asking(&self) -> Asking {
-        Asking::from_word(self.word(7))
+        Asking::from_word(self.word(3))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the data path asks of its tables about sets.
 
-use super::{Extent, Key, Members};
+use super::{Extent, Key, Members, QUESTION_WORDS};
 use crate::{address::Address, class::Class, tables::Tables, terms::Settled};
 
 /// One line of a set.
@@ -9,7 +9,7 @@ pub trait Line {
     fn word(&self, index: usize) -> u64;
 }
 
-impl Line for [u64; 8] {
+impl<const WORDS: usize> Line for [u64; WORDS] {
     fn word(&self, index: usize) -> u64 {
         self[index]
     }
@@ -28,13 +28,15 @@ pub trait SetTables: Sized {
     type Put: Line;
 
     /// Keeps a question for the functions that answer it.
-    fn put(&self, question: [u64; 8]);
+    fn put(&self, question: [u64; QUESTION_WORDS]);
 
     fn question(&self) -> Option<Self::Put>;
 
-    /// What stands at a place in the list of sets that the bank's rules name: [`super::asked_word`], 0 behind the last; and
-    /// its row among the narrowed classes or its class as a source.
-    fn asked(&self, bank: usize, place: usize) -> [u64; 2];
+    /// What stands at a place in the list of sets that the bank's rules name: [`super::asked_word`], 0 behind the last.
+    fn asked(&self, bank: usize, place: usize) -> u64;
+
+    /// Its row among the narrowed classes, or its class as a source.
+    fn asked_of(&self, bank: usize, place: usize) -> u64;
 
     /// A word of a set's record.
     fn set_word(&self, set: usize, word: usize) -> u64;
@@ -48,13 +50,12 @@ pub trait SetTables: Sized {
     /// The second of the monotonic clock at which an element ends.
     fn until(&self, element: &[u64; 3]) -> Option<u64>;
 
-    /// The sets that have part in the question that was put. The kernel does this, and each of the next ones, in a function
-    /// of its own.
-    fn members<A: Address>(&self) -> Members
+    /// The sets that have part in a packet. The kernel does this, and each of the next ones, in a function of its own.
+    fn members<A: Address>(&self, bank: usize, source: A, destination: A) -> Members
     where
         Self: Tables,
     {
-        super::members::<A, _>(self)
+        super::members::<A, _>(bank, super::halves(source), super::halves(destination), self)
     }
 
     /// The same word. The kernel's verifier does not see that, and looks at what follows once for all that it may be.
@@ -86,15 +87,15 @@ pub trait SetTables: Sized {
         super::is_timed::<A, _>(address, set, self)
     }
 
-    /// The first rule that matches a target by the source's own class, or by those of the sets that it is in.
-    fn weigh_sources(&self, members: Members, target: Class) -> Settled
+    /// The first rule that matches a target by one of these sources, as [`super::weigh_sources`] has them.
+    fn weigh_sources(&self, sources: u64, target: Class) -> Settled
     where
         Self: Tables,
     {
-        super::weigh_sources(members, target, self)
+        super::weigh_sources(sources, target, self)
     }
 
-    /// The first rule that matches a packet by some set that it is in, or by an extension header.
+    /// The first rule that matches the question that was put by a set of `to`, or by an extension header.
     fn weigh(&self, members: Members) -> Settled
     where
         Self: Tables,

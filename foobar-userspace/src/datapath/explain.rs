@@ -23,7 +23,7 @@ use foobar_common::{
     next_hop::NextHop,
     note::{Kind, Note},
     plane::{Plane, Way},
-    sets::SetTables,
+    sets::{QUESTION_WORDS, SetTables},
     slot::Slot,
     sparse,
     state::State,
@@ -68,7 +68,7 @@ pub(super) struct Reading<'a> {
     backend: Cell<Option<u32>>,
     note: Cell<Option<Note>>,
     redirected: Cell<Option<u32>>,
-    question: Cell<[u64; 8]>,
+    question: Cell<[u64; QUESTION_WORDS]>,
 }
 
 impl Datapath {
@@ -299,19 +299,22 @@ impl Seen for Reading<'_> {
 
 impl<'a> SetTables for Reading<'a> {
     type Lines = ReadLines<'a>;
-    type Put = [u64; 8];
+    type Put = [u64; QUESTION_WORDS];
 
-    fn put(&self, question: [u64; 8]) {
+    fn put(&self, question: [u64; QUESTION_WORDS]) {
         self.question.set(question);
     }
 
-    fn question(&self) -> Option<[u64; 8]> {
+    fn question(&self) -> Option<[u64; QUESTION_WORDS]> {
         Some(self.question.get())
     }
 
-    fn asked(&self, bank: usize, place: usize) -> [u64; 2] {
-        let words = &self.tables().asked.words()[bank * ASKED_BANK_WORDS + 2 * place..][..2];
-        [words[0].load(Ordering::Relaxed), words[1].load(Ordering::Relaxed)]
+    fn asked(&self, bank: usize, place: usize) -> u64 {
+        self.tables().asked.words()[bank * ASKED_BANK_WORDS + 2 * place].load(Ordering::Relaxed)
+    }
+
+    fn asked_of(&self, bank: usize, place: usize) -> u64 {
+        self.tables().asked.words()[bank * ASKED_BANK_WORDS + 2 * place + 1].load(Ordering::Relaxed)
     }
 
     fn set_word(&self, set: usize, word: usize) -> u64 {

@@ -58,6 +58,8 @@ pub struct Tables {
     pub(super) buckets: Mapped,
     pub(super) sets: Mapped,
     pub(super) set_fronts: Arc<Mapped>,
+    /// The packets' own.
+    questions: Mapped,
     pub(super) asked: Mapped,
 }
 
@@ -154,6 +156,7 @@ impl Tables {
             watch: open(map::WATCH)?,
             buckets: open(map::BUCKETS)?,
             sets: open(map::SETS)?,
+            questions: open(map::QUESTIONS)?,
             set_fronts: Arc::new(open(map::SET_FRONTS)?),
             asked: open(map::ASKED)?,
         })
@@ -180,6 +183,7 @@ impl Tables {
             (map::WATCH, &self.watch),
             (map::BUCKETS, &self.buckets),
             (map::SETS, &self.sets),
+            (map::QUESTIONS, &self.questions),
             (map::SET_FRONTS, &self.set_fronts),
             (map::ASKED, &self.asked),
         ];
