@@ -17,8 +17,8 @@ pub use question::{Asking, Put, QUESTION_WORDS, Question};
 #[cfg(any(test, feature = "std"))]
 pub use shape::LINE_WORDS;
 pub use shape::{
-    ALL, ARRAY_LINES, Extent, Key, NODE_LINES, NONE, PARTIAL, PROBES, Stride, TIMED_LENS, TIMED_WORD, element, front,
-    state,
+    ALL, ARRAY_LINES, Extent, Key, Leaf, NODE_LINES, NONE, PARTIAL, PROBES, SPREAD, Stride, TIMED_LENS, TIMED_WORD,
+    element, front, state,
 };
 pub use tables::{Line, Lines, SetTables};
 pub use weigh::{weigh, weigh_sources};
@@ -114,7 +114,7 @@ const fn timed_word<A: Address>() -> usize {
     TIMED_WORD + if A::V6 { 2 } else { 0 }
 }
 
-/// Prefixes up to /16 stand in the front, up to /24 in a node, two bits each, and longer ones in blocks.
+/// Prefixes up to /16 stand in the front, up to /24 in a node, two bits each, and longer ones in leaves.
 #[inline(always)]
 fn lasts_v4<T: Tables>(address: [u64; 2], set: usize, tables: &T) -> bool {
     let extent = Extent::from_word(tables.set_word(set, 0));
@@ -127,11 +127,33 @@ fn lasts_v4<T: Tables>(address: [u64; 2], set: usize, tables: &T) -> bool {
     let Some(node) = lines.line(first as u32) else { return false };
     let third = (address[0] >> 40) as usize & 0xff;
     let in_node = state(node.word(third >> 5), third);
-    if in_node != PARTIAL {
+    if in_node <= ALL {
         return in_node == ALL;
     }
-    let (key, bit) = (Stride::LEAF_V4.key(address), Stride::LEAF_V4.bit(address));
-    tables.is_in_block(extent.behind_nodes(), key, bit)
+    let (leaves, half) = (extent.behind_nodes(), address[0]);
+    let is_in = |leaf: Leaf| tables.is_in_leaf(leaves, leaf.key(half), leaf.bit(half));
+    in_node == SPREAD && is_in(Leaf::UPPER) || is_in(Leaf::LOWER)
+}
+
+/// Whether the leaf of a key has a bit.
+#[inline(always)]
+pub fn is_in_leaf<T: Tables>(leaves: Extent, key: u64, bit: u64, tables: &T) -> bool {
+    let mut index = leaves.leaf_line(key);
+    let Some(lines) = tables.lines(leaves.slot) else { return false };
+    for _ in 0..PROBES {
+        let Some(line) = lines.line(index) else { return false };
+        for word in 0..8 {
+            let word = line.word(word);
+            if Leaf::is(word, key) {
+                return word >> bit & 1 != 0;
+            }
+            if word == 0 {
+                return false;
+            }
+        }
+        index += 1;
+    }
+    false
 }
 
 /// A block for each stride in which the set has prefixes.

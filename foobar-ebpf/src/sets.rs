@@ -156,6 +156,11 @@ impl<C: Context> SetTables for Maps<'_, C> {
     }
 
     #[inline(always)]
+    fn is_in_leaf(&self, leaves: Extent, key: u64, bit: u64) -> bool {
+        is_in_leaf(leaves.word(), key, bit) != 0
+    }
+
+    #[inline(always)]
     fn is_in_block(&self, extent: Extent, [high, low]: Key, bit: u64) -> bool {
         is_in_block(extent.word(), high, low, bit) != 0
     }
@@ -200,6 +205,12 @@ const fn bank_of(bank: u64) -> usize {
 #[inline(never)]
 pub extern "C" fn lasts_v6(high: u64, low: u64, set: u64) -> u64 {
     u64::from(sets::lasts_v6([high, low], set as usize, &Maps::apart()))
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn is_in_leaf(leaves: u64, key: u64, bit: u64) -> u64 {
+    u64::from(sets::is_in_leaf(Extent::from_word(leaves), key, bit, &Maps::apart()))
 }
 
 #[unsafe(no_mangle)]

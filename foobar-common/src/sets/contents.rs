@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, ops::RangeInclusive};
 
-use super::shape::{ALL, NONE, PARTIAL, Stride};
+use super::shape::{ALL, Leaf, NONE, PARTIAL, SPREAD};
 
 /// A prefix of either family: its bits stand in front, those behind its length are zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -89,42 +89,45 @@ impl Contents {
         lens.map(|len| Prefix::new(address, len)).find(|prefix| self.contains(*prefix))
     }
 
-    /// Whether a prefix longer than `around` lies within it.
-    pub fn has_within(&self, around: Prefix) -> bool {
+    /// Whether a prefix longer than `around`, and not longer than `longest`, lies within it.
+    pub fn has_within(&self, around: Prefix, longest: u8) -> bool {
+        if self.by_len[usize::from(around.len) + 1..=usize::from(longest)].iter().all(|count| *count == 0) {
+            return false;
+        }
         let end = around.bits | (u128::MAX.checked_shr(u32::from(around.len)).unwrap_or(0));
         let mut within = self.prefixes.range(Prefix { len: around.len + 1, ..around }..=Prefix { bits: end, len: 128 });
-        within.next().is_some()
+        within.any(|prefix| prefix.len <= longest)
     }
 
-    /// What is said of a prefix: `lens` are the lengths that cover it whole.
+    /// What is said of the addresses of an IPv4 prefix, which those of `lens` cover whole.
     pub fn state(&self, around: Prefix, lens: RangeInclusive<u8>) -> u64 {
         if self.covering(around.bits, lens).is_some() {
             ALL
-        } else if self.has_within(around) {
+        } else if around.len == 24 && self.has_within(around, Leaf::LOWER.start) {
+            SPREAD
+        } else if self.has_within(around, 32) {
             PARTIAL
         } else {
             NONE
         }
     }
 
-    /// The bits of a stride's block, of which `address` is in.
-    pub fn block(&self, address: [u64; 2], stride: Stride, lens: RangeInclusive<u8>) -> u64 {
-        let [high, low] = stride.front(address);
-        let (bits, start) = (u128::from(high) << 64 | u128::from(low), stride.start());
-        let mut block = 0;
+    /// The bits of the `2^width` neighbours behind a front of `start` bits, by the prefixes of these lengths.
+    pub fn bits(&self, front: u128, (start, width): (u8, u8), lens: RangeInclusive<u8>) -> u64 {
+        let mut bits = 0;
         for len in lens.filter(|len| self.by_len[usize::from(*len)] > 0) {
             if len <= start {
-                block |= if self.contains(Prefix::new(bits, len)) { u64::MAX } else { 0 };
+                bits |= if self.contains(Prefix::new(front, len)) { ones(1 << width) } else { 0 };
                 continue;
             }
             for number in 0..1u32 << (len - start) {
-                if self.contains(Prefix { bits: bits | u128::from(number) << (128 - len), len }) {
-                    let width = 1 << (Stride::WIDTH - u64::from(len - start));
-                    block |= ones(width) << (u64::from(number) * width);
+                if self.contains(Prefix { bits: front | u128::from(number) << (128 - len), len }) {
+                    let covered = 1 << (width - (len - start));
+                    bits |= ones(covered) << (u64::from(number) * covered);
                 }
             }
         }
-        block
+        bits
     }
 }
 

@@ -1,8 +1,9 @@
 //! Where a set's prefixes stand: lines of eight words, in an array for each family.
 //!
 //! IPv4 has a front of its own by the first two bytes, which stays in a CPU's cache. Behind it come nodes by the third
-//! byte, one for each of the front's states. What is longer than 24 bits, and all of IPv6, stands in blocks: 64 neighbours, a bit each, under the front that they share. Two blocks are a line, and a line
-//! that has overflown says so.
+//! byte, and leaves for what is longer than 24 bits: small, since what costs most is memory that a TLB does not reach.
+//! IPv6 stands in blocks: 64 neighbours, a bit each, under the front that they share; two blocks are a line, and a line that
+//! has overflown says so.
 
 /// The front of a block's addresses in both halves; its last bits say which stride it is of, so that it is never zero.
 pub type Key = [u64; 2];
@@ -10,8 +11,10 @@ pub type Key = [u64; 2];
 /// What the front or a node says of some addresses.
 pub const NONE: u64 = 0;
 pub const ALL: u64 = 1;
-/// A part, and the node or the block knows which.
+/// A part, and the node or the leaf knows which.
 pub const PARTIAL: u64 = 2;
+/// In a node: the same, and some of it by lengths up to 28.
+pub const SPREAD: u64 = 3;
 
 /// IPv4's nodes: one for every two first bytes, so that its place is known before the front is read.
 pub const NODE_LINES: u32 = 65_536;
@@ -66,8 +69,60 @@ impl Extent {
     #[inline(always)]
     pub const fn line(self, key: Key) -> u32 {
         let mixed = key[0] ^ key[1].wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mixed = (mixed ^ mixed >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        self.line_of(mixed ^ mixed >> 32)
+    }
+
+    /// The line where a leaf's search begins.
+    #[inline(always)]
+    pub const fn leaf_line(self, key: u64) -> u32 {
+        self.line_of(key ^ key >> 32)
+    }
+
+    #[inline(always)]
+    const fn line_of(self, number: u64) -> u32 {
+        let mixed = number.wrapping_mul(0xd6e8_feb8_6659_fd93);
         (((mixed >> 32) * self.buckets as u64) >> 32) as u32
+    }
+}
+
+/// A leaf of IPv4 is a word: 16 neighbours, a bit each, under the front that they share. Lines fill from their
+/// first word on; a search goes on to the next line where one is full.
+///
+/// | bits | |
+/// |---|---|
+/// | 32–63 | the front |
+/// | 16–17 | which kind it is |
+/// | 0–15 | the bits |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    /// Bits of the front.
+    pub start: u8,
+    mark: u64,
+}
+
+impl Leaf {
+    /// Bits of an address within a leaf.
+    pub const WIDTH: u8 = 4;
+    /// Lengths 25 to 28, and 29 to 32.
+    pub const UPPER: Self = Self { start: 24, mark: 1 };
+    pub const LOWER: Self = Self { start: 28, mark: 2 };
+
+    /// The word without its bits, for an address by its upper half.
+    #[inline(always)]
+    pub const fn key(self, half: u64) -> u64 {
+        half & !(u64::MAX >> self.start) | self.mark << 16
+    }
+
+    /// Which bit an address is.
+    #[inline(always)]
+    pub const fn bit(self, half: u64) -> u64 {
+        half >> (64 - Self::WIDTH - self.start) & 15
+    }
+
+    /// Whether a word is the leaf of this key.
+    #[inline(always)]
+    pub const fn is(word: u64, key: u64) -> bool {
+        (word ^ key) >> 16 == 0
     }
 }
 
@@ -82,7 +137,7 @@ pub const fn state(word: u64, number: usize) -> u64 {
 /// No block lies in both halves of an address, and nothing here branches: the verifier looks at each way once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stride {
-    /// What tells its blocks from others', 1..=63.
+    /// What tells its blocks from others', 1..=22.
     pub mark: u64,
     /// Bits of the front within the half, at most 58.
     start: u64,
@@ -97,8 +152,6 @@ impl Stride {
     pub const A_WORD: usize = 12;
     /// Bits of an address within a block.
     pub const WIDTH: u64 = 6;
-    /// IPv4's lengths from 25 to 32.
-    pub const LEAF_V4: Self = Self { mark: 63, start: 26, lower: 0 };
     /// IPv6's strides in a half.
     const IN_A_HALF: u64 = 11;
 

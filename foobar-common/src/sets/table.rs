@@ -3,14 +3,13 @@
 //! What is added is written from the leaves up, what is removed is cleared in one word: a packet sees the old membership
 //! of its address or the new one. A removed block keeps its place, so that none is ever read under another's key.
 
-use std::{
-    ops::RangeInclusive,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{
     contents::{Contents, Prefix, ones},
-    shape::{ALL, ARRAY_LINES, Extent, Key, LINE_WORDS, NODE_LINES, OVERFLOWS, PARTIAL, PROBES, Stride, state},
+    shape::{
+        ALL, ARRAY_LINES, Extent, Key, LINE_WORDS, Leaf, NODE_LINES, OVERFLOWS, PARTIAL, PROBES, SPREAD, Stride, state,
+    },
 };
 
 /// There is no room for one more block or node: the set has to be built anew in more lines.
@@ -27,21 +26,22 @@ pub struct Size {
 impl Size {
     /// `spare`: how often room was wanting before.
     pub fn of(contents: &Contents, v6: bool, spare: u32) -> Self {
-        let (mut nodes, mut blocks) = (0, 0);
+        let (mut nodes, mut parts) = (0, 0);
         let mut last = [None; 64];
         for prefix in contents.iter() {
             if !v6 && prefix.len > FRONT_BITS {
                 nodes = NODE_LINES;
             }
-            for (stride, address) in blocks_of(prefix, v6) {
-                let key = stride.key(address);
-                if last[stride.mark as usize] != Some(key) {
-                    last[stride.mark as usize] = Some(key);
-                    blocks += 1;
-                }
+            if let Some((mark, front)) = part_of(prefix, v6)
+                && last[mark] != Some(front)
+            {
+                last[mark] = Some(front);
+                parts += 1;
             }
         }
-        Self { nodes, buckets: if blocks == 0 { 0 } else { (blocks + 64) / 4 * (4 + spare) } }
+        // Three in five words of leaves are used, or one in two places of blocks.
+        let lines: u32 = if v6 { parts } else { (parts * 5).div_ceil(3 * LINE_WORDS as u32) };
+        Self { nodes, buckets: if parts == 0 { 0 } else { (lines + 64) / 4 * (4 + spare) } }
     }
 
     pub fn lines(self) -> u32 {
@@ -123,17 +123,38 @@ impl<M: Memory> Table<M> {
 
     /// Makes an address's bits say that the prefix is there.
     pub fn add(&mut self, prefix: Prefix) -> Result<(), Full> {
-        for (stride, address) in blocks_of(prefix, self.v6) {
-            let word = self.block(stride.key(address)).ok_or(Full)?;
-            let bits = self.memory.word(word).load(Ordering::Relaxed) | mask_in(stride, prefix);
+        if self.v6 { self.add_v6(prefix) } else { self.add_v4(prefix) }
+    }
+
+    /// Makes the lines say what is left in `contents`, which the prefix has gone from.
+    pub fn remove(&mut self, prefix: Prefix, contents: &Contents) {
+        if self.v6 { self.remove_v6(prefix, contents) } else { self.remove_v4(prefix, contents) }
+    }
+
+    fn add_v6(&mut self, prefix: Prefix) -> Result<(), Full> {
+        let stride = Stride::of_len(prefix.len);
+        let word = self.block(stride.key(prefix.halves())).ok_or(Full)?;
+        let bits = mask_in(prefix, (stride.start(), Stride::WIDTH as u8));
+        self.memory.word(word).fetch_or(bits, Ordering::Release);
+        if !self.strides.contains(&stride.mark) {
+            self.strides.push(stride.mark);
+        }
+        Ok(())
+    }
+
+    fn remove_v6(&mut self, prefix: Prefix, contents: &Contents) {
+        let stride = Stride::of_len(prefix.len);
+        let [high, low] = stride.front(prefix.halves());
+        if let Some(word) = self.block(stride.key(prefix.halves())) {
+            let lens = (0..=128).filter(|len| Stride::of_len(*len) == stride);
+            let (first, last) = lens.fold((128, 0), |(first, last), len| (len.min(first), len.max(last)));
+            let front = u128::from(high) << 64 | u128::from(low);
+            let bits = contents.bits(front, (stride.start(), Stride::WIDTH as u8), first..=last);
             self.memory.word(word).store(bits, Ordering::Release);
-            if self.v6 && !self.strides.contains(&stride.mark) {
-                self.strides.push(stride.mark);
-            }
         }
-        if self.v6 {
-            return Ok(());
-        }
+    }
+
+    fn add_v4(&mut self, prefix: Prefix) -> Result<(), Full> {
         if prefix.len <= FRONT_BITS {
             firsts(prefix).for_each(|first| set_state(self.memory.front(first / 32), first, ALL));
             return Ok(());
@@ -141,7 +162,13 @@ impl<M: Memory> Table<M> {
         if self.size.nodes == 0 {
             return Err(Full);
         }
-        let (first, part) = ((prefix.bits >> 112) as usize, if prefix.len > 24 { PARTIAL } else { ALL });
+        let mut part = ALL;
+        if let Some(leaf) = leaf_of(prefix) {
+            let word = self.leaf(leaf.key(prefix.halves()[0])).ok_or(Full)?;
+            self.memory.word(word).fetch_or(mask_in(prefix, (leaf.start, Leaf::WIDTH)), Ordering::Release);
+            part = if leaf == Leaf::UPPER { SPREAD } else { PARTIAL };
+        }
+        let first = (prefix.bits >> 112) as usize;
         for third in thirds(prefix) {
             raise(self.node(first, third), third, part);
         }
@@ -149,16 +176,14 @@ impl<M: Memory> Table<M> {
         Ok(())
     }
 
-    /// Makes the lines say what is left in `contents`, which the prefix has gone from.
-    pub fn remove(&mut self, prefix: Prefix, contents: &Contents) {
-        for (stride, address) in blocks_of(prefix, self.v6) {
-            if let Some(word) = self.block(stride.key(address)) {
-                let bits = contents.block(address, stride, lens(stride, self.v6));
-                self.memory.word(word).store(bits, Ordering::Release);
+    fn remove_v4(&mut self, prefix: Prefix, contents: &Contents) {
+        if let Some(leaf) = leaf_of(prefix) {
+            let key = leaf.key(prefix.halves()[0]);
+            if let Some(word) = self.leaf(key) {
+                let front = Prefix::new(prefix.bits, leaf.start).bits;
+                let bits = contents.bits(front, (leaf.start, Leaf::WIDTH), leaf.start + 1..=leaf.start + Leaf::WIDTH);
+                self.memory.word(word).store(key | bits, Ordering::Release);
             }
-        }
-        if self.v6 {
-            return;
         }
         if prefix.len > FRONT_BITS && self.size.nodes != 0 {
             let first = (prefix.bits >> 112) as usize;
@@ -178,12 +203,28 @@ impl<M: Memory> Table<M> {
         self.memory.word(first * LINE_WORDS + third / 32)
     }
 
+    /// The word of a leaf, which is made if need be; `None` where there is no room.
+    fn leaf(&self, key: u64) -> Option<usize> {
+        if self.size.buckets == 0 {
+            return None;
+        }
+        let line = (self.size.nodes + self.extent(0, 0).leaf_line(key)) as usize;
+        let mut words = line * LINE_WORDS..(line + PROBES as usize) * LINE_WORDS;
+        let found = |index: &usize| {
+            let word = self.memory.word(*index).load(Ordering::Relaxed);
+            word == 0 || Leaf::is(word, key)
+        };
+        let index = words.find(found)?;
+        self.memory.word(index).fetch_or(key, Ordering::Release);
+        Some(index)
+    }
+
     /// The word with the bits of a block, which is made if need be; `None` where there is no room.
     fn block(&self, key: Key) -> Option<usize> {
         if self.size.buckets == 0 {
             return None;
         }
-        let first = self.size.nodes + self.extent(0, 0).line(key);
+        let first = self.extent(0, 0).line(key);
         let lines = (first..first + PROBES).map(|line| line as usize * LINE_WORDS);
         for line in lines {
             for place in [line, line + 3] {
@@ -213,34 +254,28 @@ pub fn stride_words(strides: &[u64]) -> [u64; 2] {
     words
 }
 
-/// The blocks in which a prefix has bits, each by its stride and an address.
-fn blocks_of(prefix: Prefix, v6: bool) -> impl Iterator<Item = (Stride, [u64; 2])> {
-    let stride = if v6 { Some(Stride::of_len(prefix.len)) } else { (prefix.len > 24).then_some(Stride::LEAF_V4) };
-    // A prefix can be shorter than its stride's front: /25 in IPv4.
-    stride.into_iter().flat_map(move |stride| {
-        let start = stride.start();
-        let count = 1u128 << start.saturating_sub(prefix.len);
-        let address = move |number| Prefix { bits: prefix.bits | number << (128 - start.max(1)), ..prefix }.halves();
-        (0..count).map(move |number| (stride, address(number)))
-    })
+/// The block or leaf in which a prefix has bits, by a mark of its kind and its front.
+fn part_of(prefix: Prefix, v6: bool) -> Option<(usize, [u64; 2])> {
+    if v6 {
+        let stride = Stride::of_len(prefix.len);
+        return Some((stride.mark as usize, stride.front(prefix.halves())));
+    }
+    leaf_of(prefix).map(|leaf| (leaf.start.into(), [leaf.key(prefix.halves()[0]), 0]))
 }
 
-/// The lengths of a stride's prefixes.
-fn lens(stride: Stride, v6: bool) -> RangeInclusive<u8> {
-    if !v6 {
-        return 25..=32;
+fn leaf_of(prefix: Prefix) -> Option<Leaf> {
+    match prefix.len {
+        0..=24 => None,
+        25..=28 => Some(Leaf::UPPER),
+        _ => Some(Leaf::LOWER),
     }
-    let first = (0..=128).find(|len| Stride::of_len(*len) == stride);
-    let last = (0..=128).rfind(|len| Stride::of_len(*len) == stride);
-    first.unwrap_or(0)..=last.unwrap_or(128)
 }
 
-/// The bits of a prefix in each of its blocks.
-fn mask_in(stride: Stride, prefix: Prefix) -> u64 {
-    match prefix.len.saturating_sub(stride.start()) {
-        0 => u64::MAX,
-        behind => ones(64 >> behind) << stride.bit(prefix.halves()),
-    }
+/// The bits of a prefix among the `2^width` neighbours behind `start` bits.
+fn mask_in(prefix: Prefix, (start, width): (u8, u8)) -> u64 {
+    let behind = prefix.len.saturating_sub(start);
+    let number = prefix.bits << start >> (128 - width);
+    ones(1 << (width - behind)) << number as u64
 }
 
 /// The first two bytes that a prefix covers, or lies within.
@@ -261,10 +296,11 @@ fn set_state(word: &AtomicU64, number: usize, state: u64) {
     word.store(others | state << shift, Ordering::Release);
 }
 
-/// Sets a state that says no less than there was: what is whole stays whole, and what is in part does not become none.
+/// Sets a state that says no less than there was: what is whole stays whole, and what is in part does not become less.
 fn raise(word: &AtomicU64, number: usize, part: u64) {
-    if state(word.load(Ordering::Relaxed), number) != ALL {
-        set_state(word, number, part);
+    let before = state(word.load(Ordering::Relaxed), number);
+    if before != ALL {
+        set_state(word, number, if part == ALL { ALL } else { before.max(part) });
     }
 }
 

@@ -71,6 +71,14 @@ pub trait SetTables: Sized {
         super::lasts_v6(address, set, self)
     }
 
+    /// Whether the leaf of a key has this bit.
+    fn is_in_leaf(&self, leaves: Extent, key: u64, bit: u64) -> bool
+    where
+        Self: Tables,
+    {
+        super::is_in_leaf(leaves, key, bit, self)
+    }
+
     /// Whether a block has this bit.
     fn is_in_block(&self, extent: Extent, key: Key, bit: u64) -> bool
     where
