@@ -60,6 +60,8 @@ fn judge<F: Resize + ?Sized, A: Address, T: Tables>(
     tables: &T,
 ) -> Departure {
     let fate = if generation.judges_sent() { judge_counted(frame, flow, generation, tables) } else { Fate::Left };
+    // The same again: carried along, it would stand on the stack.
+    let generation = tables.generation();
     if generation.notes() {
         note_opened(frame, flow, fate, generation, tables);
     }
