@@ -2,7 +2,7 @@
 
 use std::{fs, thread, time::Duration};
 
-use foobar_tests::site::{INTRUDER, PATIENCE, SERVICE, Site, Target, wait_until};
+use foobar_tests::site::{BALANCER, INTRUDER, PATIENCE, SERVICE, Site, Target, backend, said, wait_until};
 
 const WEB: Target = Target::new(SERVICE, 80);
 /// How long to wait for what must not come.
@@ -68,7 +68,7 @@ fn a_file_is_read_again_without_a_gap() {
     ));
     site.foobar.start();
     site.attach();
-    site.add_service("web", SERVICE, &[foobar_tests::site::backend(1)]);
+    site.add_service("web", SERVICE, &[backend(1)]);
     assert!(is_denied(&site));
     site.tell(&["set", "add", "bad", "198.51.100.1"]);
     thread::scope(|scope| {
@@ -88,4 +88,68 @@ fn a_file_is_read_again_without_a_gap() {
     fs::write(&file, "").expect("an empty list");
     site.tell(&["set", "reload", "bad"]);
     assert!(!is_denied(&site));
+}
+
+/// A file about the interface as it is, and these sections.
+fn file_with(site: &Site, name: &str, sections: &str) -> String {
+    let path = site.foobar.directory.join(name);
+    let interfaces = format!("interfaces = [{{ name = \"eth0\", peer = \"{}\" }}]\n", site.peer());
+    fs::write(&path, interfaces + sections).expect("written");
+    path.display().to_string()
+}
+
+#[test]
+fn a_set_that_comes_from_elsewhere_is_undone_with_the_change() {
+    let mut site = Site::with_web(1);
+    let service = format!(
+        "[[service]]\nname = \"web\"\naddress = \"{SERVICE}\"\nports = \"tcp/80\"\nbackends = [{{ address = \"{}\" }}]\n",
+        backend(1)
+    );
+    let rules = "[firewall]\ndefault = \"pass\"\nrules = [\"deny from @bad\"]\n[firewall.sets]\n";
+    let old = file_with(&site, "old.toml", &format!("{rules}bad = {{ prefixes = [\"{INTRUDER}\"] }}\n{service}"));
+    let new = file_with(&site, "new.toml", &format!("{rules}bad = {{ prefixes = [\"192.0.2.7\"] }}\n{service}"));
+    site.tell(&["apply", &old]);
+    assert!(is_denied(&site));
+    let difference = site.tell(&["diff", &new]);
+    assert!(difference.contains("set bad"), "{difference}");
+
+    for end in ["rollback", "deadline", "dead"] {
+        let within = if end == "rollback" { "60s" } else { "2s" };
+        site.tell(&["apply", &new, "--confirm-within", within]);
+        assert!(!is_denied(&site), "the new contents hold before the {end}");
+        let (error, _) = site.foobar.ask(&["set", "add", "bad", "192.0.2.8"]).refused();
+        assert!(error.contains("waits for confirmation"), "{error}");
+        match end {
+            "rollback" => drop(site.tell(&["rollback"])),
+            "dead" => site.foobar.kill(),
+            _ => {}
+        }
+        wait_until("the old contents", PATIENCE, || is_denied(&site));
+        if end == "dead" {
+            site.foobar.start();
+            assert!(is_denied(&site), "after a restart");
+        }
+    }
+    site.tell(&["apply", &new, "--confirm-within", "60s"]);
+    site.tell(&["confirm"]);
+    assert!(!is_denied(&site));
+    site.tell(&["set", "add", "bad", &INTRUDER.to_string()]);
+    assert!(is_denied(&site));
+}
+
+#[test]
+fn a_member_that_cuts_the_callers_connection_is_refused() {
+    let site = Site::new(0);
+    site.tell(&["set", "new", "bad"]);
+    site.tell(&["deny", "tcp/22", "from", "@bad"]);
+    let over_ssh = |args: &[&str]| {
+        let mut command = site.foobar.command(args);
+        said(command.env("SSH_CONNECTION", format!("10.77.0.1 40000 {BALANCER} 22")))
+    };
+    let (error, _) = over_ssh(&["set", "add", "bad", "192.0.2.7", "10.77.0.0/30"]).refused();
+    assert!(error.contains("`deny tcp/22 from @bad` denies it"), "{error}");
+    assert_eq!(site.tell(&["set", "list", "bad"]).trim(), "", "refused whole");
+    over_ssh(&["set", "add", "bad", "192.0.2.7"]).done();
+    over_ssh(&["set", "add", "bad", "10.77.0.1", "--force"]).done();
+    over_ssh(&["set", "rm", "bad", "10.77.0.1"]).done();
 }

@@ -62,6 +62,15 @@ pub async fn caution(Safety { force, confirm_within, connection }: Safety) -> Re
     Ok(Caution { force, confirm_within, connection: found })
 }
 
+/// The same for what changes at once, and is not undone by a deadline.
+pub async fn caution_at_once(safety: Safety) -> Result<Caution, Refusal> {
+    if safety.confirm_within.is_some() {
+        return Err(Refusal::refused("what is in a set changes at once, and no deadline undoes it")
+            .hint("leave `confirm_within` out"));
+    }
+    caution(safety).await
+}
+
 /// Where a rule goes.
 pub fn place(before: Option<String>, after: Option<String>) -> Result<Place, Refusal> {
     match (before, after) {

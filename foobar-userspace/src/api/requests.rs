@@ -37,7 +37,7 @@ pub struct AddRule {
     pub safety: Safety,
 }
 
-/// How careful a change of rules is to be; `DELETE /v1/rules/{id}` takes it as its body.
+/// How careful a change is to be; `DELETE /v1/rules/{id}` and `POST /v1/sets/{name}/reload` take it as their body.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Safety {
@@ -143,6 +143,8 @@ pub struct SetChange {
     /// How long what is added is a member: `10m`. Absent: until it is removed.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
     pub lifetime: Option<String>,
+    #[serde(default)]
+    pub safety: Safety,
 }
 
 /// `POST /v1/interfaces`

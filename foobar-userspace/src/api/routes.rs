@@ -115,14 +115,17 @@ pub async fn remove_set(State(daemon): State<Daemon>, Path(name): Path<String>) 
 }
 
 pub async fn change_set(State(daemon): State<Daemon>, Path(name): Path<String>, body: Bytes) -> Answer<SetChanged> {
-    let SetChange { add, remove, lifetime } = read(&body)?;
+    let SetChange { add, remove, lifetime, safety } = read(&body)?;
+    let caution = convert::caution_at_once(safety).await?;
     let (add, remove) = (convert::prefixes(&add)?, convert::prefixes(&remove)?);
     let lifetime = convert::lifetime(lifetime.as_deref())?;
-    daemon.with(move |engine| engine.change_set(&name, &add, &remove, lifetime)).await.map(Reply)
+    daemon.with(move |engine| engine.change_set(&name, &add, &remove, lifetime, &caution)).await.map(Reply)
 }
 
-pub async fn reload_set(State(daemon): State<Daemon>, Path(name): Path<String>) -> Answer<Reloaded> {
-    daemon.with(move |engine| engine.reload_set(&name)).await.map(Reply)
+pub async fn reload_set(State(daemon): State<Daemon>, Path(name): Path<String>, body: Bytes) -> Answer<Reloaded> {
+    let safety = if body.is_empty() { Safety::default() } else { read(&body)? };
+    let caution = convert::caution_at_once(safety).await?;
+    daemon.with(move |engine| engine.reload_set(&name, &caution)).await.map(Reply)
 }
 
 pub async fn services(State(daemon): State<Daemon>) -> Answer<Vec<ServiceStatus>> {

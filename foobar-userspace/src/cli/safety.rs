@@ -10,6 +10,13 @@ pub struct Careful {
     /// Undo the change by itself unless `foobar confirm` follows within this time: 60s, 5m
     #[arg(long, value_name = "TIME")]
     confirm_within: Option<String>,
+    #[command(flatten)]
+    insisting: Insisting,
+}
+
+/// For what changes at once, and is not undone.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Insisting {
     /// Also if it cuts the connection over which you are here
     #[arg(long)]
     force: bool,
@@ -17,8 +24,14 @@ pub struct Careful {
 
 impl Careful {
     pub fn into_safety(self) -> Safety {
-        let Self { confirm_within, force } = self;
-        Safety { force, confirm_within, connection: if force { None } else { caller::connection() } }
+        Safety { confirm_within: self.confirm_within, ..self.insisting.into_safety() }
+    }
+}
+
+impl Insisting {
+    pub fn into_safety(self) -> Safety {
+        let Self { force } = self;
+        Safety { force, confirm_within: None, connection: if force { None } else { caller::connection() } }
     }
 }
 

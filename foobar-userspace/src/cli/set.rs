@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{
     Global, output,
+    safety::Insisting,
     tables::{lines, table},
     text::count,
 };
@@ -36,11 +37,17 @@ pub enum Set {
         name: String,
         #[arg(value_name = "PREFIX", required = true, value_parser = NonEmptyStringValueParser::new())]
         prefixes: Vec<String>,
+        #[command(flatten)]
+        insisting: Insisting,
     },
     /// List the sets, or what is in one
     List { name: Option<String> },
     /// Read a set's file again, or every set's
-    Reload { name: Option<String> },
+    Reload {
+        name: Option<String>,
+        #[command(flatten)]
+        insisting: Insisting,
+    },
     /// Remove a set that no rule names
     Delete { name: String },
 }
@@ -54,6 +61,8 @@ pub struct Add {
     /// Only for so long, as in 10m
     #[arg(long = "for", value_name = "DURATION")]
     lifetime: Option<String>,
+    #[command(flatten)]
+    insisting: Insisting,
 }
 
 impl Set {
@@ -64,17 +73,17 @@ impl Set {
                 output::say(&format!("set {name} is made"));
                 Ok(())
             }
-            Self::Add(Add { name, prefixes, lifetime }) => {
-                let change = SetChange { add: prefixes, remove: Vec::new(), lifetime };
+            Self::Add(Add { name, prefixes, lifetime, insisting }) => {
+                let change = SetChange { add: prefixes, remove: Vec::new(), lifetime, safety: insisting.into_safety() };
                 changed(global, &name, &change, "added", "there already").await
             }
-            Self::Rm { name, prefixes } => {
-                let change = SetChange { remove: prefixes, ..SetChange::default() };
+            Self::Rm { name, prefixes, insisting } => {
+                let change = SetChange { remove: prefixes, safety: insisting.into_safety(), ..SetChange::default() };
                 changed(global, &name, &change, "removed", "not there").await
             }
             Self::List { name: None } => list(global).await,
             Self::List { name: Some(name) } => members(global, &name).await,
-            Self::Reload { name } => reload(global, name).await,
+            Self::Reload { name, insisting } => reload(global, name, insisting).await,
             Self::Delete { name } => {
                 let _: Value = global.client().delete(&path(&["sets", &name])).await?;
                 output::say(&format!("set {name} is removed"));
@@ -128,7 +137,8 @@ fn line(SetElement { prefix, seconds_left }: &SetElement) -> String {
     }
 }
 
-async fn reload(global: &Global, name: Option<String>) -> Result<(), Refusal> {
+async fn reload(global: &Global, name: Option<String>, insisting: Insisting) -> Result<(), Refusal> {
+    let safety = insisting.into_safety();
     let names = match name {
         Some(name) => vec![name],
         None => {
@@ -138,7 +148,7 @@ async fn reload(global: &Global, name: Option<String>) -> Result<(), Refusal> {
     };
     let mut all = serde_json::Map::new();
     for name in names {
-        let answer: Reloaded = global.client().post(&path(&["sets", &name, "reload"]), &Value::Null).await?;
+        let answer: Reloaded = global.client().post(&path(&["sets", &name, "reload"]), &safety).await?;
         output::say(&format!("set {name}: {}", reloaded(&answer)));
         all.insert(name, serde_json::to_value(answer).unwrap_or_default());
     }

@@ -3,7 +3,8 @@
 //! A connection that only lives on as an answer to this host counts as cut: a new one would not get in.
 
 use foobar_common::{
-    Action, Outcome, depart::judge_sent, image::HostTables, layout::MAX_NOTES, plane::Way, slot::Slot,
+    Action, Outcome, depart::judge_sent, image::HostTables, layout::MAX_NOTES, plane::Way, sets::host::HostSets,
+    slot::Slot,
 };
 
 use super::{
@@ -17,6 +18,17 @@ use crate::{api::types::Refusal, domain::packet::SaidPacket};
 impl Engine {
     /// Refuses what would cut the caller's connection, where that passes now and nobody insists.
     pub(super) fn refuse_cut(&mut self, caution: &Caution, wanted: &State, plan: &Plan) -> Result<(), Refusal> {
+        self.refuse_cut_with(caution, wanted, plan, |_| ())
+    }
+
+    /// The same where sets have other members than they have now.
+    pub(super) fn refuse_cut_with(
+        &mut self,
+        caution: &Caution,
+        wanted: &State,
+        plan: &Plan,
+        change: impl FnOnce(&mut HostSets),
+    ) -> Result<(), Refusal> {
         let Some(connection) = caution.connection.filter(|_| !caution.force && caution.confirm_within.is_none()) else {
             return Ok(());
         };
@@ -25,7 +37,8 @@ impl Engine {
         if !self.sees(ingress)? {
             return Ok(());
         }
-        let sets = self.sets_for(wanted, &[connection.peer.ip(), connection.local.ip()].into())?;
+        let mut sets = self.sets_for(wanted, &[connection.peer.ip(), connection.local.ip()].into())?;
+        change(&mut sets);
         let tables = HostTables { ingress, sets, ..self.planned_tables(wanted, plan) };
         let why = why_cut(&mut frame.clone(), &tables, wanted, plan);
         let answer = connection.answer().unwrap_or_default();

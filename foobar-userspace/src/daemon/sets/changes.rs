@@ -6,8 +6,8 @@ use foobar_common::sets::TIMED_LENS;
 use ipnet::IpNet;
 
 use super::{
-    super::{engine::Engine, state::now},
-    NamedSet, join,
+    super::{caution::Caution, engine::Engine, state::now},
+    NamedSet, covers, join,
     journal::{Change, Overlay},
     unix_now,
 };
@@ -54,7 +54,11 @@ impl Engine {
         add: &[IpNet],
         remove: &[IpNet],
         lifetime: Option<Duration>,
+        caution: &Caution,
     ) -> Result<SetChanged, Refusal> {
+        self.refuse_cut_by_set(caution, name, |set, end| {
+            add.iter().any(|net| net.contains(&end)) || covers(&set.families, &set.overlay, remove, end)
+        })?;
         let end = lifetime.map(|lifetime| unix_now().saturating_add(lifetime.as_secs()));
         let (id, set) = self.find_set(name)?;
         if end.is_some() {
@@ -136,7 +140,7 @@ impl Engine {
     }
 
     /// Reads a set's source again. What was added live stays, what was removed live is as the source says.
-    pub fn reload_set(&mut self, name: &str) -> Result<Reloaded, Refusal> {
+    pub fn reload_set(&mut self, name: &str, caution: &Caution) -> Result<Reloaded, Refusal> {
         let source = self.find_set(name)?.1.source.clone();
         let list = match &source {
             SetSource::File(path) => self.sets.read(name, path)?,
@@ -147,8 +151,9 @@ impl Engine {
         };
         let (id, set) = self.find_set(name)?;
         let overlay = Overlay { removed: BTreeSet::new(), ..set.overlay.clone() };
-        let families = join(&list.prefixes, &overlay);
-        let restored = set.overlay.removed.len();
+        let (families, restored) = (join(&list.prefixes, &overlay), set.overlay.removed.len());
+        self.refuse_cut_by_set(caution, name, |_, end| covers(&families, &overlay, &[], end))?;
+        let (_, set) = self.find_set(name)?;
         set.journal.replace(&overlay)?;
         self.datapath.load_set(id, [&families[0], &families[1]])?;
         let (_, set) = self.find_set(name)?;

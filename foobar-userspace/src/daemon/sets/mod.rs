@@ -3,6 +3,7 @@
 //! A live change is on disk, then in the tables, then acknowledged. It needs no publishing: sets stand outside the banks.
 
 mod changes;
+mod cut;
 pub mod journal;
 mod report;
 
@@ -15,7 +16,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use foobar_common::sets::contents::Contents;
+use foobar_common::sets::contents::{Contents, Prefix};
 use ipnet::IpNet;
 
 use self::journal::{Journal, Overlay, save};
@@ -118,11 +119,13 @@ impl NamedSets {
     }
 }
 
-/// Whether an address is in a set.
-pub fn covers(families: &[Contents; 2], overlay: &Overlay, address: IpAddr) -> bool {
+/// Whether an address is in a set, but for the prefixes that are about to leave it.
+pub fn covers(families: &[Contents; 2], overlay: &Overlay, leave: &[IpNet], address: IpAddr) -> bool {
     let (v6, host) = compact(&IpNet::from(address));
-    let timed = || overlay.timed.iter().any(|(net, end)| net.contains(&address) && *end > unix_now());
-    families[usize::from(v6)].covering(host.bits, 0..=host.len).is_some() || timed()
+    let around = (0..=host.len).map(|len| Prefix::new(host.bits, len));
+    let lasts = |prefix| families[usize::from(v6)].contains(prefix) && !leave.contains(&expand(v6, prefix));
+    let ends = |(net, end): (&IpNet, &u64)| net.contains(&address) && *end > unix_now() && !leave.contains(net);
+    around.into_iter().any(lasts) || overlay.timed.iter().any(ends)
 }
 
 impl NamedSet {
@@ -139,7 +142,7 @@ impl NamedSet {
 
     /// Whether an address is in it.
     fn covers(&self, address: IpAddr) -> bool {
-        covers(&self.families, &self.overlay, address)
+        covers(&self.families, &self.overlay, &[], address)
     }
 
     fn contains(&self, net: &IpNet) -> bool {

@@ -53,7 +53,7 @@ impl Engine {
             let found = if loaded.is_none() { Some(self.sets.look(name, source)?) } else { None };
             let covers = |address: &&IpAddr| match (loaded, &found) {
                 (Some(set), _) => set.covers(**address),
-                (None, Some((families, overlay))) => covers(families, overlay, **address),
+                (None, Some((families, overlay))) => covers(families, overlay, &[], **address),
                 (None, None) => false,
             };
             sets.put(id as usize, addresses.iter().filter(covers).map(|address| compact(&IpNet::from(*address))));
