@@ -138,10 +138,10 @@ fn lasts_v4<T: Tables>(address: [u64; 2], set: usize, tables: &T) -> bool {
 /// Whether the leaf of a key has a bit.
 #[inline(always)]
 pub fn is_in_leaf<T: Tables>(leaves: Extent, key: u64, bit: u64, tables: &T) -> bool {
-    let mut index = leaves.leaf_line(key);
+    let first = leaves.leaf_line(key);
     let Some(lines) = tables.lines(leaves.slot) else { return false };
-    for _ in 0..PROBES {
-        let Some(line) = lines.line(index) else { return false };
+    for step in 0..PROBES {
+        let Some(line) = lines.line(first + step) else { return false };
         for word in 0..8 {
             let word = line.word(word);
             if Leaf::is(word, key) {
@@ -151,7 +151,6 @@ pub fn is_in_leaf<T: Tables>(leaves: Extent, key: u64, bit: u64, tables: &T) -> 
                 return false;
             }
         }
-        index += 1;
     }
     false
 }
@@ -181,9 +180,9 @@ pub fn lasts_v6<T: Tables>(address: [u64; 2], set: usize, tables: &T) -> bool {
 #[inline(always)]
 pub fn is_in_block<T: Tables>(extent: Extent, key: Key, bit: u64, tables: &T) -> bool {
     let Some(lines) = tables.lines(extent.slot) else { return false };
-    let mut index = extent.line(key);
-    for _ in 0..PROBES {
-        let Some(line) = lines.line(index) else { return false };
+    let first = extent.line(key);
+    for step in 0..PROBES {
+        let Some(line) = lines.line(first + step) else { return false };
         if line.word(1) == key[1] && line.word(0) == key[0] {
             return line.word(2) >> bit & 1 != 0;
         }
@@ -193,7 +192,6 @@ pub fn is_in_block<T: Tables>(extent: Extent, key: Key, bit: u64, tables: &T) ->
         if line.word(shape::OVERFLOWS) == 0 {
             return false;
         }
-        index += 1;
     }
     false
 }

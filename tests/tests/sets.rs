@@ -94,7 +94,9 @@ fn a_live_change_holds_at_once_and_publishes_nothing() {
             assert_eq!(outcome(&mut lab, frame), "denied", "{prefix}");
             lab.remove_from_set("bad", prefix);
         }
-        prefixes.iter().for_each(|prefix| lab.add_to_set("bad", prefix));
+        for prefix in prefixes {
+            lab.add_to_set("bad", prefix);
+        }
         for prefix in prefixes {
             assert_eq!(outcome(&mut lab, frame), "denied", "{prefix} is still there");
             lab.remove_from_set("bad", prefix);

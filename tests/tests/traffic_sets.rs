@@ -74,7 +74,8 @@ fn a_file_is_read_again_without_a_gap() {
     thread::scope(|scope| {
         let asking = scope.spawn(|| (0..6).all(|_| is_denied(&site)));
         for round in 0..5 {
-            write(&(0..500).map(|n| format!("198.18.{round}.{}\n", n % 256)).collect::<String>());
+            let others: Vec<_> = (0..500).map(|n| format!("198.18.{round}.{}\n", n % 256)).collect();
+            write(&others.concat());
             site.tell(&["set", "reload", "bad"]);
         }
         assert!(asking.join().expect("it asked"), "a packet saw a set without its member");

@@ -46,7 +46,9 @@ impl FromIterator<Prefix> for Contents {
     fn from_iter<I: IntoIterator<Item = Prefix>>(prefixes: I) -> Self {
         let prefixes: BTreeSet<_> = prefixes.into_iter().collect();
         let mut by_len = vec![0; 129];
-        prefixes.iter().for_each(|prefix| by_len[usize::from(prefix.len)] += 1);
+        for prefix in &prefixes {
+            by_len[usize::from(prefix.len)] += 1;
+        }
         Self { prefixes, by_len }
     }
 }

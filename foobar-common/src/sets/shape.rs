@@ -168,9 +168,9 @@ impl Stride {
     #[inline(always)]
     pub const fn v6(mark: u64) -> Self {
         // Divisions by 11 and by 10.
-        let lower = (mark - 1) * 24 >> 8;
+        let lower = ((mark - 1) * 24) >> 8;
         let index = mark - 1 - lower * Self::IN_A_HALF;
-        let is_last = index * 26 >> 8;
+        let is_last = (index * 26) >> 8;
         Self { mark, start: index * Self::WIDTH - is_last * 2, lower: 0u64.wrapping_sub(lower) }
     }
 

@@ -139,12 +139,11 @@ fn line(SetElement { prefix, seconds_left }: &SetElement) -> String {
 
 async fn reload(global: &Global, name: Option<String>, insisting: Insisting) -> Result<(), Refusal> {
     let safety = insisting.into_safety();
-    let names = match name {
-        Some(name) => vec![name],
-        None => {
-            let sets: Vec<SetStatus> = global.client().get(&path(&["sets"])).await?;
-            sets.into_iter().filter(|set| set.file.is_some()).map(|set| set.name).collect()
-        }
+    let names = if let Some(name) = name {
+        vec![name]
+    } else {
+        let sets: Vec<SetStatus> = global.client().get(&path(&["sets"])).await?;
+        sets.into_iter().filter(|set| set.file.is_some()).map(|set| set.name).collect()
     };
     let mut all = serde_json::Map::new();
     for name in names {
@@ -156,16 +155,13 @@ async fn reload(global: &Global, name: Option<String>, insisting: Insisting) -> 
 }
 
 fn reloaded(Reloaded { prefixes, kept_live, restored, masked }: &Reloaded) -> String {
-    let mut said = format!("{prefixes} prefixes");
     let parts = [
         (kept_live, "added live, which stay"),
         (restored, "removed live, which are as the file says again"),
         (masked, "with bits set beyond their length, which were taken off"),
     ];
-    for (number, what) in parts.into_iter().filter(|(number, _)| **number > 0) {
-        said += &format!("; {number} {what}");
-    }
-    said
+    let parts = parts.into_iter().filter(|(number, _)| **number > 0).map(|(number, what)| format!("{number} {what}"));
+    [format!("{prefixes} prefixes")].into_iter().chain(parts).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

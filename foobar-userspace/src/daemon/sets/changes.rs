@@ -74,7 +74,9 @@ impl Engine {
         }
         let already = add.len() + remove.len() - changes.len();
         let before = set.overlay.clone();
-        changes.iter().for_each(|change| set.overlay.apply(*change));
+        for change in &changes {
+            set.overlay.apply(*change);
+        }
         if let Err(error) = set.journal.append(&changes, &set.overlay) {
             set.overlay = before;
             return Err(error.into());

@@ -21,7 +21,10 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proptest::{prelude::*, sample::Index};
 
 use super::*;
-use crate::domain::{Ports, rule::arbitrary::enforceable_rule, set::compact};
+use crate::{
+    daemon::sets::{join, journal::Overlay},
+    domain::{Ports, rule::arbitrary::enforceable_rule, set::compact},
+};
 
 /// Where and when packets come in: by a rule's place, the second when it ends, if it has `for`.
 #[derive(Clone, Debug)]
@@ -90,7 +93,7 @@ fn host_sets() -> HostSets {
     let mut sets = HostSets::default();
     for (_, texts) in SETS {
         let nets: Vec<IpNet> = texts.iter().map(|text| text.parse().expect("a prefix")).collect();
-        let [v4, v6] = crate::daemon::sets::join(&nets, &Default::default());
+        let [v4, v6] = join(&nets, &Overlay::default());
         sets.push([&v4, &v6]);
     }
     sets.add_until(1, false, compact(&ENDING.parse().expect("a prefix")).1, 100);
