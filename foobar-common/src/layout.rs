@@ -134,7 +134,9 @@ pub const MAX_SENT_SOURCES: usize = 8192;
 pub const MAX_SENT_NARROWED: usize = 32_768;
 pub const MAX_SENT_PAIRS: usize = 262_144;
 /// Named sets of prefixes.
-pub const MAX_SETS: usize = 64;
+pub const MAX_NAMED_SETS: usize = 64;
+/// Their records: a set that comes from elsewhere has another one, until what was before is let go.
+pub const MAX_SETS: usize = 2 * MAX_NAMED_SETS;
 /// Regions of the table of fronts, the empty region 0 included: more than sets, so that one that is loaded anew has both.
 pub const MAX_FRONTS: usize = MAX_SETS + 8;
 /// Slots for arrays of lines, slot 0 excluded.

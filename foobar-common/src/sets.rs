@@ -14,12 +14,12 @@ mod shape;
 mod tables;
 mod weigh;
 pub use question::{Asking, Put, QUESTION_WORDS, Question};
-#[cfg(any(test, feature = "std"))]
-pub use shape::LINE_WORDS;
 pub use shape::{
     ALL, ARRAY_LINES, Extent, Key, Leaf, NODE_LINES, NONE, PARTIAL, PROBES, SPREAD, Stride, TIMED_LENS, TIMED_WORD,
     element, front, state,
 };
+#[cfg(any(test, feature = "std"))]
+pub use shape::{LINE_WORDS, set_of};
 pub use tables::{Line, Lines, SetTables};
 pub use weigh::{weigh, weigh_sources};
 
@@ -206,7 +206,7 @@ pub fn is_timed<A: Address, T: Tables>(address: [u64; 2], set: usize, tables: &T
         if len == 0 {
             return false;
         }
-        if tables.until(&element(set, len, front(address, len))).is_some_and(|until| until > now) {
+        if tables.until(&element(set, A::V6, len, front(address, len))).is_some_and(|until| until > now) {
             return true;
         }
     }

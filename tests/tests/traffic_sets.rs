@@ -154,3 +154,62 @@ fn a_member_that_cuts_the_callers_connection_is_refused() {
     over_ssh(&["set", "add", "bad", "10.77.0.1", "--force"]).done();
     over_ssh(&["set", "rm", "bad", "10.77.0.1"]).done();
 }
+
+#[test]
+fn a_daemon_that_begins_while_a_change_waits_knows_its_sets() {
+    let mut site = Site::with_web(1);
+    site.tell(&["set", "new", "bad"]);
+    site.tell(&["deny", "from", "@bad"]);
+    site.tell(&["deny", "udp/9", "--confirm-within", "60s"]);
+    site.foobar.kill();
+    site.foobar.start();
+    site.tell(&["set", "add", "bad", &INTRUDER.to_string()]);
+    assert!(is_denied(&site));
+    let explained = site.tell(&["explain", &format!("tcp {INTRUDER}:9 > {SERVICE}:80 syn")]);
+    assert!(explained.contains("@bad"), "{explained}");
+    site.tell(&["rollback"]);
+    assert!(is_denied(&site));
+}
+
+#[test]
+fn a_list_that_cannot_be_read_is_refused_and_leaves_nothing() {
+    let site = Site::new(0);
+    let list = |name: &str| site.foobar.directory.join(name);
+    fs::write(list("a.txt"), "192.0.2.1\n").expect("a list");
+    fs::write(list("b.txt"), "192.0.2.2\n").expect("a list");
+    let file = |first: &str, second: &str| {
+        let of = |name: &str, file: &str| format!("{name} = {{ file = \"{}\" }}\n", list(file).display());
+        let sets = [of("x", first), of("y", second)].concat();
+        file_with(&site, "sets.toml", &format!("[firewall]\ndefault = \"pass\"\n[firewall.sets]\n{sets}"))
+    };
+    site.tell(&["apply", &file("a.txt", "a.txt")]);
+    let (error, _) = site.foobar.ask(&["apply", &file("b.txt", "missing.txt")]).refused();
+    assert!(error.contains("missing.txt"), "{error}");
+    assert_eq!(site.tell(&["set", "list", "x"]).trim(), "192.0.2.1", "nothing changed");
+    site.tell(&["set", "add", "x", "192.0.2.9"]);
+    fs::write(list("b.txt"), "192.0.2.3\n").expect("another list");
+    site.tell(&["apply", &file("b.txt", "a.txt")]);
+    let listed = site.tell(&["set", "list", "x"]);
+    assert_eq!(
+        listed.lines().collect::<Vec<_>>(),
+        ["192.0.2.3", "192.0.2.9"],
+        "what it is now, and what was added live"
+    );
+}
+
+#[test]
+fn what_was_added_and_removed_live_leaves_no_mark() {
+    let mut site = Site::with_web(1);
+    let intruder = INTRUDER.to_string();
+    let sets = |prefixes: &str| format!("[firewall.sets]\nbad = {{ prefixes = [{prefixes}] }}\n");
+    let rules = "[firewall]\ndefault = \"pass\"\nrules = [\"deny from @bad\"]\n";
+    site.tell(&["apply", &file_with(&site, "a.toml", &format!("{rules}{}", sets("")))]);
+    site.tell(&["set", "add", "bad", &intruder]);
+    site.tell(&["set", "rm", "bad", &intruder]);
+    site.tell(&["apply", &file_with(&site, "b.toml", &format!("{rules}{}", sets(&format!("\"{intruder}\""))))]);
+    assert_eq!(site.tell(&["set", "list", "bad"]).trim(), intruder);
+    site.tell(&["set", "rm", "bad", &intruder]);
+    site.foobar.kill();
+    site.foobar.start();
+    assert_eq!(site.tell(&["set", "list", "bad"]).trim(), "", "what the source lists stays removed");
+}

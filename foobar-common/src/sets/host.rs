@@ -108,7 +108,7 @@ impl HostSets {
         let lens: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         let place = lens.iter().position(|len| [0, prefix.len].contains(len)).expect("room for a length");
         words[place / 8] |= u64::from(prefix.len) << (place % 8 * 8);
-        self.timed.insert(element(set, u64::from(prefix.len), prefix.halves()), until);
+        self.timed.insert(element(set, v6, u64::from(prefix.len), prefix.halves()), until);
     }
 }
 

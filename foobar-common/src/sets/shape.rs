@@ -217,10 +217,16 @@ pub const fn front(address: [u64; 2], len: u64) -> [u64; 2] {
     [address[0] & (ones | lower), address[1] & ones & lower]
 }
 
-/// The key of an element that ends.
+/// The key of an element that ends: its front, its length, its set and family.
 #[inline(always)]
-pub const fn element(set: usize, len: u64, address: [u64; 2]) -> [u64; 3] {
-    [address[0], address[1], (set as u64) << 8 | len]
+pub const fn element(set: usize, v6: bool, len: u64, front: [u64; 2]) -> [u64; 3] {
+    [front[0], front[1], (set as u64) << 16 | (v6 as u64) << 8 | len]
+}
+
+/// The set that an element's key is of.
+#[cfg(any(test, feature = "std"))]
+pub const fn set_of(key: &[u64; 3]) -> usize {
+    (key[2] >> 16) as usize
 }
 
 const _: () = assert!(NODE_LINES.is_multiple_of(ARRAY_LINES));

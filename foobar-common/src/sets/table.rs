@@ -39,8 +39,8 @@ impl Size {
                 parts += 1;
             }
         }
-        // Three in five words of leaves are used, or one in two places of blocks.
-        let lines: u32 = if v6 { parts } else { (parts * 5).div_ceil(3 * LINE_WORDS as u32) };
+        // Three in five words of leaves are used, or two in seven places of blocks, so that few searches go further.
+        let lines: u32 = if v6 { parts / 4 * 7 } else { (parts * 5).div_ceil(3 * LINE_WORDS as u32) };
         Self { nodes, buckets: if parts == 0 { 0 } else { (lines + 64) / 4 * (4 + spare) } }
     }
 

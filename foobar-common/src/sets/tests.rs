@@ -123,3 +123,16 @@ fn what_ends_is_a_member_until_then() {
     tables.now = 100;
     assert_eq!(members(&tables), ([false; 3], false));
 }
+
+#[test]
+fn what_ends_in_one_family_is_no_member_in_the_other() {
+    let empty = Contents::default();
+    let mut tables = HostTables::default();
+    tables.sets.push([&empty, &empty]);
+    // 32.1.13.184 has the bits of 2001:db8::/32.
+    let bits = 0x2001_0db8 << 96;
+    tables.sets.add_until(0, false, Prefix { bits, len: 32 }, 100);
+    tables.sets.add_until(0, true, Prefix { bits: 0x2001_0db9 << 96, len: 32 }, 100);
+    assert!(is_member::<V4, _>([0x2001_0db8 << 32, 0], 0, &tables));
+    assert!(!is_member::<V6, _>([0x2001_0db8 << 32, 1], 0, &tables));
+}

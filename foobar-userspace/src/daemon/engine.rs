@@ -13,7 +13,7 @@ use super::{
     interfaces::lost_on,
     packets::Packets,
     plan::{Forced, Plan, Rings, plan},
-    sets::NamedSets,
+    sets::{NamedSets, Unread},
     state::{Pending, State, Store, now},
     sweep::Sweep,
     waiting::deadline,
@@ -113,7 +113,14 @@ impl Engine {
 
     /// Persists, then publishes. If publishing fails, what was in force stays, on disk too.
     pub(super) fn put_in_force(&mut self, wanted: State, plan: Plan) -> Result<(), Refusal> {
-        self.load_sets(&wanted)?;
+        let done = self.load_sets(&wanted, Unread::Refused).map_err(Refusal::from);
+        let done = done.and_then(|()| self.save_and_publish(wanted, plan));
+        // What is in no state that is left: the one before, or what was refused.
+        self.let_sets_go();
+        done
+    }
+
+    fn save_and_publish(&mut self, wanted: State, plan: Plan) -> Result<(), Refusal> {
         let (did, will) = (self.state.attention(), wanted.attention());
         // What leaves is seen before anything depends on it, and for as long as that may.
         let both = did.and(will);
@@ -144,7 +151,6 @@ impl Engine {
             // What a rule allowed was not noted, and the other end may be the next to speak.
             self.datapath.note_open_sockets();
         }
-        self.let_sets_go();
         Ok(())
     }
 

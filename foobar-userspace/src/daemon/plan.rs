@@ -83,8 +83,7 @@ pub fn plan(state: &mut State, live: &Rings, forced: &Forced, now: u64) -> Resul
     let egress_ids = rule_ids.split_off(rules.len());
     let sent = plan_egress(egress, &egress_ids)?;
     let mut image = Image { drops: *default == Policy::Drop, sent, ..Image::default() };
-    let held = state.pending.as_deref().map(|pending| pending.before.ids.sets());
-    state.ids.number_sets(sets.keys(), held)?;
+    state.ids.number_sets(sets.keys())?;
     let terms = terms::bring_up_to_date(state, &rule_ids, &new_rules, now);
     let limits = terms::limits(state, &rule_ids);
     let new_backends = state.ids.number_backends(&services)?;

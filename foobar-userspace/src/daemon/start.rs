@@ -99,6 +99,7 @@ impl Engine {
         let Firewall { rules, egress, .. } = &self.state.config.firewall;
         (self.rule_ids, _) = self.state.ids.clone().number_rules(rules, &egress.rules)?;
         self.egress_ids = self.rule_ids.split_off(rules.len());
+        self.take_sets_over(&self.state.clone())?;
         self.datapath.attend_egress(self.state.attention())?;
         self.refuse_at_start();
         tracing::warn!("a change waits for confirmation: `foobar confirm` keeps it");
@@ -126,7 +127,9 @@ impl Engine {
         if !known {
             self.forget_all_notes()?;
         }
+        state.renew_sets(&self.state);
         let plan = self.plan(&mut state, &Forced::new())?;
+        self.take_sets_over(&state)?;
         self.revive_next_hops(&state)?;
         let attention = state.attention();
         self.datapath.attend_egress(self.state.attention().and(attention))?;

@@ -74,7 +74,7 @@ impl State {
     /// Gives other ids to sets that come from elsewhere than before: both are there until one is let go.
     pub fn renew_sets(&mut self, before: &Self) {
         let (old, new) = (&before.config.firewall.sets, &self.config.firewall.sets);
-        self.ids.forget_sets(|name| old.get(name) != new.get(name));
+        self.ids.renew_sets(&before.ids, |name| old.get(name) != new.get(name));
     }
 
     /// The change is there to stay.

@@ -10,6 +10,7 @@ use foobar_common::slot::Slot;
 use super::{
     engine::Engine,
     plan::{Forced, Rings, plan},
+    sets::Unread,
     state::now,
 };
 use crate::{
@@ -82,6 +83,7 @@ impl Engine {
         let Some(mut wanted) = self.state.rolled_back() else { return Ok(()) };
         wanted.ifindexes = self.ifindexes(&wanted.config)?;
         let plan = plan(&mut wanted, &self.held, &Forced::new(), now())?;
+        self.load_sets(&wanted, Unread::AsBefore)?;
         self.store.save(&wanted)?;
         self.datapath.fall_back();
         self.rings.clone_from(&self.held);

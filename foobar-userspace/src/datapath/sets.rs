@@ -4,7 +4,7 @@
 //! the new one. The outer map keeps the arrays, so that they outlive this process; the next one loads its own.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -19,7 +19,7 @@ use foobar_common::{
     sets::{
         ARRAY_LINES, Extent, LINE_WORDS, Line, Lines, TIMED_LENS, TIMED_WORD,
         contents::{Contents, Prefix},
-        element,
+        element, set_of,
         table::{Memory, Size, Table, arrays, bytes, stride_words},
     },
 };
@@ -161,6 +161,7 @@ impl Datapath {
         }
         let extent = fresh.as_ref().map_or(Extent::default(), Loaded::extent);
         record[family].store(extent.word(), Ordering::Release);
+        self.grace.begin();
         let words = stride_words(strides);
         self.release(v6, old)?;
         if v6 {
@@ -223,6 +224,8 @@ impl Datapath {
         if extent == Extent::default() {
             return Ok(());
         }
+        // Packets may have read where the old lines are.
+        self.wait_for_readers()?;
         let empty = match self.sets.empty.take() {
             Some(empty) => empty,
             None => self.sets.make(1)?.1.pop().context("no array was made")?,
@@ -231,10 +234,6 @@ impl Datapath {
             self.maps.set_lines.set(slot, &empty, 0).context("freeing a set's old lines")?;
         }
         self.sets.empty = Some(empty);
-        if extent.slot == 0 {
-            // The kernel did not wait, since no slot was emptied.
-            self.wait_for_readers()?;
-        }
         Ok(())
     }
 
@@ -268,7 +267,7 @@ impl Datapath {
         let lens: Vec<u8> =
             words[first..first + 2].iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
         let place = lens.iter().position(|len| [0, prefix.len].contains(len)).ok_or(TooManyLengths)?;
-        let key = element(id as usize, u64::from(prefix.len), prefix.halves());
+        let key = element(id as usize, v6, u64::from(prefix.len), prefix.halves());
         self.maps.timed.insert(key, until, 0).context("adding an element that ends")?;
         let bits = u64::from(prefix.len) << (place % 8 * 8);
         self.record(id)?[first + place / 8].fetch_or(bits, Ordering::Release);
@@ -276,8 +275,8 @@ impl Datapath {
     }
 
     /// Removes an element that ends; one that is gone already is what was wanted.
-    pub fn remove_until(&mut self, id: u32, prefix: Prefix) {
-        let key = element(id as usize, u64::from(prefix.len), prefix.halves());
+    pub fn remove_until(&mut self, id: u32, v6: bool, prefix: Prefix) {
+        let key = element(id as usize, v6, u64::from(prefix.len), prefix.halves());
         let _ = self.maps.timed.remove(&key);
     }
 
@@ -298,9 +297,18 @@ impl Datapath {
         let empty = Contents::default();
         self.load_set(id, [&empty, &empty])?;
         write(&self.record(id)?[TIMED_WORD..], &[0; SET_RECORD_WORDS - TIMED_WORD]);
-        let of_set = |key: &[u64; 3]| key[2] >> 8 == u64::from(id);
-        let keys: Vec<_> = self.maps.timed.keys().filter_map(Result::ok).filter(of_set).collect();
-        for key in keys {
+        self.drop_elements(|key| set_of(key) == id as usize)
+    }
+
+    /// Takes out every element that ends but for these.
+    pub fn keep_elements(&mut self, known: &HashSet<[u64; 3]>) -> Result<()> {
+        self.drop_elements(|key| !known.contains(key))
+    }
+
+    fn drop_elements(&mut self, goes: impl Fn(&[u64; 3]) -> bool) -> Result<()> {
+        let keys: Vec<_> = self.maps.timed.keys().collect::<Result<_, _>>().context("reading the elements that end")?;
+        for key in keys.into_iter().filter(goes) {
+            // One that is gone already is what was wanted.
             let _ = self.maps.timed.remove(&key);
         }
         Ok(())

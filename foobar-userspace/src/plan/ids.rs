@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use foobar_common::layout::{MAX_BACKENDS, MAX_RULES, MAX_SETS};
+use foobar_common::layout::{MAX_BACKENDS, MAX_NAMED_SETS, MAX_RULES, MAX_SETS};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -29,6 +29,9 @@ pub struct Ids {
     sets: BTreeMap<String, u32>,
     #[serde(default)]
     last_set: u32,
+    /// Of the configuration before this one.
+    #[serde(default)]
+    held_sets: BTreeSet<u32>,
     /// By service, port and address.
     backends: BTreeMap<String, u32>,
     /// Ids of backends that left: a slot or a note may hold them still.
@@ -68,20 +71,18 @@ impl Ids {
         self.rules = kept.filter_map(|(key, id)| Some((key, (*id)?))).collect();
     }
 
-    /// Gives every set its id. One that is free again is taken last, and one that is held not at all: rules that are in
-    /// force, or come back, may name it.
-    pub fn number_sets<'a>(
-        &mut self,
-        names: impl Iterator<Item = &'a String>,
-        held: Option<&BTreeMap<String, u32>>,
-    ) -> Result<(), Refusal> {
+    /// Gives every set its id. One that rules in force, or that come back, may name is nobody else's.
+    pub fn number_sets<'a>(&mut self, names: impl Iterator<Item = &'a String>) -> Result<(), Refusal> {
         let names: BTreeSet<_> = names.collect();
+        if names.len() > MAX_NAMED_SETS {
+            return Err(too_many_sets());
+        }
         self.sets.retain(|name, _| names.contains(name));
         for name in names {
             if self.sets.contains_key(name) {
                 continue;
             }
-            let used: BTreeSet<_> = self.sets.values().chain(held.into_iter().flat_map(BTreeMap::values)).collect();
+            let used: BTreeSet<_> = self.sets.values().chain(&self.held_sets).collect();
             let mut round = (1..=MAX_SETS as u32).map(|step| (self.last_set + step) % MAX_SETS as u32);
             let id = round.find(|id| !used.contains(id)).ok_or_else(too_many_sets)?;
             self.last_set = id;
@@ -90,9 +91,10 @@ impl Ids {
         Ok(())
     }
 
-    /// Takes their ids from sets, which get others.
-    pub fn forget_sets(&mut self, forgets: impl Fn(&String) -> bool) {
-        self.sets.retain(|name, _| !forgets(name));
+    /// Holds the ids that sets had before, and gives others to those that come from elsewhere.
+    pub fn renew_sets(&mut self, before: &Self, is_new: impl Fn(&String) -> bool) {
+        self.held_sets = before.sets.values().copied().collect();
+        self.sets.retain(|name, _| !is_new(name));
     }
 
     /// Ids of the sets, by name.
@@ -203,7 +205,7 @@ fn too_many_rules() -> Refusal {
 }
 
 fn too_many_sets() -> Refusal {
-    Refusal::refused(format!("more than {MAX_SETS} sets")).hint("join sets that the same rules name")
+    Refusal::refused(format!("more than {MAX_NAMED_SETS} sets")).hint("join sets that the same rules name")
 }
 
 fn too_many_backends() -> Refusal {

@@ -1,19 +1,27 @@
 //! Live changes of sets and of what is in them.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    time::Duration,
+};
 
-use foobar_common::sets::TIMED_LENS;
+use foobar_common::{layout::MAX_TIMED, sets::TIMED_LENS};
 use ipnet::IpNet;
 
 use super::{
-    super::{caution::Caution, engine::Engine, state::now},
-    NamedSet, covers, join,
+    super::{
+        caution::Caution,
+        engine::Engine,
+        state::{State, now},
+    },
+    NamedSet, Unread, covers, join,
     journal::{Change, Overlay},
     unix_now,
 };
 use crate::{
     api::types::{Refusal, Reloaded, SetChanged},
-    domain::{SetSource, set::compact},
+    config::Policy,
+    domain::{Rule, SetSource, Source, Verdict, set::compact},
 };
 
 impl Engine {
@@ -64,15 +72,10 @@ impl Engine {
         if end.is_some() {
             fits(set, name, add)?;
         }
-        let mut changes: Vec<_> = remove.iter().filter(|net| set.has(net)).map(|net| Change::Remove(*net)).collect();
-        for net in add {
-            match end {
-                Some(end) => changes.push(Change::Until(*net, end)),
-                None if set.contains(net) && set.overlay.added.contains(net) => {}
-                None => changes.push(Change::Add(*net)),
-            }
-        }
+        let changes = set.changes(add, remove, end);
         let already = add.len() + remove.len() - changes.len();
+        self.has_room_for(id, &changes)?;
+        let (_, set) = self.find_set(name)?;
         let before = set.overlay.clone();
         for change in &changes {
             set.overlay.apply(*change);
@@ -83,31 +86,48 @@ impl Engine {
         }
         for change in &changes {
             if let Err(error) = self.apply_to_set(id, *change) {
-                self.take_back(id, before, &changes);
+                self.take_back(id, &before);
                 return Err(error.into());
             }
+        }
+        if !remove.is_empty() {
+            self.note_who_may_have_lost(name);
         }
         tracing::info!("set {name}: {} added, {} removed live", add.len(), remove.len());
         Ok(SetChanged { changed: changes.len(), unchanged: already })
     }
 
+    /// Whether all elements that end have room in the kernel.
+    fn has_room_for(&self, id: u32, changes: &[Change]) -> Result<(), Refusal> {
+        let of_set = |net: &IpNet| self.sets.by_id[&id].overlay.timed.contains_key(net);
+        let new = |change: &&Change| matches!(change, Change::Until(net, _) if !of_set(net));
+        let count = self.sets.by_id.values().map(|set| set.overlay.timed.len()).sum::<usize>();
+        if count + changes.iter().filter(new).count() > MAX_TIMED as usize {
+            let problem = format!("all sets together hold {MAX_TIMED} elements that end, and have {count}");
+            return Err(Refusal::refused(problem).hint("add them without `--for`, or remove others"));
+        }
+        Ok(())
+    }
+
     /// Writes a change into the tables.
     fn apply_to_set(&mut self, id: u32, change: Change) -> anyhow::Result<()> {
         let Some(set) = self.sets.by_id.get_mut(&id) else { return Ok(()) };
-        let (Change::Add(net) | Change::Remove(net) | Change::Until(net, _)) = change;
+        let (Change::Add(net) | Change::Remove(net) | Change::Forget(net) | Change::Until(net, _)) = change;
         let (v6, prefix) = compact(&net);
         let contents = &mut set.families[usize::from(v6)];
         match change {
             Change::Add(_) => {
                 if contents.insert(prefix) {
+                    set.fresh.insert(net);
                     self.datapath.add_to_set(id, v6, prefix, contents)?;
                 }
             }
-            Change::Remove(_) => {
+            Change::Remove(_) | Change::Forget(_) => {
+                set.fresh.remove(&net);
                 if contents.remove(prefix) {
                     self.datapath.remove_from_set(id, v6, prefix, contents);
                 }
-                self.datapath.remove_until(id, prefix);
+                self.datapath.remove_until(id, v6, prefix);
                 self.datapath.keep_lengths(id, v6, &set.lengths(v6))?;
             }
             Change::Until(_, end) => {
@@ -118,26 +138,26 @@ impl Engine {
         Ok(())
     }
 
-    /// Undoes changes of which not all could be done.
-    fn take_back(&mut self, id: u32, before: Overlay, changes: &[Change]) {
+    /// Undoes changes of which not all could be done: the set is loaded as it was.
+    fn take_back(&mut self, id: u32, before: &Overlay) {
         let Some(set) = self.sets.by_id.get_mut(&id) else { return };
-        if let Err(error) = set.journal.replace(&before) {
-            tracing::error!("set {}: what was not done may come back after a restart: {error:#}", set.name);
+        let (name, source) = (set.name.clone(), set.source.clone());
+        let done = set.journal.replace(before);
+        let done = done.and_then(|()| self.load_set(id, &name, &source, Unread::AsBefore));
+        if let Err(error) = done.and_then(|()| self.drop_strange_elements()) {
+            tracing::error!("set {name}: a part of what was refused may hold until a restart: {error:#}");
         }
-        let after = std::mem::replace(&mut set.overlay, before);
-        let was_added = |net: &IpNet| !set.overlay.added.contains(net) && after.added.contains(net);
-        let undo: Vec<_> = changes
-            .iter()
-            .filter_map(|change| match change {
-                Change::Add(net) if was_added(net) => Some(Change::Remove(*net)),
-                Change::Remove(net) => Some(Change::Add(*net)),
-                _ => None,
-            })
-            .collect();
-        for change in undo {
-            if let Err(error) = self.apply_to_set(id, change) {
-                tracing::error!("a change of a set was not undone: {error:#}");
-            }
+    }
+
+    /// What a rule allowed was not noted: before members of a set that it names are none, what this host has open with them is.
+    pub(super) fn note_who_may_have_lost(&mut self, name: &str) {
+        let names = |source: &Source| matches!(source, Source::Set(set) if set == name);
+        let allows = |rule: &Rule| rule.verdict == Verdict::Allow && rule.from.iter().chain(&rule.to).any(names);
+        let closes = |state: &State| {
+            state.config.firewall.default == Policy::Drop && state.config.firewall.rules.iter().any(allows)
+        };
+        if self.state.possible().any(closes) {
+            self.datapath.note_open_sockets();
         }
     }
 
@@ -160,8 +180,11 @@ impl Engine {
         self.datapath.load_set(id, [&families[0], &families[1]])?;
         let (_, set) = self.find_set(name)?;
         let kept_live = overlay.added.len() + overlay.timed.len();
+        let listed: HashSet<_> = list.prefixes.iter().collect();
+        set.fresh = overlay.added.iter().filter(|net| !listed.contains(net)).copied().collect();
         (set.families, set.overlay, set.masked, set.stale) = (families, overlay, list.masked, None);
         let prefixes = set.lasting() + set.overlay.timed.len();
+        self.note_who_may_have_lost(name);
         tracing::info!("set {name}: {prefixes} prefixes, {kept_live} of them added live");
         Ok(Reloaded { prefixes, kept_live, restored, masked: list.masked })
     }
@@ -188,6 +211,25 @@ impl Engine {
 }
 
 impl NamedSet {
+    /// What has to change for these to be added, until a Unix time if there is one, and those removed.
+    fn changes(&self, add: &[IpNet], remove: &[IpNet], end: Option<u64>) -> Vec<Change> {
+        let gone = |net: &IpNet| if self.is_listed(net) { Change::Remove(*net) } else { Change::Forget(*net) };
+        let mut changes: Vec<_> = remove.iter().filter(|net| self.has(net)).map(gone).collect();
+        for net in add {
+            match end {
+                Some(end) => changes.push(Change::Until(*net, end)),
+                None if self.contains(net) && self.overlay.added.contains(net) => {}
+                None => changes.push(Change::Add(*net)),
+            }
+        }
+        changes
+    }
+
+    /// Whether the set's source lists a member.
+    fn is_listed(&self, net: &IpNet) -> bool {
+        self.contains(net) && !self.fresh.contains(net)
+    }
+
     /// Whether a prefix is among its elements, lasting or not.
     fn has(&self, net: &IpNet) -> bool {
         self.contains(net) || self.overlay.timed.contains_key(net)

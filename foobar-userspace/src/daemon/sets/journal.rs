@@ -13,6 +13,8 @@ use std::{
 use anyhow::{Context as _, Result};
 use ipnet::IpNet;
 
+use super::files::journal;
+
 /// What live commands said of a set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overlay {
@@ -28,6 +30,8 @@ pub struct Overlay {
 pub enum Change {
     Add(IpNet),
     Remove(IpNet),
+    /// Out of what was added live: the source does not list it.
+    Forget(IpNet),
     /// Until a Unix time.
     Until(IpNet, u64),
 }
@@ -43,6 +47,10 @@ impl Overlay {
                 self.added.remove(&net);
                 self.timed.remove(&net);
                 self.removed.insert(net);
+            }
+            Change::Forget(net) => {
+                self.added.remove(&net);
+                self.timed.remove(&net);
             }
             Change::Until(net, end) => {
                 self.timed.insert(net, end);
@@ -66,6 +74,7 @@ impl Change {
         match self {
             Self::Add(net) => format!("+ {net}\n"),
             Self::Remove(net) => format!("- {net}\n"),
+            Self::Forget(net) => format!("x {net}\n"),
             Self::Until(net, end) => format!("+ {net} until {end}\n"),
         }
     }
@@ -76,6 +85,7 @@ impl Change {
         match (sign, words.next(), words.next()) {
             ("+", None, None) => Some(Self::Add(net)),
             ("-", None, None) => Some(Self::Remove(net)),
+            ("x", None, None) => Some(Self::Forget(net)),
             ("+", Some("until"), Some(end)) => Some(Self::Until(net, end.parse().ok()?)),
             _ => None,
         }
@@ -92,7 +102,7 @@ pub struct Journal {
 impl Journal {
     /// Reads the journal of a set, if it has one.
     pub fn open(dir: &Path, name: &str) -> Result<(Self, Overlay)> {
-        let path = dir.join(format!("{name}.journal"));
+        let path = journal(dir, name);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
@@ -103,9 +113,12 @@ impl Journal {
         let mut lines = 0;
         for line in whole.lines() {
             lines += 1;
-            let change =
-                Change::read(line).with_context(|| format!("{}:{lines} is damaged: {line}", path.display()))?;
-            overlay.apply(change);
+            if let Some(change) = Change::read(line) {
+                overlay.apply(change);
+            } else {
+                // Better a set without it than no firewall.
+                tracing::error!("{}:{lines} is damaged, and left out: {line:?}", path.display());
+            }
         }
         if whole.len() < text.len() {
             let file = OpenOptions::new().write(true).open(&path).context("cutting a torn line off")?;
@@ -145,16 +158,6 @@ impl Journal {
         save(&self.path, &text).with_context(|| format!("saving a set's changes to {}", self.path.display()))?;
         self.lines = overlay.len();
         Ok(())
-    }
-
-    /// Takes it away.
-    pub fn delete(self) -> Result<()> {
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("removing {}", self.path.display()))
-            }
-            _ => Ok(()),
-        }
     }
 }
 
@@ -224,7 +227,7 @@ mod tests {
     fn a_damaged_line_is_named() {
         let dir = tempfile::tempdir().expect("a directory");
         fs::write(dir.path().join("bad.journal"), "+ 10.0.0.1/32\n? what\n").expect("written");
-        let error = format!("{:#}", Journal::open(dir.path(), "bad").expect_err("damaged"));
-        assert!(error.contains("bad.journal:2 is damaged"), "{error}");
+        let (_, overlay) = Journal::open(dir.path(), "bad").expect("read");
+        assert_eq!(overlay.added, [net("10.0.0.1/32")].into());
     }
 }

@@ -4,11 +4,12 @@
 
 mod changes;
 mod cut;
+mod files;
 pub mod journal;
 mod report;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     fs,
     net::IpAddr,
     path::{Path, PathBuf},
@@ -16,7 +17,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use foobar_common::sets::contents::{Contents, Prefix};
+use foobar_common::sets::{
+    contents::{Contents, Prefix},
+    element,
+};
 use ipnet::IpNet;
 
 use self::journal::{Journal, Overlay, save};
@@ -40,6 +44,8 @@ pub struct NamedSet {
     /// What is lasting, by family.
     pub families: [Contents; 2],
     pub overlay: Overlay,
+    /// What was added live that the source does not list.
+    pub fresh: BTreeSet<IpNet>,
     pub journal: Journal,
     /// How many prefixes of its file had host bits.
     pub masked: usize,
@@ -55,6 +61,15 @@ pub struct NamedSets {
     pub by_id: BTreeMap<u32, NamedSet>,
 }
 
+/// What becomes of a set whose file cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// The change is.
+    Refused,
+    /// It is as when the file was read last: traffic does not wait for somebody to mend it.
+    AsBefore,
+}
+
 impl NamedSets {
     /// Makes the directory where there is none.
     pub fn new(state_dir: &Path) -> Result<Self> {
@@ -63,8 +78,8 @@ impl NamedSets {
         Ok(Self { dir, by_id: BTreeMap::new() })
     }
 
-    /// What a source lists. A file that cannot be read any more is what it was when it was read last.
-    fn list(&self, name: &str, source: &SetSource) -> Result<(List, Option<String>)> {
+    /// What a source lists, and why that is what it was when it was read last, if so.
+    fn list(&self, name: &str, source: &SetSource, unread: Unread) -> Result<(List, Option<String>)> {
         let path = match source {
             SetSource::Prefixes(prefixes) => return Ok((List { prefixes: prefixes.clone(), masked: 0 }, None)),
             SetSource::File(path) => path,
@@ -73,7 +88,11 @@ impl NamedSets {
             Ok(list) => return Ok((list, None)),
             Err(wrong) => wrong,
         };
-        let Ok(copy) = fs::read_to_string(self.copy(name)) else { return Err(wrong) };
+        let copy = match unread {
+            Unread::Refused => return Err(wrong),
+            Unread::AsBefore => fs::read_to_string(files::copy(&self.dir, name, path)),
+        };
+        let Ok(copy) = copy else { return Err(wrong) };
         let stale = format!("set {name} is as it was when its file was read last: {wrong:#}");
         Ok((parse_list(&copy, path)?, Some(stale)))
     }
@@ -81,27 +100,26 @@ impl NamedSets {
     /// Reads a set's file, and keeps a copy for the day when it cannot be read.
     fn read(&self, name: &str, path: &Path) -> Result<List> {
         let (text, list) = read_list(path)?;
-        let copy = self.copy(name);
+        let copy = files::copy(&self.dir, name, path);
         if fs::read_to_string(&copy).ok().as_ref() != Some(&text) {
             save(&copy, &text).with_context(|| format!("keeping a copy of {}", path.display()))?;
         }
         Ok(list)
     }
 
-    fn copy(&self, name: &str) -> PathBuf {
-        self.dir.join(format!("{name}.copy"))
-    }
-
     /// A set as its source and its journal say.
-    fn open(&self, name: &str, source: &SetSource) -> Result<NamedSet> {
-        let (list, stale) = self.list(name, source)?;
+    fn open(&self, name: &str, source: &SetSource, unread: Unread) -> Result<NamedSet> {
+        let (list, stale) = self.list(name, source, unread)?;
         let (journal, overlay) = Journal::open(&self.dir, name)?;
         let families = join(&list.prefixes, &overlay);
+        let listed: HashSet<_> = list.prefixes.iter().filter(|net| overlay.added.contains(*net)).collect();
+        let fresh = overlay.added.iter().filter(|net| !listed.contains(net)).copied().collect();
         Ok(NamedSet {
             name: name.to_owned(),
             source: source.clone(),
             families,
             overlay,
+            fresh,
             journal,
             masked: list.masked,
             stale,
@@ -172,21 +190,37 @@ pub fn unix_now() -> u64 {
 impl Engine {
     /// Brings the sets that run to what a state says: loads those that are new or come from elsewhere. Nothing is taken
     /// away yet, since rules in force may name it.
-    pub(super) fn load_sets(&mut self, state: &State) -> Result<()> {
+    pub(super) fn load_sets(&mut self, state: &State, unread: Unread) -> Result<()> {
         for state in state.possible() {
             for (name, source) in &state.config.firewall.sets {
                 let id = state.ids.sets()[name];
                 let known = self.sets.by_id.get(&id).is_some_and(|set| set.name == *name && set.source == *source);
                 if !known {
-                    self.load_set(id, name, source)?;
+                    self.load_set(id, name, source, unread)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn load_set(&mut self, id: u32, name: &str, source: &SetSource) -> Result<()> {
-        let set = self.sets.open(name, source)?;
+    /// Loads the sets of a daemon that begins.
+    pub(super) fn take_sets_over(&mut self, state: &State) -> Result<()> {
+        self.load_sets(state, Unread::AsBefore)?;
+        self.drop_strange_elements()
+    }
+
+    /// Takes out of the kernel what was written there and never acknowledged.
+    fn drop_strange_elements(&mut self) -> Result<()> {
+        let elements = self.sets.by_id.iter().flat_map(|(id, set)| set.overlay.timed.keys().map(move |net| (*id, net)));
+        let known = elements.map(|(id, net)| {
+            let (v6, prefix) = compact(net);
+            element(id as usize, v6, prefix.len.into(), prefix.halves())
+        });
+        self.datapath.keep_elements(&known.collect())
+    }
+
+    fn load_set(&mut self, id: u32, name: &str, source: &SetSource, unread: Unread) -> Result<()> {
+        let set = self.sets.open(name, source, unread)?;
         if set.masked > 0 {
             tracing::warn!("set {name}: {}", masked_in_words(set.masked));
         }
@@ -211,6 +245,8 @@ impl Engine {
         let mut gone: BTreeSet<_> = self.datapath.sets_in_force().into_iter().collect();
         gone.extend(self.sets.by_id.keys());
         gone.retain(|id| !ids.contains(id));
+        let names: BTreeSet<_> = self.state.possible().flat_map(|state| state.config.firewall.sets.keys()).collect();
+        files::keep(&self.sets.dir, &names)?;
         if gone.is_empty() {
             return Ok(());
         }
@@ -218,11 +254,7 @@ impl Engine {
         self.datapath.wait_for_readers()?;
         for id in gone {
             self.datapath.clear_set(id)?;
-            let Some(set) = self.sets.by_id.remove(&id) else { continue };
-            if self.sets.by_id.values().all(|other| other.name != set.name) {
-                let _ = fs::remove_file(self.sets.copy(&set.name));
-                set.journal.delete()?;
-            }
+            self.sets.by_id.remove(&id);
         }
         Ok(())
     }
@@ -242,19 +274,25 @@ impl Engine {
     /// Forgets elements that have ended. To be called every second.
     pub(super) fn end_elements(&mut self) -> Result<()> {
         let wall = unix_now();
+        let mut ended = Vec::new();
         for (id, set) in &mut self.sets.by_id {
             let over: Vec<_> = set.overlay.timed.iter().filter(|(_, end)| **end <= wall).map(|(net, _)| *net).collect();
             if over.is_empty() {
                 continue;
             }
             for net in &over {
+                let (v6, prefix) = compact(net);
                 set.overlay.timed.remove(net);
-                self.datapath.remove_until(*id, compact(net).1);
+                self.datapath.remove_until(*id, v6, prefix);
             }
             for v6 in [false, true] {
                 self.datapath.keep_lengths(*id, v6, &set.lengths(v6))?;
             }
             tracing::info!("set {}: {} elements have ended", set.name, over.len());
+            ended.push(set.name.clone());
+        }
+        for name in ended {
+            self.note_who_may_have_lost(&name);
         }
         Ok(())
     }
