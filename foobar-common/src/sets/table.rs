@@ -41,7 +41,7 @@ impl Size {
         }
         // Three in five words of leaves are used, or two in seven places of blocks, so that few searches go further.
         let lines: u32 = if v6 { parts / 4 * 7 } else { (parts * 5).div_ceil(3 * LINE_WORDS as u32) };
-        Self { nodes, buckets: if parts == 0 { 0 } else { (lines + 64) / 4 * (4 + spare) } }
+        Self { nodes, buckets: if parts == 0 { 0 } else { (lines + 64) / 16 * (16 + spare) } }
     }
 
     pub fn lines(self) -> u32 {

@@ -89,6 +89,7 @@ const SCENARIOS: &[Scenario] = &[
         action: PASS,
     },
     Scenario { name: SMALL, rules: Rules::Set(1000), kind: Kind::AllowedPort, flows: 1000, action: PASS },
+    Scenario { name: SELDOM, rules: Rules::Set(1000), kind: Kind::AllowedPort, flows: 100_000, action: PASS },
     Scenario { name: LARGE, rules: Rules::Set(1_000_000), kind: Kind::AllowedPort, flows: 100_000, action: PASS },
     Scenario {
         name: "the same of 10,000, 100,000 flows",
@@ -102,6 +103,8 @@ const SCENARIOS: &[Scenario] = &[
 /// Half of the sources are members.
 pub const SMALL: &str = "set of 1,000, 1,000 sources";
 pub const LARGE: &str = "set of 1,000,000, 100,000 sources";
+/// One of 200 sources is a member, as with a list of whom to deny.
+pub const SELDOM: &str = "set of 1,000, 100,000 sources";
 const FEW: Rules = Rules::Pairs(10);
 const MANY: Rules = Rules::Pairs(10_000);
 

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use super::{LARGE, SMALL};
+use super::{LARGE, SELDOM, SMALL};
 
 /// Nanoseconds a packet.
 pub struct Row {
@@ -45,8 +45,9 @@ impl Report {
             );
         }
         println!();
-        self.print_added("a set of 1,000 adds", SMALL, "no set, 1,000 sources");
-        self.print_added("a set of 1,000,000 adds", LARGE, "no set, 100,000 sources");
+        self.print_added("a set of 1,000 adds, half of the sources in it", SMALL, "no set, 1,000 sources");
+        self.print_added("one of 200 in it", SELDOM, "no set, 100,000 sources");
+        self.print_added("a set of 1,000,000 adds, half of the sources in it", LARGE, "no set, 100,000 sources");
         self.print_ratio("100,000 flows over 1 flow", "forwarded, 100,000 flows", "forwarded, 1 flow");
         self.print_ratio("10,000 rules over 10", "source and port, 10,000 rules", "source and port, 10 rules");
         self.print_ratio(
