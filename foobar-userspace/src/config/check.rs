@@ -6,7 +6,7 @@ use foobar_common::{extension::is_extension, plane::Way};
 
 use super::{Config, Interface};
 use crate::domain::{
-    Matcher, Part, Rule, Source,
+    Matcher, Part, Rule,
     mistake::{Fault, Word, nearest},
     name,
 };
@@ -76,14 +76,8 @@ impl Config {
 
     /// Every set that a rule names is there.
     fn check_named(&self, rule: &Rule, at: impl Fn(Option<String>) -> Place) -> Checked {
-        for source in rule.from.iter().chain(&rule.to) {
-            let Source::Set(set) = source else { continue };
-            if !self.firewall.sets.contains_key(set) {
-                let problem = format!("there is no set `{set}`");
-                return Err(fault(at(Some(format!("@{set}"))), problem, self.other_sets(set)));
-            }
-        }
-        Ok(())
+        let Some(set) = rule.sets().find(|set| !self.firewall.sets.contains_key(*set)) else { return Ok(()) };
+        Err(fault(at(Some(format!("@{set}"))), format!("there is no set `{set}`"), self.other_sets(set)))
     }
 
     /// What to do where there is no set of a name.
@@ -143,16 +137,12 @@ impl Config {
 
 /// What this version does not enforce on the way out.
 fn check_sent(rule: &Rule, at: impl Fn(Option<String>) -> Place) -> Checked {
-    let set = rule.from.iter().chain(&rule.to).find_map(|source| match source {
-        Source::Set(name) => Some(format!("@{name}")),
-        Source::Prefix(_) => None,
-    });
     let words = [
         (!rule.on.is_empty()).then(|| "on".to_owned()),
         rule.lifetime.map(|_| "for".to_owned()),
         rule.limit.as_ref().map(|_| "limit".to_owned()),
         rule.log.then(|| "log".to_owned()),
-        set,
+        rule.sets().next().map(|name| format!("@{name}")),
     ];
     if let Some(word) = words.into_iter().flatten().next() {
         let problem = format!("`{rule}`: this version does not enforce `{word}` on the way out");

@@ -63,7 +63,7 @@ impl Cover {
     }
 
     pub fn add(&mut self, index: usize, rule: &Rule) {
-        if !rule.on.is_empty() || rule.lifetime.is_some() || has_sets(rule) {
+        if !rule.on.is_empty() || rule.lifetime.is_some() || rule.sets().next().is_some() {
             return;
         }
         let parts = Parts::of(rule);
@@ -136,10 +136,6 @@ impl Span {
         }
         parts
     }
-}
-
-fn has_sets(rule: &Rule) -> bool {
-    rule.from.iter().chain(&rule.to).any(|source| matches!(source, Source::Set(_)))
 }
 
 /// What a rule's boxes are made of: there may be too many to have them all at once.

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     api::types::{Refusal, Reloaded, SetChanged},
     config::Policy,
-    domain::{Rule, SetSource, Source, Verdict, set::compact},
+    domain::{Rule, SetSource, Verdict, set::compact},
 };
 
 impl Engine {
@@ -151,8 +151,7 @@ impl Engine {
 
     /// What a rule allowed was not noted: before members of a set that it names are none, what this host has open with them is.
     pub(super) fn note_who_may_have_lost(&mut self, name: &str) {
-        let names = |source: &Source| matches!(source, Source::Set(set) if set == name);
-        let allows = |rule: &Rule| rule.verdict == Verdict::Allow && rule.from.iter().chain(&rule.to).any(names);
+        let allows = |rule: &Rule| rule.verdict == Verdict::Allow && rule.sets().any(|set| set == name);
         let closes = |state: &State| {
             state.config.firewall.default == Policy::Drop && state.config.firewall.rules.iter().any(allows)
         };

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     api::types::{Refusal, SetElement, SetMembers, SetStatus},
     domain::{
-        SetSource, Source,
+        SetSource,
         set::{compact, show},
     },
 };
@@ -80,9 +80,8 @@ impl Engine {
 
     /// The rules that name a set.
     pub(super) fn rules_naming(&self, set: &str) -> Vec<String> {
-        let names = |source: &Source| matches!(source, Source::Set(name) if name == set);
         let rules = self.state.config.firewall.rules.iter();
-        rules.filter(|rule| rule.from.iter().chain(&rule.to).any(names)).map(ToString::to_string).collect()
+        rules.filter(|rule| rule.sets().any(|name| name == set)).map(ToString::to_string).collect()
     }
 
     /// What an operator should know of the sets.

@@ -79,6 +79,16 @@ pub enum Matcher {
     Protocol(u8),
 }
 
+impl Rule {
+    /// The sets that it names.
+    pub fn sets(&self) -> impl Iterator<Item = &str> {
+        self.from.iter().chain(&self.to).filter_map(|source| match source {
+            Source::Set(name) => Some(name.as_str()),
+            Source::Prefix(_) => None,
+        })
+    }
+}
+
 /// Destination ports, sorted and merged; empty means any port.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ports(pub Vec<RangeInclusive<u16>>);
