@@ -15,8 +15,8 @@ mod tables;
 mod weigh;
 pub use question::{Asking, Put, QUESTION_WORDS, Question};
 pub use shape::{
-    ALL, ARRAY_LINES, Extent, Key, Leaf, NODE_LINES, NONE, PARTIAL, PROBES, SPREAD, Stride, TIMED_LENS, TIMED_WORD,
-    element, front, state,
+    ALL, ARRAY_LINES, Asked, Extent, Key, Leaf, NONE, PARTIAL, PROBES, SPREAD, Stride, TIMED_LENS, TIMED_WORD, element,
+    front, state,
 };
 #[cfg(any(test, feature = "std"))]
 pub use shape::{LINE_WORDS, set_of};
@@ -96,16 +96,22 @@ pub fn members<A: Address, T: Tables>(bank: usize, source: [u64; 2], destination
         let address = if side == 0 { destination } else { source };
         let is_member = is_member::<A, T>(address, set & (MAX_SETS - 1), tables);
         let bit = place + side * Members::FROM_SHIFT as usize;
-        members = tables.unrelated(members | u64::from(is_member) << bit);
+        members = tables.unrelated(members | is_member << bit);
     }
     Members(members)
 }
 
-/// Whether an address, by its halves, is a member.
+/// 1 if an address, by its halves, is a member, and 0 if not.
+///
+/// A number, as in what it asks: a CPU cannot know beforehand whether the next packet's source is a member, so as little
+/// as can be branches on that.
 #[inline(always)]
-pub fn is_member<A: Address, T: Tables>(address: [u64; 2], set: usize, tables: &T) -> bool {
-    let lasts = if A::V6 { tables.lasts_v6(address, set) } else { lasts_v4(address, set, tables) };
-    lasts || tables.set_word(set, timed_word::<A>()) != 0 && tables.is_timed::<A>(address, set)
+pub fn is_member<A: Address, T: Tables>(address: [u64; 2], set: usize, tables: &T) -> u64 {
+    let lasts = if A::V6 { u64::from(tables.lasts_v6(address, set)) } else { lasts_v4(address, set, tables) };
+    if tables.set_word(set, timed_word::<A>()) == 0 {
+        return lasts;
+    }
+    lasts | u64::from(tables.is_timed::<A>(address, set))
 }
 
 /// Where the lengths of a family's elements that end begin in a set's record.
@@ -114,45 +120,45 @@ const fn timed_word<A: Address>() -> usize {
     TIMED_WORD + if A::V6 { 2 } else { 0 }
 }
 
-/// Prefixes up to /16 stand in the front, up to /24 in a node, two bits each, and longer ones in leaves.
+/// Prefixes up to /16 stand in the front, and longer ones in leaves.
 #[inline(always)]
-fn lasts_v4<T: Tables>(address: [u64; 2], set: usize, tables: &T) -> bool {
+fn lasts_v4<T: Tables>(address: [u64; 2], set: usize, tables: &T) -> u64 {
     let extent = Extent::from_word(tables.set_word(set, 0));
-    let first = (address[0] >> 48) as usize;
+    let half = address[0];
+    let first = (half >> 48) as usize;
     let in_front = state(tables.front(extent.front, first >> 5), first);
-    if in_front != PARTIAL {
-        return in_front == ALL;
+    if in_front == NONE || in_front == ALL {
+        return in_front;
     }
-    let Some(lines) = tables.lines(extent.slot) else { return false };
-    let Some(node) = lines.line(first as u32) else { return false };
-    let third = (address[0] >> 40) as usize & 0xff;
-    let in_node = state(node.word(third >> 5), third);
-    if in_node <= ALL {
-        return in_node == ALL;
-    }
-    let (leaves, half) = (extent.behind_nodes(), address[0]);
-    let is_in = |leaf: Leaf| tables.is_in_leaf(leaves, leaf.key(half), leaf.bit(half));
-    in_node == SPREAD && is_in(Leaf::UPPER) || is_in(Leaf::LOWER)
+    let lasts = tables.is_in_leaves(extent, Leaf::narrow(half), Asked::narrow(half));
+    if in_front == SPREAD { lasts | tables.is_in_leaves(extent, Leaf::wide(half), Asked::wide(half)) } else { lasts }
 }
 
-/// Whether the leaf of a key has a bit.
+/// 1 if a leaf with this number has the bit that is asked for, and 0 if not.
 #[inline(always)]
-pub fn is_in_leaf<T: Tables>(leaves: Extent, key: u64, bit: u64, tables: &T) -> bool {
-    let first = leaves.leaf_line(key);
-    let Some(lines) = tables.lines(leaves.slot) else { return false };
+pub fn is_in_leaves<T: Tables>(extent: Extent, number: u64, asked: Asked, tables: &T) -> u64 {
+    let (line, tag) = extent.leaves(number);
+    let Some(lines) = tables.lines(extent.slot) else { return 0 };
+    let Some(filter) = lines.line(line / 8) else { return 0 };
+    if filter.word(line as usize & 7) >> (tag & 63) & 1 == 0 {
+        return 0;
+    }
+    let first = Leaf::filter_lines(extent.buckets) + line;
+    let mut found = 0;
     for step in 0..PROBES {
-        let Some(line) = lines.line(first + step) else { return false };
-        for word in 0..8 {
-            let word = line.word(word);
-            if Leaf::is(word, key) {
-                return word >> bit & 1 != 0;
-            }
-            if word == 0 {
-                return false;
+        let Some(line) = lines.line(first + step) else { break };
+        // Eight, which the compiler is not to unroll.
+        for word in 0..tables.unrelated(8) {
+            let word = line.word(word as usize);
+            found = tables.unrelated(found | Leaf::hits(word & 0xffff_ffff, tag, asked));
+            found = tables.unrelated(found | Leaf::hits(word >> 32, tag, asked));
+            // Nothing stands behind a place that nothing stands in.
+            if word >> 32 == 0 {
+                return found & 1;
             }
         }
     }
-    false
+    found & 1
 }
 
 /// A block for each stride in which the set has prefixes.

@@ -14,7 +14,7 @@ use foobar_common::{
         ASKED_BANK_WORDS, ASKED_WORDS, FRONT_WORDS, MAX_CPUS, MAX_TIMED, QUESTIONS_WORDS, SET_FRONTS_WORDS,
         SET_RECORD_WORDS, SET_SLOTS, SETS_WORDS,
     },
-    sets::{self, ARRAY_LINES, Extent, Key, Line, Lines, Members, QUESTION_WORDS, SetTables, halves},
+    sets::{self, ARRAY_LINES, Asked, Extent, Key, Line, Lines, Members, QUESTION_WORDS, SetTables, halves},
     terms::Settled,
 };
 
@@ -156,8 +156,8 @@ impl<C: Context> SetTables for Maps<'_, C> {
     }
 
     #[inline(always)]
-    fn is_in_leaf(&self, leaves: Extent, key: u64, bit: u64) -> bool {
-        is_in_leaf(leaves.word(), key, bit) != 0
+    fn is_in_leaves(&self, extent: Extent, number: u64, asked: Asked) -> u64 {
+        is_in_leaves(extent.word(), number, asked.word())
     }
 
     #[inline(always)]
@@ -209,8 +209,8 @@ pub extern "C" fn lasts_v6(high: u64, low: u64, set: u64) -> u64 {
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn is_in_leaf(leaves: u64, key: u64, bit: u64) -> u64 {
-    u64::from(sets::is_in_leaf(Extent::from_word(leaves), key, bit, &Maps::apart()))
+pub extern "C" fn is_in_leaves(extent: u64, number: u64, asked: u64) -> u64 {
+    sets::is_in_leaves(Extent::from_word(extent), number, Asked::from_word(asked), &Maps::apart())
 }
 
 #[unsafe(no_mangle)]

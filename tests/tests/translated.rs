@@ -32,7 +32,7 @@ const SETS: &[&str] = &[
     "_members_v4",
     "_members_v6",
     "_lasts_v6",
-    "_is_in_leaf",
+    "_is_in_leaves",
     "_is_in_block",
     "_is_timed_v4",
     "_is_timed_v6",

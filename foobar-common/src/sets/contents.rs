@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, ops::RangeInclusive};
 
-use super::shape::{ALL, Leaf, NONE, PARTIAL, SPREAD};
+use super::{
+    shape::{ALL, NONE, PARTIAL, SPREAD},
+    table::{FRONT_BITS, WIDEST},
+};
 
 /// A prefix of either family: its bits stand in front, those behind its length are zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -101,11 +104,11 @@ impl Contents {
         within.any(|prefix| prefix.len <= longest)
     }
 
-    /// What is said of the addresses of an IPv4 prefix, which those of `lens` cover whole.
-    pub fn state(&self, around: Prefix, lens: RangeInclusive<u8>) -> u64 {
-        if self.covering(around.bits, lens).is_some() {
+    /// What the front says of the addresses that begin with two bytes.
+    pub fn state(&self, around: Prefix) -> u64 {
+        if self.covering(around.bits, 0..=FRONT_BITS).is_some() {
             ALL
-        } else if around.len == 24 && self.has_within(around, Leaf::LOWER.start) {
+        } else if self.has_within(around, WIDEST) {
             SPREAD
         } else if self.has_within(around, 32) {
             PARTIAL

@@ -1,23 +1,21 @@
 //! Where a set's prefixes stand: lines of eight words, in an array for each family.
 //!
-//! IPv4 has a front of its own by the first two bytes, which stays in a CPU's cache. Behind it come nodes by the third
-//! byte, and leaves for what is longer than 24 bits: small, since what costs most is memory that a TLB does not reach.
+//! IPv4 has a front of its own by the first two bytes, which stays in a CPU's cache. Behind it come leaves, hashed by the
+//! first three: what costs most is memory that a TLB does not reach, so an address is looked for in one line.
 //! IPv6 stands in blocks: 64 neighbours, a bit each, under the front that they share; two blocks are a line, and a line that
 //! has overflown says so.
 
 /// The front of a block's addresses in both halves; its last bits say which stride it is of, so that it is never zero.
 pub type Key = [u64; 2];
 
-/// What the front or a node says of some addresses.
+/// What the front says of the addresses that begin with two bytes.
 pub const NONE: u64 = 0;
 pub const ALL: u64 = 1;
-/// A part, and the node or the leaf knows which.
+/// A part, and narrow leaves know which.
 pub const PARTIAL: u64 = 2;
-/// In a node: the same, and some of it by lengths up to 28.
+/// The same, and a wide leaf knows of more.
 pub const SPREAD: u64 = 3;
 
-/// IPv4's nodes: one for every two first bytes, so that its place is known before the front is read.
-pub const NODE_LINES: u32 = 65_536;
 #[cfg(any(test, feature = "std"))]
 pub const LINE_WORDS: usize = 8;
 /// The word of a line that says whether a block stands in the next one for want of room.
@@ -59,12 +57,6 @@ impl Extent {
         self.slot as u64 | (self.front as u64) << 16 | (self.buckets as u64) << 32
     }
 
-    /// The same, without the nodes of IPv4.
-    #[inline(always)]
-    pub const fn behind_nodes(self) -> Self {
-        Self { slot: self.slot + NODE_LINES / ARRAY_LINES, ..self }
-    }
-
     /// The line where a block's search begins.
     #[inline(always)]
     pub const fn line(self, key: Key) -> u32 {
@@ -72,10 +64,15 @@ impl Extent {
         self.line_of(mixed ^ mixed >> 32)
     }
 
-    /// The line where a leaf's search begins.
+    /// The line where the search for leaves begins, by their number below 2^24, and the tag that they have.
+    ///
+    /// Lines near each other hold numbers near each other, once they are mixed: a few bits tell them apart.
     #[inline(always)]
-    pub const fn leaf_line(self, key: u64) -> u32 {
-        self.line_of(key ^ key >> 32)
+    pub const fn leaves(self, number: u64) -> (u32, u64) {
+        let mixed = number ^ number >> 12;
+        let mixed = (mixed * 0x9e_3779) & 0xff_ffff;
+        let mixed = mixed ^ mixed >> 12;
+        (((mixed * self.buckets as u64) >> 24) as u32, mixed & ((1 << Leaf::TAG_BITS) - 1))
     }
 
     #[inline(always)]
@@ -85,48 +82,100 @@ impl Extent {
     }
 }
 
-/// A leaf of IPv4 is a word: 16 neighbours, a bit each, under the front that they share. Lines fill from their
-/// first word on; a search goes on to the next line where one is full.
+/// A leaf of IPv4 is half a word, and says of eight neighbours which are members. Lines fill from their first half word on;
+/// a search goes on to the next line where one is full.
 ///
 /// | bits | |
 /// |---|---|
-/// | 32–63 | the front |
-/// | 16–17 | which kind it is |
-/// | 0–15 | the bits |
+/// | 14–31 | the tag of the first three bytes |
+/// | 8–13 | whose neighbours they are: 1 to 32: the addresses of so many /29 of these bytes; 33: its /27; 34: the /19 of the first two bytes |
+/// | 0–7 | a bit each |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Leaf {
-    /// Bits of the front.
-    pub start: u8,
-    mark: u64,
-}
+pub struct Leaf;
 
 impl Leaf {
-    /// Bits of an address within a leaf.
-    pub const WIDTH: u8 = 4;
-    /// Lengths 25 to 28, and 29 to 32.
-    pub const UPPER: Self = Self { start: 24, mark: 1 };
-    pub const LOWER: Self = Self { start: 28, mark: 2 };
+    /// Bits of an address that number one of eight.
+    pub const WIDTH: u8 = 3;
+    pub const TAG_BITS: u32 = 18;
+    /// With fewer lines the tags would not tell numbers apart: that many lines share a tag's bits.
+    pub const MIN_LINES: u32 = (PROBES << 24) >> Self::TAG_BITS;
+    const TAG_SHIFT: u32 = 32 - Self::TAG_BITS;
+    pub const NEIGHBOURS_SHIFT: u32 = 8;
+    pub const WHOLE: u64 = 33;
+    pub const WIDE: u64 = 34;
 
-    /// The word without its bits, for an address by its upper half.
+    /// Lines in front of the leaves: a word for each line where searches begin, which has a bit for the tags that are there,
+    /// and perhaps for some that have gone. They are few enough to stay in a cache.
     #[inline(always)]
-    pub const fn key(self, half: u64) -> u64 {
-        half & !(u64::MAX >> self.start) | self.mark << 16
+    pub const fn filter_lines(buckets: u32) -> u32 {
+        buckets.div_ceil(8)
     }
 
-    /// Which bit an address is.
+    /// The number of the leaves for an address's first three bytes.
     #[inline(always)]
-    pub const fn bit(self, half: u64) -> u64 {
-        half >> (64 - Self::WIDTH - self.start) & 15
+    pub const fn narrow(half: u64) -> u64 {
+        half >> 40
     }
 
-    /// Whether a word is the leaf of this key.
+    /// The number of the leaf for an address's first two bytes.
     #[inline(always)]
-    pub const fn is(word: u64, key: u64) -> bool {
-        (word ^ key) >> 16 == 0
+    pub const fn wide(half: u64) -> u64 {
+        half >> 48 << 8
+    }
+
+    /// Without bits.
+    #[cfg(any(test, feature = "std"))]
+    pub const fn empty(tag: u64, neighbours: u64) -> u64 {
+        tag << Self::TAG_SHIFT | neighbours << Self::NEIGHBOURS_SHIFT
+    }
+
+    /// An odd number if a leaf says what is asked.
+    #[inline(always)]
+    pub const fn hits(leaf: u64, tag: u64, asked: Asked) -> u64 {
+        if leaf >> Self::TAG_SHIFT != tag {
+            return 0;
+        }
+        let neighbours = leaf >> Self::NEIGHBOURS_SHIFT & 63;
+        if neighbours == asked.0 & 63 {
+            leaf >> (asked.0 >> 8 & 7)
+        } else if neighbours == asked.0 >> 16 & 63 {
+            leaf >> (asked.0 >> 24 & 7)
+        } else {
+            0
+        }
     }
 }
 
-/// What a word of the front, or of a node, says of the addresses with this number.
+/// What is asked of leaves: two bits, each by whose neighbours it is of in one byte, and its number in the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked(u64);
+
+impl Asked {
+    /// The address's own, and that of its /27.
+    #[inline(always)]
+    pub const fn narrow(half: u64) -> Self {
+        let last = half >> 32 & 0xff;
+        Self(((last >> 3) + 1) | (last & 7) << 8 | Leaf::WHOLE << 16 | (last >> 5) << 24)
+    }
+
+    /// That of its /19.
+    #[inline(always)]
+    pub const fn wide(half: u64) -> Self {
+        Self(Leaf::WIDE << 16 | (half >> 45 & 7) << 24)
+    }
+
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        self.0
+    }
+}
+
+/// What a word of the front says of the addresses with this number.
 #[inline(always)]
 pub const fn state(word: u64, number: usize) -> u64 {
     word >> ((number & 31) * 2) & 3
@@ -229,8 +278,6 @@ pub const fn set_of(key: &[u64; 3]) -> usize {
     (key[2] >> 16) as usize
 }
 
-const _: () = assert!(NODE_LINES.is_multiple_of(ARRAY_LINES));
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,6 +289,23 @@ mod tests {
             assert!((1..=Stride::COUNT_V6 as u64).contains(&stride.mark), "{len}");
             assert!(stride.start() <= len && len <= stride.start() + Stride::WIDTH as u8, "{len}: {stride:?}");
             assert!(stride.start() / 64 == (stride.start() + Stride::WIDTH as u8 - 1) / 64, "{len}: {stride:?}");
+        }
+    }
+
+    #[test]
+    fn tags_tell_leaves_apart_where_a_search_goes() {
+        for buckets in [Leaf::MIN_LINES, 1000, 110_000] {
+            let extent = Extent { buckets, ..Extent::default() };
+            // The lines of each tag, in which some number has it.
+            let mut lines = vec![Vec::new(); 1 << Leaf::TAG_BITS];
+            for (line, tag) in (0..1 << 24).map(|number| extent.leaves(number)) {
+                lines[tag as usize].push(line);
+            }
+            for (tag, lines) in lines.iter_mut().enumerate() {
+                lines.sort_unstable();
+                assert!(lines.last().is_some_and(|line| *line < buckets), "{tag}");
+                assert!(lines.windows(2).all(|pair| pair[1] - pair[0] >= PROBES), "{buckets} lines, tag {tag}");
+            }
         }
     }
 

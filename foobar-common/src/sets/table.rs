@@ -3,54 +3,53 @@
 //! What is added is written from the leaves up, what is removed is cleared in one word: a packet sees the old membership
 //! of its address or the new one. A removed block keeps its place, so that none is ever read under another's key.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    ops::RangeInclusive,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use super::{
     contents::{Contents, Prefix, ones},
-    shape::{
-        ALL, ARRAY_LINES, Extent, Key, LINE_WORDS, Leaf, NODE_LINES, OVERFLOWS, PARTIAL, PROBES, SPREAD, Stride, state,
-    },
+    shape::{ALL, ARRAY_LINES, Extent, Key, LINE_WORDS, Leaf, OVERFLOWS, PARTIAL, PROBES, SPREAD, Stride, state},
 };
 
-/// There is no room for one more block or node: the set has to be built anew in more lines.
+/// There is no room for one more block or leaf: the set has to be built anew in more lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
 /// How many lines a set's prefixes need, with room for more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
-    nodes: u32,
+    v6: bool,
     buckets: u32,
 }
 
 impl Size {
     /// `spare`: how often room was wanting before.
     pub fn of(contents: &Contents, v6: bool, spare: u32) -> Self {
-        let (mut nodes, mut parts) = (0, 0);
+        let mut parts = 0;
         let mut last = [None; 64];
         for prefix in contents.iter() {
-            if !v6 && prefix.len > FRONT_BITS {
-                nodes = NODE_LINES;
-            }
-            if let Some((mark, front)) = part_of(prefix, v6)
-                && last[mark] != Some(front)
-            {
-                last[mark] = Some(front);
-                parts += 1;
+            for (kind, key) in parts_of(prefix, v6) {
+                if last[kind] != Some(key) {
+                    last[kind] = Some(key);
+                    parts += 1;
+                }
             }
         }
-        // Three in five words of leaves are used, or two in seven places of blocks, so that few searches go further.
-        let lines: u32 = if v6 { parts / 4 * 7 } else { (parts * 5).div_ceil(3 * LINE_WORDS as u32) };
-        Self { nodes, buckets: if parts == 0 { 0 } else { (lines + 64) / 16 * (16 + spare) } }
+        // Three in five leaves of a line are used, or two in seven places of blocks, so that few searches go further.
+        let lines: u32 = if v6 { parts / 4 * 7 } else { (parts * 5).div_ceil(3 * 16).max(Leaf::MIN_LINES) };
+        Self { v6, buckets: if parts == 0 { 0 } else { (lines + 64) / 16 * (16 + spare) } }
     }
 
     pub fn lines(self) -> u32 {
-        self.nodes + if self.buckets == 0 { 0 } else { self.buckets + PROBES }
+        Self::lines_of(self.v6, self.buckets)
     }
 
-    /// Lines of a family that has some, with so many of them for blocks.
+    /// Lines of a family that has so many where searches begin.
     pub fn lines_of(v6: bool, buckets: u32) -> u32 {
-        Self { nodes: if v6 { 0 } else { NODE_LINES }, buckets }.lines()
+        let filter = if v6 { 0 } else { Leaf::filter_lines(buckets) };
+        if buckets == 0 { 0 } else { filter + buckets + PROBES }
     }
 }
 
@@ -77,7 +76,6 @@ pub trait Memory {
 #[derive(Debug)]
 pub struct Table<M> {
     memory: M,
-    v6: bool,
     size: Size,
     /// Strides of which there are blocks, in the order in which they came.
     strides: Vec<u64>,
@@ -89,7 +87,7 @@ impl<M: Memory> Table<M> {
         let mut spare = 0;
         loop {
             let size = Size::of(contents, v6, spare);
-            let mut table = Self { memory: make(size.lines())?, v6, size, strides: Vec::new() };
+            let mut table = Self { memory: make(size.lines())?, size, strides: Vec::new() };
             if contents.iter().try_for_each(|prefix| table.add(prefix)).is_ok() {
                 return Ok(table);
             }
@@ -123,12 +121,12 @@ impl<M: Memory> Table<M> {
 
     /// Makes an address's bits say that the prefix is there.
     pub fn add(&mut self, prefix: Prefix) -> Result<(), Full> {
-        if self.v6 { self.add_v6(prefix) } else { self.add_v4(prefix) }
+        if self.size.v6 { self.add_v6(prefix) } else { self.add_v4(prefix) }
     }
 
     /// Makes the lines say what is left in `contents`, which the prefix has gone from.
     pub fn remove(&mut self, prefix: Prefix, contents: &Contents) {
-        if self.v6 { self.remove_v6(prefix, contents) } else { self.remove_v4(prefix, contents) }
+        if self.size.v6 { self.remove_v6(prefix, contents) } else { self.remove_v4(prefix, contents) }
     }
 
     fn add_v6(&mut self, prefix: Prefix) -> Result<(), Full> {
@@ -159,64 +157,47 @@ impl<M: Memory> Table<M> {
             firsts(prefix).for_each(|first| set_state(self.memory.front(first / 32), first, ALL));
             return Ok(());
         }
-        if self.size.nodes == 0 {
-            return Err(Full);
+        for part in Part::all(prefix) {
+            let (word, shift) = self.leaf(&part).ok_or(Full)?;
+            word.fetch_or(part.mask(prefix) << shift, Ordering::Release);
+            let (line, tag) = self.extent(0, 0).leaves(part.number);
+            self.memory.word(line as usize).fetch_or(1 << (tag & 63), Ordering::Release);
         }
-        let mut part = ALL;
-        if let Some(leaf) = leaf_of(prefix) {
-            let word = self.leaf(leaf.key(prefix.halves()[0])).ok_or(Full)?;
-            self.memory.word(word).fetch_or(mask_in(prefix, (leaf.start, Leaf::WIDTH)), Ordering::Release);
-            part = if leaf == Leaf::UPPER { SPREAD } else { PARTIAL };
-        }
-        let first = (prefix.bits >> 112) as usize;
-        for third in thirds(prefix) {
-            raise(self.node(first, third), third, part);
-        }
-        raise(self.memory.front(first / 32), first, PARTIAL);
+        let first = firsts(prefix).start;
+        let state = if prefix.len <= WIDEST { SPREAD } else { PARTIAL };
+        raise(self.memory.front(first / 32), first, state);
         Ok(())
     }
 
     fn remove_v4(&mut self, prefix: Prefix, contents: &Contents) {
-        if let Some(leaf) = leaf_of(prefix) {
-            let key = leaf.key(prefix.halves()[0]);
-            if let Some(word) = self.leaf(key) {
-                let front = Prefix::new(prefix.bits, leaf.start).bits;
-                let bits = contents.bits(front, (leaf.start, Leaf::WIDTH), leaf.start + 1..=leaf.start + Leaf::WIDTH);
-                self.memory.word(word).store(key | bits, Ordering::Release);
-            }
-        }
-        if prefix.len > FRONT_BITS && self.size.nodes != 0 {
-            let first = (prefix.bits >> 112) as usize;
-            for third in thirds(prefix) {
-                let around = Prefix::new((first as u128) << 112 | (third as u128) << 104, 24);
-                set_state(self.node(first, third), third, contents.state(around, FRONT_BITS + 1..=24));
+        for part in Part::all(prefix) {
+            if let Some((word, shift)) = self.leaf(&part) {
+                let others = word.load(Ordering::Relaxed) & !(ones(1 << Leaf::WIDTH) << shift);
+                word.store(others | part.bits(contents) << shift, Ordering::Release);
             }
         }
         for first in firsts(prefix) {
             let around = Prefix::new((first as u128) << 112, FRONT_BITS);
-            set_state(self.memory.front(first / 32), first, contents.state(around, 0..=FRONT_BITS));
+            set_state(self.memory.front(first / 32), first, contents.state(around));
         }
     }
 
-    /// The word of a node with a third byte's state.
-    fn node(&self, first: usize, third: usize) -> &AtomicU64 {
-        self.memory.word(first * LINE_WORDS + third / 32)
-    }
-
-    /// The word of a leaf, which is made if need be; `None` where there is no room.
-    fn leaf(&self, key: u64) -> Option<usize> {
+    /// The word that has the leaf with these bits, which is made if need be, and where in it. `None` where there is no room.
+    fn leaf(&self, part: &Part) -> Option<(&AtomicU64, usize)> {
         if self.size.buckets == 0 {
             return None;
         }
-        let line = (self.size.nodes + self.extent(0, 0).leaf_line(key)) as usize;
-        let mut words = line * LINE_WORDS..(line + PROBES as usize) * LINE_WORDS;
-        let found = |index: &usize| {
-            let word = self.memory.word(*index).load(Ordering::Relaxed);
-            word == 0 || Leaf::is(word, key)
-        };
-        let index = words.find(found)?;
-        self.memory.word(index).fetch_or(key, Ordering::Release);
-        Some(index)
+        let (line, tag) = self.extent(0, 0).leaves(part.number);
+        let empty = Leaf::empty(tag, part.neighbours);
+        let first = (Leaf::filter_lines(self.size.buckets) + line) as usize * LINE_WORDS * 2;
+        let mut places =
+            (first..first + PROBES as usize * LINE_WORDS * 2).map(|half| (self.memory.word(half / 2), half % 2 * 32));
+        let (word, shift) = places.find(|(word, shift)| {
+            let leaf = word.load(Ordering::Relaxed) >> shift & 0xffff_ffff;
+            leaf == 0 || (leaf ^ empty) >> Leaf::NEIGHBOURS_SHIFT == 0
+        })?;
+        word.fetch_or(empty << shift, Ordering::Release);
+        Some((word, shift))
     }
 
     /// The word with the bits of a block, which is made if need be; `None` where there is no room.
@@ -254,20 +235,54 @@ pub fn stride_words(strides: &[u64]) -> [u64; 2] {
     words
 }
 
-/// The block or leaf in which a prefix has bits, by a mark of its kind and its front.
-fn part_of(prefix: Prefix, v6: bool) -> Option<(usize, [u64; 2])> {
+/// The blocks or leaves in which a prefix has bits: each by a mark of its kind, and by its key.
+fn parts_of(prefix: Prefix, v6: bool) -> Vec<(usize, Key)> {
     if v6 {
         let stride = Stride::of_len(prefix.len);
-        return Some((stride.mark as usize, stride.front(prefix.halves())));
+        return vec![(stride.mark as usize, stride.key(prefix.halves()))];
     }
-    leaf_of(prefix).map(|leaf| (leaf.start.into(), [leaf.key(prefix.halves()[0]), 0]))
+    let kind = |part: &Part| part.front.len.into();
+    Part::all(prefix).map(|part| (kind(&part), [part.number, part.neighbours])).collect()
 }
 
-fn leaf_of(prefix: Prefix) -> Option<Leaf> {
-    match prefix.len {
-        0..=24 => None,
-        25..=28 => Some(Leaf::UPPER),
-        _ => Some(Leaf::LOWER),
+/// The bits of one leaf: those of IPv4 prefixes of some lengths.
+struct Part {
+    number: u64,
+    neighbours: u64,
+    /// What its neighbours share.
+    front: Prefix,
+    lens: RangeInclusive<u8>,
+}
+
+impl Part {
+    /// Those in which a prefix of more than 16 bits has bits.
+    fn all(prefix: Prefix) -> impl Iterator<Item = Self> {
+        let (start, lens): (u8, _) = match prefix.len {
+            ..=WIDEST => (16, FRONT_BITS + 1..=WIDEST),
+            20..=27 => (24, WIDEST + 1..=27),
+            _ => (29, 28..=32),
+        };
+        let count = if prefix.len <= FRONT_BITS { 0 } else { 1u128 << start.saturating_sub(prefix.len) };
+        (0..count).map(move |number| {
+            let front = Prefix::new(prefix.bits | number << (128 - start), start);
+            let half = front.halves()[0];
+            let (number, neighbours) = match start {
+                16 => (Leaf::wide(half), Leaf::WIDE),
+                24 => (Leaf::narrow(half), Leaf::WHOLE),
+                _ => (Leaf::narrow(half), (half >> 35 & 31) + 1),
+            };
+            Self { number, neighbours, front, lens: lens.clone() }
+        })
+    }
+
+    /// The bits of a prefix.
+    fn mask(&self, prefix: Prefix) -> u64 {
+        mask_in(prefix, (self.front.len, Leaf::WIDTH))
+    }
+
+    /// The bits of these prefixes.
+    fn bits(&self, contents: &Contents) -> u64 {
+        contents.bits(self.front.bits, (self.front.len, Leaf::WIDTH), self.lens.clone())
     }
 }
 
@@ -282,12 +297,6 @@ fn mask_in(prefix: Prefix, (start, width): (u8, u8)) -> u64 {
 fn firsts(prefix: Prefix) -> std::ops::Range<usize> {
     let first = (prefix.bits >> 112) as usize;
     first..first + (1 << FRONT_BITS.saturating_sub(prefix.len))
-}
-
-/// The third bytes that a prefix of more than 16 bits covers.
-fn thirds(prefix: Prefix) -> std::ops::Range<usize> {
-    let first = (prefix.bits >> 104) as usize & 0xff;
-    first..first + (1 << (24 - prefix.len.min(24)))
 }
 
 fn set_state(word: &AtomicU64, number: usize, state: u64) {
@@ -305,4 +314,6 @@ fn raise(word: &AtomicU64, number: usize, part: u64) {
 }
 
 /// Bits of an address that the front knows.
-const FRONT_BITS: u8 = 16;
+pub(super) const FRONT_BITS: u8 = 16;
+/// The longest prefixes that wide leaves know.
+pub(super) const WIDEST: u8 = 19;

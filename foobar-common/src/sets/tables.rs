@@ -1,6 +1,6 @@
 //! What the data path asks of its tables about sets.
 
-use super::{Extent, Key, Members, QUESTION_WORDS};
+use super::{Asked, Extent, Key, Members, QUESTION_WORDS};
 use crate::{address::Address, class::Class, tables::Tables, terms::Settled};
 
 /// One line of a set.
@@ -71,12 +71,12 @@ pub trait SetTables: Sized {
         super::lasts_v6(address, set, self)
     }
 
-    /// Whether the leaf of a key has this bit.
-    fn is_in_leaf(&self, leaves: Extent, key: u64, bit: u64) -> bool
+    /// 1 if a leaf with this number has the bit that is asked for, and 0 if not.
+    fn is_in_leaves(&self, extent: Extent, number: u64, asked: Asked) -> u64
     where
         Self: Tables,
     {
-        super::is_in_leaf(leaves, key, bit, self)
+        super::is_in_leaves(extent, number, asked, self)
     }
 
     /// Whether a block has this bit.

@@ -190,13 +190,11 @@ impl Datapath {
         Ok(Loaded { slot, table })
     }
 
-    /// Where every family's lines are, by the records; IPv4's first.
+    /// Where every family's lines are, by the records; and whether it is IPv6.
     fn extents(&self) -> impl Iterator<Item = (bool, Extent)> {
         let records = self.tables.sets.words().as_chunks::<SET_RECORD_WORDS>().0.iter();
-        let extents = |record: &[AtomicU64]| {
-            [0, 1].map(|family| (family == 1, Extent::from_word(record[family].load(Ordering::Relaxed))))
-        };
-        records.flat_map(move |record| extents(record))
+        let of = |record: &[AtomicU64], v6| Extent::from_word(record[usize::from(v6)].load(Ordering::Relaxed));
+        records.flat_map(move |record| [false, true].map(|v6| (v6, of(record, v6))))
     }
 
     /// A region of fronts that no record names.
