@@ -222,13 +222,14 @@ pub const NEXT_HOPS_WORDS: usize = MAX_BACKENDS as usize * NEXT_HOP_WORDS;
 /// Unproven notes by family and kind, then by ring the second when a flow last found no room.
 pub const ROOM_WORDS: usize = UNPROVEN_WORDS + MAX_RINGS as usize;
 pub const UNPROVEN_WORDS: usize = 4;
-/// A set's record: where each family's lines are, the strides of IPv6, the lengths of elements that end.
+/// A set's record: where each family's lines are, the strides of IPv6 (`sets::STRIDES_WORD`), the lengths of elements that
+/// end (`sets::TIMED_WORD`).
 pub const SET_RECORD_WORDS: usize = 8;
 pub const SETS_WORDS: usize = MAX_SETS * SET_RECORD_WORDS;
 /// A set of IPv4 by the first two bytes of an address, two bits each.
 pub const FRONT_WORDS: usize = ROOT_ENTRIES / 32;
-/// CPUs that have memory of their own there. Were there more, some would share theirs.
-pub const MAX_CPUS: usize = 4096;
+/// CPUs that have memory of their own there: as many as Linux has on x86 at most (`CONFIG_NR_CPUS`).
+pub const MAX_CPUS: usize = 8192;
 pub const QUESTIONS_WORDS: usize = MAX_CPUS * crate::sets::QUESTION_WORDS;
 pub const SET_FRONTS_WORDS: usize = MAX_FRONTS * FRONT_WORDS;
 /// A bank's list of the sets that its rules name, two words each, first those in `to`, then those in `from`.

@@ -15,8 +15,8 @@ mod tables;
 mod weigh;
 pub use question::{Asking, Put, QUESTION_WORDS, Question};
 pub use shape::{
-    ALL, ARRAY_LINES, Asked, Extent, Key, Leaf, NONE, PARTIAL, PROBES, SPREAD, Stride, TIMED_LENS, TIMED_WORD, element,
-    front, state,
+    ALL, ARRAY_LINES, Asked, Extent, Key, Leaf, NONE, PARTIAL, PROBES, SPREAD, STRIDES_WORD, Stride, TIMED_LENS,
+    TIMED_WORD, element, front, state,
 };
 #[cfg(any(test, feature = "std"))]
 pub use shape::{LINE_WORDS, set_of};
@@ -168,8 +168,8 @@ pub fn lasts_v6<T: Tables>(address: [u64; 2], set: usize, tables: &T) -> bool {
     if extent.slot == 0 {
         return false;
     }
-    let mut strides = tables.set_word(set, 2);
-    let more = tables.set_word(set, 3);
+    let mut strides = tables.set_word(set, STRIDES_WORD);
+    let more = tables.set_word(set, STRIDES_WORD + 1);
     for index in 0..Stride::COUNT_V6 {
         if index == Stride::A_WORD {
             strides = more;

@@ -33,8 +33,6 @@ pub fn foobar(context: XdpContext) -> u32 {
 }
 
 /// Judges what this host sends, notes what it opens, and lets others decide about what may leave.
-///
-/// Inlined into what the kernel calls: the compiler takes it for too large.
 #[classifier]
 #[inline(always)]
 pub fn foobar_egress(context: TcContext) -> i32 {

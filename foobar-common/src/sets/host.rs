@@ -11,7 +11,7 @@ use std::{
 use super::{
     QUESTION_WORDS,
     contents::{Contents, Prefix},
-    shape::{ARRAY_LINES, LINE_WORDS, TIMED_WORD, element},
+    shape::{ARRAY_LINES, LINE_WORDS, STRIDES_WORD, TIMED_WORD, element},
     table::{Memory, Table, arrays},
     tables::{Lines, SetTables},
 };
@@ -84,7 +84,7 @@ impl HostSets {
             }
             table
         });
-        record[2..4].copy_from_slice(&tables[1].stride_words());
+        record[STRIDES_WORD..TIMED_WORD].copy_from_slice(&tables[1].stride_words());
         self.records.push(record);
         tables
     }

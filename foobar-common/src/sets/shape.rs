@@ -23,7 +23,9 @@ pub const OVERFLOWS: usize = 6;
 /// Lines that are looked at for a block, at most.
 pub const PROBES: u32 = 8;
 
-/// Where the lengths of elements that end stand in a set's record: two words a family, a byte each.
+/// Where the list of IPv6's strides stands in a set's record, in two words.
+pub const STRIDES_WORD: usize = 2;
+/// Where the lengths of elements that end stand there: two words a family, a byte each.
 pub const TIMED_WORD: usize = 4;
 /// Different lengths among the elements of a set and a family that end.
 pub const TIMED_LENS: usize = 16;

@@ -235,6 +235,13 @@ pub fn stride_words(strides: &[u64]) -> [u64; 2] {
     words
 }
 
+/// The marks that a record lists.
+pub fn marks(words: [u64; 2]) -> Vec<u64> {
+    let places = words.into_iter().flat_map(|word| (0..Stride::A_WORD).map(move |place| (word, place)));
+    let marks = places.map(|(word, place)| word >> (place * Stride::BITS as usize) & ones(Stride::BITS));
+    marks.filter(|mark| *mark != 0).collect()
+}
+
 /// The blocks or leaves in which a prefix has bits: each by a mark of its kind, and by its key.
 fn parts_of(prefix: Prefix, v6: bool) -> Vec<(usize, Key)> {
     if v6 {

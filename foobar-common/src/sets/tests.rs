@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::{
+    STRIDES_WORD, TIMED_WORD,
     contents::{Contents, Prefix},
     host::HostSets,
     is_member,
@@ -71,7 +72,7 @@ fn come_and_go<A: Address>(
         if lines[family].add(*prefix).is_err() {
             (tables, lines) = build(&contents);
         }
-        tables.sets.records[0][2..4].copy_from_slice(&lines[1].stride_words());
+        tables.sets.records[0][STRIDES_WORD..TIMED_WORD].copy_from_slice(&lines[1].stride_words());
         compare::<A>(&tables, &contents, &addresses)?;
     }
     for index in gone.iter().filter(|_| !all.is_empty()) {

@@ -13,12 +13,12 @@ use foobar_common::sets::{
 use super::{Global, output, set::megabytes};
 use crate::{
     api::types::Refusal,
-    config::{Config, Policy, read_list},
+    config::{Config, Policy, read_source},
     daemon::{
         plan,
         sets::{join, journal::Overlay, masked_in_words},
     },
-    domain::{SetSource, set::List},
+    domain::SetSource,
     plan::fill::Fill,
 };
 
@@ -56,10 +56,7 @@ struct SetSummary {
 
 impl SetSummary {
     fn of(name: &str, source: &SetSource) -> Result<Self, Refusal> {
-        let list = match source {
-            SetSource::File(path) => read_list(path)?.1,
-            SetSource::Prefixes(prefixes) => List { prefixes: prefixes.clone(), masked: 0 },
-        };
+        let list = read_source(source)?;
         let families = join(&list.prefixes, &Overlay::default());
         let memory = |(v6, contents): (bool, &Contents)| {
             if contents.is_empty() { 0 } else { bytes(Size::of(contents, v6, 0).lines()) }

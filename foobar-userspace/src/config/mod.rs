@@ -28,7 +28,7 @@ pub use error::{ConfigError, Spot};
 use foobar_common::plane::Way;
 use section::Section;
 use serde::{Deserialize, Serialize};
-pub use sets::{parse_list, read_list};
+pub use sets::{parse_list, read_list, read_source};
 use toml::de::DeTable;
 
 use crate::domain::{

@@ -54,7 +54,15 @@ fn prefix(value: &Value<'_>) -> Parsed<IpNet> {
     prefix::read(text.word()).map_err(|fault| text.place(fault))
 }
 
-/// Reads a set's file.
+/// What a set's source lists now.
+pub fn read_source(source: &SetSource) -> Result<List, ConfigError> {
+    match source {
+        SetSource::File(path) => Ok(read_list(path)?.1),
+        SetSource::Prefixes(prefixes) => Ok(List::given(prefixes)),
+    }
+}
+
+/// Reads a set's file: its text, and what it lists.
 pub fn read_list(path: &Path) -> Result<(String, List), ConfigError> {
     let name = path.display().to_string();
     let bytes = fs::read(path).map_err(|error| ConfigError::unreadable(&name, &error))?;

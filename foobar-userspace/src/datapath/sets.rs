@@ -17,10 +17,10 @@ use aya_obj::{Object, generated::BPF_F_MMAPABLE};
 use foobar_common::{
     layout::{FRONT_WORDS, MAX_FRONTS, MAX_SETS, SET_RECORD_WORDS, SET_SLOTS, map},
     sets::{
-        ARRAY_LINES, Extent, LINE_WORDS, Line, Lines, TIMED_LENS, TIMED_WORD,
+        ARRAY_LINES, Extent, LINE_WORDS, Line, Lines, STRIDES_WORD, TIMED_LENS, TIMED_WORD,
         contents::{Contents, Prefix},
         element, set_of,
-        table::{Memory, Size, Table, arrays, bytes, stride_words},
+        table::{Memory, Size, Table, arrays, bytes, marks, stride_words},
     },
 };
 
@@ -156,16 +156,20 @@ impl Datapath {
         let strides = fresh.as_ref().map_or(&[][..], |fresh| fresh.table.strides());
         if v6 {
             // Whoever reads the old lines still asks for their strides, and whoever reads the new ones for theirs.
-            let before = record[2..4].iter().map(|word| word.load(Ordering::Relaxed));
-            write(&record[2..4], &stride_words(&union(&marks(before), strides)));
+            let before = [0, 1].map(|index| record[STRIDES_WORD + index].load(Ordering::Relaxed));
+            write(&record[STRIDES_WORD..], &stride_words(&union(&marks(before), strides)));
         }
         let extent = fresh.as_ref().map_or(Extent::default(), Loaded::extent);
         record[family].store(extent.word(), Ordering::Release);
         self.grace.begin();
         let words = stride_words(strides);
-        self.release(v6, old)?;
+        if old != Extent::default() {
+            // Packets may have read where the old lines are.
+            self.wait_for_readers()?;
+            self.free(v6, old)?;
+        }
         if v6 {
-            write(&self.record(id)?[2..4], &words);
+            write(&self.record(id)?[STRIDES_WORD..], &words);
         }
         self.sets.loaded[id as usize][family] = fresh;
         Ok(())
@@ -217,13 +221,8 @@ impl Datapath {
         Ok(free.context("there is no room for so many lines of sets")? as u32)
     }
 
-    /// Frees the lines in slots, and the front. Returns when no packet reads them any more.
-    fn release(&mut self, v6: bool, extent: Extent) -> Result<()> {
-        if extent == Extent::default() {
-            return Ok(());
-        }
-        // Packets may have read where the old lines are.
-        self.wait_for_readers()?;
+    /// Frees the slots of lines that no packet reads any more.
+    fn free(&mut self, v6: bool, extent: Extent) -> Result<()> {
         let empty = match self.sets.empty.take() {
             Some(empty) => empty,
             None => self.sets.make(1)?.1.pop().context("no array was made")?,
@@ -246,7 +245,7 @@ impl Datapath {
         }
         let words = stride_words(loaded.table.strides());
         if v6 {
-            write(&self.record(id)?[2..4], &words);
+            write(&self.record(id)?[STRIDES_WORD..], &words);
         }
         Ok(())
     }
@@ -290,11 +289,14 @@ impl Datapath {
         Ok(())
     }
 
-    /// Empties a set's record, and takes out every element of it that ends.
+    /// Empties the record of a set that no packet asks for any more, and takes out every element of it that ends.
     pub fn clear_set(&mut self, id: u32) -> Result<()> {
-        let empty = Contents::default();
-        self.load_set(id, [&empty, &empty])?;
-        write(&self.record(id)?[TIMED_WORD..], &[0; SET_RECORD_WORDS - TIMED_WORD]);
+        let record = self.record(id)?;
+        let old = [false, true].map(|v6| Extent::from_word(record[usize::from(v6)].load(Ordering::Relaxed)));
+        write(record, &[0; SET_RECORD_WORDS]);
+        self.sets.loaded[id as usize] = [None, None];
+        self.free(false, old[0])?;
+        self.free(true, old[1])?;
         self.drop_elements(|key| set_of(key) == id as usize)
     }
 
@@ -345,13 +347,6 @@ fn write(words: &[AtomicU64], values: &[u64]) {
     for (word, value) in words.iter().zip(values) {
         word.store(*value, Ordering::Release);
     }
-}
-
-/// The marks in a record's words.
-fn marks(words: impl Iterator<Item = u64>) -> Vec<u64> {
-    let marks =
-        words.flat_map(|word| (0..foobar_common::sets::Stride::A_WORD).map(move |place| word >> (5 * place) & 31));
-    marks.filter(|mark| *mark != 0).collect()
 }
 
 fn union(before: &[u64], more: &[u64]) -> Vec<u64> {

@@ -42,6 +42,11 @@ pub struct List {
 }
 
 impl List {
+    /// What a configuration lists itself.
+    pub fn given(prefixes: &[IpNet]) -> Self {
+        Self { prefixes: prefixes.to_vec(), masked: 0 }
+    }
+
     /// Reads a list: `#` and `;` begin comments, and blank lines are nothing.
     pub(crate) fn read(text: &str) -> Parsed<Self> {
         let mut list = Self::default();

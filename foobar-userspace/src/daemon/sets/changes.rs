@@ -1,9 +1,6 @@
 //! Live changes of sets and of what is in them.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use foobar_common::{layout::MAX_TIMED, sets::TIMED_LENS};
 use ipnet::IpNet;
@@ -14,7 +11,7 @@ use super::{
         engine::Engine,
         state::{State, now},
     },
-    NamedSet, Unread, covers, join,
+    NamedSet, Unread, covers, fresh, join,
     journal::{Change, Overlay},
     unix_now,
 };
@@ -74,7 +71,7 @@ impl Engine {
         }
         let changes = set.changes(add, remove, end);
         let already = add.len() + remove.len() - changes.len();
-        self.has_room_for(id, &changes)?;
+        self.refuse_without_room(id, &changes)?;
         let (_, set) = self.find_set(name)?;
         let before = set.overlay.clone();
         for change in &changes {
@@ -97,8 +94,8 @@ impl Engine {
         Ok(SetChanged { changed: changes.len(), unchanged: already })
     }
 
-    /// Whether all elements that end have room in the kernel.
-    fn has_room_for(&self, id: u32, changes: &[Change]) -> Result<(), Refusal> {
+    /// All elements that end have room in the kernel.
+    fn refuse_without_room(&self, id: u32, changes: &[Change]) -> Result<(), Refusal> {
         let of_set = |net: &IpNet| self.sets.by_id[&id].overlay.timed.contains_key(net);
         let new = |change: &&Change| matches!(change, Change::Until(net, _) if !of_set(net));
         let count = self.sets.by_id.values().map(|set| set.overlay.timed.len()).sum::<usize>();
@@ -179,8 +176,7 @@ impl Engine {
         self.datapath.load_set(id, [&families[0], &families[1]])?;
         let (_, set) = self.find_set(name)?;
         let kept_live = overlay.added.len() + overlay.timed.len();
-        let listed: HashSet<_> = list.prefixes.iter().collect();
-        set.fresh = overlay.added.iter().filter(|net| !listed.contains(net)).copied().collect();
+        set.fresh = fresh(&list, &overlay);
         (set.families, set.overlay, set.masked, set.stale) = (families, overlay, list.masked, None);
         let prefixes = set.lasting() + set.overlay.timed.len();
         self.note_who_may_have_lost(name);

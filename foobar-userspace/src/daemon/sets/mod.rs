@@ -29,7 +29,7 @@ use super::{
     state::{State, now},
 };
 use crate::{
-    config::{parse_list, read_list},
+    config::{parse_list, read_list, read_source},
     domain::{
         SetSource,
         set::{List, compact, expand},
@@ -81,7 +81,7 @@ impl NamedSets {
     /// What a source lists, and why that is what it was when it was read last, if so.
     fn list(&self, name: &str, source: &SetSource, unread: Unread) -> Result<(List, Option<String>)> {
         let path = match source {
-            SetSource::Prefixes(prefixes) => return Ok((List { prefixes: prefixes.clone(), masked: 0 }, None)),
+            SetSource::Prefixes(prefixes) => return Ok((List::given(prefixes), None)),
             SetSource::File(path) => path,
         };
         let wrong = match self.read(name, path) {
@@ -111,9 +111,7 @@ impl NamedSets {
     fn open(&self, name: &str, source: &SetSource, unread: Unread) -> Result<NamedSet> {
         let (list, stale) = self.list(name, source, unread)?;
         let (journal, overlay) = Journal::open(&self.dir, name)?;
-        let families = join(&list.prefixes, &overlay);
-        let listed: HashSet<_> = list.prefixes.iter().filter(|net| overlay.added.contains(*net)).collect();
-        let fresh = overlay.added.iter().filter(|net| !listed.contains(net)).copied().collect();
+        let (families, fresh) = (join(&list.prefixes, &overlay), fresh(&list, &overlay));
         Ok(NamedSet {
             name: name.to_owned(),
             source: source.clone(),
@@ -128,10 +126,7 @@ impl NamedSets {
 
     /// The same, only looked at.
     fn look(&self, name: &str, source: &SetSource) -> Result<([Contents; 2], Overlay)> {
-        let list = match source {
-            SetSource::Prefixes(prefixes) => List { prefixes: prefixes.clone(), masked: 0 },
-            SetSource::File(path) => read_list(path)?.1,
-        };
+        let list = read_source(source)?;
         let (_, overlay) = Journal::open(&self.dir, name)?;
         Ok((join(&list.prefixes, &overlay), overlay))
     }
@@ -173,6 +168,12 @@ impl NamedSet {
         let of_family = self.overlay.timed.keys().filter(|net| compact(net).0 == v6);
         of_family.map(IpNet::prefix_len).collect()
     }
+}
+
+/// What was added live that a list does not have.
+fn fresh(list: &List, overlay: &Overlay) -> BTreeSet<IpNet> {
+    let listed: HashSet<_> = list.prefixes.iter().filter(|net| overlay.added.contains(*net)).collect();
+    overlay.added.iter().filter(|net| !listed.contains(net)).copied().collect()
 }
 
 /// What is lasting, by family.
