@@ -137,3 +137,21 @@ fn what_ends_in_one_family_is_no_member_in_the_other() {
     assert_eq!(is_member::<V4, _>([0x2001_0db8 << 32, 0], 0, &tables), 1);
     assert_eq!(is_member::<V6, _>([0x2001_0db8 << 32, 1], 0, &tables), 0);
 }
+
+#[test]
+fn many_neighbours_make_lines_overflow_and_stay_members() {
+    for step in [1u32, 8, 16] {
+        let list = (0..20_000u32).map(|index| Prefix::new(u128::from((10 << 24) + index * step) << 96, 32));
+        let (contents, empty) = (list.collect::<Contents>(), Contents::default());
+        let mut tables = HostTables::default();
+        let [mut lines, _] = tables.sets.push([&contents, &empty]);
+        // One more, in a line that is full.
+        let one_more = Prefix::new(0x0a00_0003 << 96, 32);
+        lines.add(one_more).expect("room");
+        for index in 0..20_000 * step {
+            let address = [u64::from((10 << 24) + index) << 32, 0];
+            let expected = index % step == 0 || index == 3;
+            assert_eq!(is_member::<V4, _>(address, 0, &tables), u64::from(expected), "{index}, every {step}th");
+        }
+    }
+}
