@@ -2,7 +2,13 @@
 //!
 //! Userspace looks for a seed under which no two services of a bank share a bucket.
 
-use crate::{address::Address, flow::Flow, layout::SERVICE_BUCKETS, tables::Tables};
+use crate::{
+    address::Address,
+    flow::Flow,
+    layout::SERVICE_BUCKETS,
+    pick::{flow_hash, slot_index},
+    tables::Tables,
+};
 
 /// What a packet is looked up by: the address in two words; port, protocol and family in the third.
 ///
@@ -24,22 +30,48 @@ const V6: u64 = 1 << 24;
 pub struct ServiceEntry {
     /// The ring's region.
     pub ring: u32,
-    /// Mixed into each flow's hash; fixed for a service's life.
+    /// How many slots it has; fixed for a service's life, as the next two are.
+    pub slots: u32,
+    /// Mixed into each flow's hash.
     pub seed: u32,
+    /// Whether all flows of one source have one slot.
+    pub by_source: bool,
     /// Whether request starts of HTTP/1 are the queries; else connections are.
     pub http: bool,
 }
 
 impl ServiceEntry {
     const HTTP: u64 = 1;
+    const BY_SOURCE: u64 = 1 << 1;
+    const SLOTS_SHIFT: u32 = 32;
 
+    /// | bits of the first word | | bits of the second | |
+    /// |---|---|---|---|
+    /// | 0–31 | ring | 0 | queries are HTTP's |
+    /// | 32–63 | seed | 1 | affinity of sources |
+    /// | | | 32–63 | slots |
     pub const fn to_words(self) -> [u64; 2] {
-        [self.ring as u64 | (self.seed as u64) << 32, if self.http { Self::HTTP } else { 0 }]
+        let http = if self.http { Self::HTTP } else { 0 };
+        let by_source = if self.by_source { Self::BY_SOURCE } else { 0 };
+        [self.ring as u64 | (self.seed as u64) << 32, http | by_source | (self.slots as u64) << Self::SLOTS_SHIFT]
     }
 
     #[inline(always)]
     pub const fn from_words(words: [u64; 2]) -> Self {
-        Self { ring: words[0] as u32, seed: (words[0] >> 32) as u32, http: words[1] & Self::HTTP != 0 }
+        Self {
+            ring: words[0] as u32,
+            slots: (words[1] >> Self::SLOTS_SHIFT) as u32,
+            seed: (words[0] >> 32) as u32,
+            by_source: words[1] & Self::BY_SOURCE != 0,
+            http: words[1] & Self::HTTP != 0,
+        }
+    }
+
+    /// The slot of a flow: of its source alone, where the service wants that.
+    #[inline(always)]
+    pub fn slot_of<A: Address>(&self, source: A, destination: A, ports: u64) -> u32 {
+        let ports = if self.by_source { 0 } else { ports };
+        slot_index(flow_hash(source, destination, ports, self.seed), self.slots)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Changes whenever a map's meaning or size does; pins of another layout are not adopted.
-pub const LAYOUT: u32 = 5;
+pub const LAYOUT: u32 = 6;
 
 /// Names of the maps: of their pins and, but for the tables, as the kernel program declares them.
 pub mod map {
@@ -86,8 +86,6 @@ pub const MAX_SERVICES: u32 = 64;
 pub const SERVICE_BUCKETS: usize = 1024;
 /// A bank's table of services in whole words: the seed, then the buckets.
 pub const SERVICE_WORDS: usize = 1 + SERVICE_BUCKETS * crate::find::BUCKET_WORDS;
-/// Regions for rings: one a service, and one for what replaces it.
-pub const MAX_RINGS: u32 = 2 * MAX_SERVICES;
 /// Backend ids, 0 excluded.
 pub const MAX_BACKENDS: u32 = 4096;
 /// Flows that can be noted while backends change, per family.
@@ -147,10 +145,14 @@ pub const MAX_ASKED: usize = 32;
 /// Elements that end, of all sets.
 pub const MAX_TIMED: u32 = 131_072;
 
-/// Slots of a ring: a prime (Maglev, NSDI 2016 §3.4).
+/// How many slots a ring can have: primes (Maglev, NSDI 2016 §3.4).
+pub const RING_SIZES: [u32; 8] = [1009, 2039, 4093, 8191, 16_381, 32_749, 65_537, 131_071];
+/// Slots of a ring whose service says nothing else.
 pub const RING_SLOTS: u32 = 65_537;
-/// A ring in whole words: two slots a word.
-pub const RING_WORDS: usize = (RING_SLOTS as usize).div_ceil(2);
+/// Rings begin at multiples of so many slots, which are their regions.
+pub const RING_UNIT: u32 = 1024;
+/// Room for two rings of the usual size a service: one is what replaces the other.
+pub const RING_UNITS: u32 = 2 * MAX_SERVICES * RING_SLOTS.div_ceil(RING_UNIT);
 
 /// Entries of a port table: every port of TCP and UDP, every type of ICMP and ICMPv6, every protocol whole, and every
 /// protocol's later fragments.
@@ -217,10 +219,10 @@ pub const LINKS_WORDS: usize = 2 * MAX_LINKS;
 /// Outside the banks: what changes in here holds at once.
 pub const TERMS_WORDS: usize = MAX_RULES as usize * TERMS_OF_RULE;
 pub const SERVICES_WORDS: usize = 2 * SERVICE_WORDS;
-pub const RINGS_WORDS: usize = MAX_RINGS as usize * RING_WORDS;
+pub const RINGS_WORDS: usize = RING_UNITS as usize * RING_UNIT as usize / 2;
 pub const NEXT_HOPS_WORDS: usize = MAX_BACKENDS as usize * NEXT_HOP_WORDS;
-/// Unproven notes by family and kind, then by ring the second when a flow last found no room.
-pub const ROOM_WORDS: usize = UNPROVEN_WORDS + MAX_RINGS as usize;
+/// Unproven notes by family and kind, then by a ring's region the second when a flow last found no room.
+pub const ROOM_WORDS: usize = UNPROVEN_WORDS + RING_UNITS as usize;
 pub const UNPROVEN_WORDS: usize = 4;
 /// A set's record: where each family's lines are, the strides of IPv6 (`sets::STRIDES_WORD`), the lengths of elements that
 /// end (`sets::TIMED_WORD`).

@@ -6,7 +6,6 @@ use crate::{
     flow::{Flow, port_word},
     frame::Frame,
     header::Tcp,
-    layout::RING_SLOTS,
     next_hop::NextHop,
     note::{self, Note, Sign},
     outcome::{Outcome, Step},
@@ -30,7 +29,7 @@ pub fn pick<F: Frame + ?Sized, A: Address, T: Tables>(
 ) -> Step<Picked> {
     let (source, destination) = flow.ports().unwrap_or((0, 0));
     let ports = port_word(flow.protocol, source, destination);
-    let index = slot_index(flow_hash(flow.source, flow.destination, ports, service.seed));
+    let index = service.slot_of(flow.source, flow.destination, ports);
     let slot = tables.slot(service.ring, index).ok_or(Outcome::NoBackend)?;
     let backend = if slot.is_tracked() {
         let choice = choice(sign(frame, flow), flow, ports, slot, tables);
@@ -62,8 +61,8 @@ pub fn flow_hash<A: Address>(source: A, destination: A, ports: u64, seed: u32) -
 
 /// Spreads a hash evenly over the ring without a division.
 #[inline(always)]
-pub const fn slot_index(hash: u32) -> u32 {
-    ((hash as u64 * RING_SLOTS as u64) >> 32) as u32
+pub const fn slot_index(hash: u32, slots: u32) -> u32 {
+    ((hash as u64 * slots as u64) >> 32) as u32
 }
 
 /// What this packet is to its connection.

@@ -2,7 +2,7 @@
 //!
 //! A ring depends on the members' names and weights alone, so every machine builds the same one.
 
-use crate::{hash, layout::RING_SLOTS, slot::Slot};
+use crate::{hash, slot::Slot};
 
 /// A backend as a ring sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,16 +32,18 @@ struct Walk {
     credit: u32,
     next: u32,
     skip: u32,
+    size: u32,
 }
 
 impl Walk {
-    fn new(member: &Member) -> Self {
+    fn new(member: &Member, size: u32) -> Self {
         Self {
             id: member.id,
             weight: u32::from(member.weight),
             credit: 0,
-            next: (mix(member.name) % u64::from(RING_SLOTS)) as u32,
-            skip: (mix(!member.name) % u64::from(RING_SLOTS - 1)) as u32 + 1,
+            next: (mix(member.name) % u64::from(size)) as u32,
+            skip: (mix(!member.name) % u64::from(size - 1)) as u32 + 1,
+            size,
         }
     }
 
@@ -56,20 +58,20 @@ impl Walk {
 
     fn step(&mut self) {
         self.next += self.skip;
-        if self.next >= RING_SLOTS {
-            self.next -= RING_SLOTS;
+        if self.next >= self.size {
+            self.next -= self.size;
         }
     }
 }
 
-/// The id in each slot; all 0 where no member has weight.
+/// The id in each of `size` slots, a prime; all 0 where no member has weight.
 ///
 /// Members take turns; one whose weight is half the largest takes every second turn.
-pub fn build(members: &[Member]) -> Vec<u32> {
-    let mut slots = vec![0; RING_SLOTS as usize];
+pub fn build(members: &[Member], size: u32) -> Vec<u32> {
+    let mut slots = vec![0; size as usize];
     let mut members: Vec<_> = members.iter().filter(|member| member.weight > 0).collect();
     members.sort_by_key(|member| member.name);
-    let mut walks: Vec<_> = members.into_iter().map(Walk::new).collect();
+    let mut walks: Vec<_> = members.into_iter().map(|member| Walk::new(member, size)).collect();
     let Some(heaviest) = walks.iter().map(|walk| walk.weight).max() else { return slots };
     let mut free = slots.len();
     loop {
@@ -109,6 +111,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::layout::{RING_SIZES, RING_SLOTS};
 
     fn members(count: u32, weight: impl Fn(u32) -> u16) -> Vec<Member> {
         (1..=count).map(|id| Member { id, name: name(u128::from(0x0a00_0000 + id)), weight: weight(id) }).collect()
@@ -123,22 +126,75 @@ mod tests {
 
     #[test]
     fn nobody_with_weight_leaves_every_slot_empty() {
-        assert!(build(&[]).iter().all(|id| *id == 0));
-        assert!(build(&members(3, |_| 0)).iter().all(|id| *id == 0));
+        assert!(build(&[], RING_SLOTS).iter().all(|id| *id == 0));
+        assert!(build(&members(3, |_| 0), RING_SLOTS).iter().all(|id| *id == 0));
     }
 
     #[test]
     fn the_order_of_the_members_does_not_matter() {
         let mut list = members(10, |id| id as u16 * 10);
-        let ring = build(&list);
+        let ring = build(&list, RING_SLOTS);
         list.reverse();
-        assert_eq!(build(&list), ring);
+        assert_eq!(build(&list, RING_SLOTS), ring);
+    }
+
+    #[test]
+    fn sizes_are_primes_in_order() {
+        let is_prime = |size: u32| {
+            (2..size).take_while(|factor| factor * factor <= size).all(|factor| !size.is_multiple_of(factor))
+        };
+        assert!(RING_SIZES.iter().all(|size| is_prime(*size)) && RING_SIZES.is_sorted());
+        assert!(RING_SIZES.contains(&RING_SLOTS));
+    }
+
+    #[test]
+    fn many_members_have_their_shares_and_one_less_moves_little() {
+        for (count, size) in [(600, RING_SLOTS), (1000, 131_071)] {
+            let uneven = |id: u32| [100u16, 50, 200][id as usize % 3];
+            for weight in [&|_| 100, &uneven as &dyn Fn(u32) -> u16] {
+                let list = members(count, weight);
+                let ring = build(&list, size);
+                let total: f64 = list.iter().map(|member| f64::from(member.weight)).sum();
+                let shares = shares(&ring);
+                for member in &list {
+                    let want = f64::from(member.weight) / total * f64::from(size);
+                    let got = f64::from(shares[&member.id]);
+                    assert!((got - want).abs() <= (want * 0.015).max(1.0), "{member:?} of {count}: {got}, not {want}");
+                }
+                let less = build(&members(count, |id| if id == 7 { 0 } else { weight(id) }), size);
+                let moved = ring.iter().zip(&less).filter(|(old, new)| old != new && **old != 7).count();
+                assert!(moved <= size as usize / 100, "{moved} slots of others moved, of {size}");
+            }
+        }
+    }
+
+    /// What the first version built. Another ring moves every connection of a balancer that is upgraded.
+    #[test]
+    fn a_ring_is_the_same_on_every_machine_and_in_every_version() {
+        let addresses = ["10.0.0.11", "10.0.0.12", "10.0.0.13", "2001:db8::11"];
+        let bits = |text: &str| match text.parse().expect("an address") {
+            std::net::IpAddr::V4(v4) => u128::from(v4.to_bits()),
+            std::net::IpAddr::V6(v6) => v6.to_bits(),
+        };
+        let member = |(index, text): (usize, &&str)| Member {
+            id: index as u32 + 1,
+            name: name(bits(text)),
+            weight: [100, 100, 50, 200][index],
+        };
+        let list: Vec<_> = addresses.iter().enumerate().map(member).collect();
+        let ring = build(&list, 1009);
+        let counts: Vec<_> = (1..=4).map(|id| ring.iter().filter(|slot| **slot == id).count()).collect();
+        assert_eq!(
+            (&ring[..16], &counts[..]),
+            (&[4, 1, 2, 1, 4, 1, 1, 2, 4, 4, 1, 3, 4, 4, 1, 1][..], &[224, 224, 112, 449][..])
+        );
+        assert_eq!(ring.iter().fold(0u32, |sum, id| sum.wrapping_mul(31).wrapping_add(*id)), 3_607_033_356);
     }
 
     #[test]
     fn one_member_less_moves_little_but_its_own_share() {
-        let all = build(&members(20, |_| 100));
-        let less = build(&members(20, |id| if id == 7 { 0 } else { 100 }));
+        let all = build(&members(20, |_| 100), RING_SLOTS);
+        let less = build(&members(20, |id| if id == 7 { 0 } else { 100 }), RING_SLOTS);
         let moved = all.iter().zip(&less).filter(|(old, new)| old != new && **old != 7).count();
         assert!(moved < RING_SLOTS as usize / 50, "{moved} slots of others moved");
     }
@@ -149,7 +205,7 @@ mod tests {
         #[test]
         fn shares_follow_weights(weights in prop::collection::vec(1u16..=200, 1..24)) {
             let list = members(weights.len() as u32, |id| weights[id as usize - 1]);
-            let shares = shares(&build(&list));
+            let shares = shares(&build(&list, RING_SLOTS));
             let total: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
             for member in list {
                 let want = f64::from(member.weight) / total * f64::from(RING_SLOTS);

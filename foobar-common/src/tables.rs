@@ -99,7 +99,7 @@ pub trait Tables: SetTables {
     /// What stands in the key's bucket, whoever's it is.
     fn service(&self, bank: usize, key: ServiceKey) -> Option<Bucket>;
 
-    /// `slot < RING_SLOTS`.
+    /// A slot of the ring in a region.
     fn slot(&self, ring: u32, slot: u32) -> Option<Slot>;
 
     /// The way to a backend; `None` for a backend that is dead or was never there.

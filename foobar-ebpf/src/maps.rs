@@ -18,7 +18,7 @@ use foobar_common::{
     layout::{
         GENERATION_WORDS, INTERFACE_WORDS, INTERFACES_WORDS, LINKS_WORDS, MAX_LINKS, MAX_PAIRS, MAX_UNPROVEN,
         NARROWED_WORDS, NEEDS_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS,
-        NODES_WORDS, PAIRS_WORDS, PORTS_WORDS, RING_WORDS, RINGS_WORDS, ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS,
+        NODES_WORDS, PAIRS_WORDS, PORTS_WORDS, RING_UNIT, RINGS_WORDS, ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS,
         SERVICE_WORDS, SERVICES_WORDS, SOURCES_WORDS, SPARSE_SEED, SPARSE_WORDS, TERMS_OF_RULE, TERMS_WORDS,
         refused_index, unproven_index,
     },
@@ -258,7 +258,7 @@ impl<C: Context> Tables for Maps<'_, C> {
 
     #[inline(always)]
     fn slot(&self, ring: u32, slot: u32) -> Option<Slot> {
-        RINGS.half(ring as usize * RING_WORDS * 2 + slot as usize).map(Slot::from_word)
+        RINGS.half(ring as usize * RING_UNIT as usize + slot as usize).map(Slot::from_word)
     }
 
     #[inline(always)]

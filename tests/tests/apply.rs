@@ -89,6 +89,26 @@ fn a_start_with_its_own_file_as_it_was_goes_on_with_what_was_applied() {
 }
 
 #[test]
+fn a_service_keeps_how_it_spreads_flows_as_long_as_it_lives() {
+    let site = Site::with_web(2);
+    let service = |name: &str, more: &str| {
+        let (address, first) = (SERVICE, backend(1));
+        format!(
+            "[[service]]\nname = \"{name}\"\naddress = \"{address}\"\nports = \"tcp/80\"\n{more}\nbackends = [{{ address = \"{first}\" }}]\n"
+        )
+    };
+    for other in ["ring = 1009", "affinity = \"source\""] {
+        let (problem, _) = ask(&site, "apply", &write(&site, &service("web", other)), &[]).refused();
+        assert!(problem.contains("service web") && problem.contains("65537"), "{problem}");
+    }
+    ask(&site, "apply", &write(&site, &service("other", "ring = 1009\naffinity = \"source\"")), &[]).done();
+    site.wait_for_next_hops();
+    let status = &site.status().services[0];
+    assert_eq!((status.name.as_str(), status.ring, status.backends[0].slots), ("other", 1009, 1009));
+    assert_eq!(site.ask(WEB).expect("served").backend, "b1");
+}
+
+#[test]
 fn what_is_saved_is_what_runs_with_its_comments() {
     let site = Site::new(0);
     let text = "[firewall]\n# Nothing is closed yet.\ndefault = \"pass\"\nrules = [\n  # the office\n  \"allow tcp/22\", # ssh\n]\n";

@@ -3,7 +3,7 @@
 
 use foobar_common::{
     Outcome,
-    layout::{MAX_RINGS, MAX_UNPROVEN, UNPROVEN_WORDS, unproven_index},
+    layout::{MAX_UNPROVEN, RING_UNITS, UNPROVEN_WORDS, unproven_index},
     note::{Kind, Note},
 };
 use foobar_tests::{
@@ -215,5 +215,5 @@ fn fill(lab: &mut Lab, kind: Kind) {
 
 /// The second when a flow last found no room, on any ring.
 fn refused(lab: &mut Lab) -> u64 {
-    (0..MAX_RINGS).map(|ring| lab.datapath().refused(ring)).max().unwrap_or(0)
+    (0..RING_UNITS).map(|ring| lab.datapath().refused(ring)).max().unwrap_or(0)
 }

@@ -5,14 +5,19 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::address::{V4, V6};
+use crate::{
+    address::{V4, V6},
+    layout::{RING_SIZES, RING_SLOTS},
+};
 
 /// Flows of one family that differ in what few bits real ones differ in.
 fn shares<A: Address>(flow: impl Fn(u32) -> (A, A, u64)) -> HashMap<u32, u32> {
     let mut shares = HashMap::new();
     for number in 0..65_536 {
         let (source, destination, ports) = flow(number);
-        *shares.entry(slot_index(flow_hash(source, destination, ports, 77)) * 16 / RING_SLOTS).or_default() += 1;
+        *shares
+            .entry(slot_index(flow_hash(source, destination, ports, 77), RING_SLOTS) * 16 / RING_SLOTS)
+            .or_default() += 1;
     }
     shares
 }
@@ -48,8 +53,8 @@ const GOLDEN: (u32, u32) = (1_366_905_642, 2_602_639_347);
 
 proptest! {
     #[test]
-    fn every_hash_has_a_slot(hash in any::<u32>()) {
-        prop_assert!(slot_index(hash) < RING_SLOTS);
+    fn every_hash_has_a_slot(hash in any::<u32>(), slots in prop::sample::select(&RING_SIZES[..])) {
+        prop_assert!(slot_index(hash, slots) < slots);
     }
 
     #[test]
@@ -61,6 +66,6 @@ proptest! {
 
 #[test]
 fn both_ends_of_the_ring_are_reached() {
-    assert_eq!(slot_index(0), 0);
-    assert_eq!(slot_index(u32::MAX), RING_SLOTS - 1);
+    assert_eq!(slot_index(0, RING_SLOTS), 0);
+    assert_eq!(slot_index(u32::MAX, RING_SLOTS), RING_SLOTS - 1);
 }

@@ -21,7 +21,12 @@ fn tables(drops: bool) -> HostTables {
     image.sources.push(Class { decision: Decision::new(0, false, 5), pairs: 0 });
     let (root, nodes) = image.trie(Side::Source, false);
     root.insert(nodes, V4(0xcb00_7100), 24, &mut |_| 1);
-    image.listen(V4(0x0a00_0001), TCP, 80, ServiceEntry { ring: 0, seed: 9, http: true });
+    image.listen(
+        V4(0x0a00_0001),
+        TCP,
+        80,
+        ServiceEntry { slots: RING_SLOTS, seed: 9, http: true, ..ServiceEntry::default() },
+    );
     HostTables {
         image,
         rings: vec![vec![Slot::calm(3); RING_SLOTS as usize]],

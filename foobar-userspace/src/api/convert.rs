@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, net::IpAddr, time::Duration};
 
-use foobar_common::plane::Way;
+use foobar_common::{layout::RING_SLOTS, plane::Way};
 use ipnet::IpNet;
 
 use super::types::{InterfaceSpec, NewSet, Place, Refusal, SafeConnection, Safety, ServiceSpec};
@@ -10,7 +10,8 @@ use crate::{
     config::Interface,
     daemon::caution::{Caution, Connection},
     domain::{
-        Backend, BackendAddress, Forward, Mistake, Queries, Rule, Service, ServiceFault, ServicePort, duration,
+        Affinity, Backend, BackendAddress, Forward, Mistake, Queries, Rule, Service, ServiceFault, ServicePort,
+        duration,
         mistake::{Fault, Word},
         name, prefix,
         service::{DEFAULT_IDLE, DEFAULT_WEIGHT},
@@ -83,7 +84,7 @@ pub fn place(before: Option<String>, after: Option<String>) -> Result<Place, Ref
 
 /// A checked service.
 pub fn service(spec: ServiceSpec) -> Result<Service, Refusal> {
-    let ServiceSpec { name, address, port, forward, queries, idle, backends } = spec;
+    let ServiceSpec { name, address, port, forward, queries, affinity, ring, idle, backends } = spec;
     let notation: ServicePort = port.parse()?;
     let backends = backends.iter().map(|spec| backend(&spec.address, spec.weight, notation));
     let service = Service {
@@ -93,6 +94,8 @@ pub fn service(spec: ServiceSpec) -> Result<Service, Refusal> {
         port: notation.port,
         forward: self::forward(forward.as_deref())?,
         queries: self::queries(queries.as_deref())?,
+        affinity: affinity.as_deref().map_or(Ok(Affinity::Flow), str::parse)?,
+        ring: ring.unwrap_or(RING_SLOTS),
         idle: idle.as_deref().map_or(Ok(DEFAULT_IDLE), |idle| duration::read(Word::whole(idle)))?,
         backends: backends.collect::<Result<_, _>>()?,
     };
@@ -186,6 +189,8 @@ mod tests {
             port: "tcp/80".into(),
             forward: None,
             queries: None,
+            affinity: None,
+            ring: None,
             idle: None,
             backends: vec![BackendSpec { address: "10.0.0.11".into(), weight: None }],
         }

@@ -97,6 +97,12 @@ pub struct ServiceSpec {
     /// `auto`, the default, `http` or `connections`.
     #[serde(default)]
     pub queries: Option<String>,
+    /// `flow`, the default, or `source`.
+    #[serde(default)]
+    pub affinity: Option<String>,
+    /// Slots of its ring: 65537 is the default.
+    #[serde(default)]
+    pub ring: Option<u32>,
     /// As people write durations: `3h`, the default.
     #[serde(default)]
     pub idle: Option<String>,

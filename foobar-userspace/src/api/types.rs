@@ -17,7 +17,7 @@ pub use super::{
 };
 use crate::{
     config::Policy,
-    domain::{BackendState, Forward, Queries},
+    domain::{Affinity, BackendState, Forward, Queries},
 };
 
 /// A number of packets and what they weighed.
@@ -177,6 +177,9 @@ pub struct ServiceStatus {
     pub port: String,
     pub forward: Forward,
     pub queries: Queries,
+    pub affinity: Affinity,
+    /// Slots of its ring.
+    pub ring: u32,
     /// Seconds that a silent connection is kept on its backend after the backends changed.
     pub idle_seconds: u64,
     pub backends: Vec<BackendStatus>,

@@ -1,6 +1,7 @@
 //! `foobar service add|rm|list`
 
 use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
+use foobar_common::layout::RING_SLOTS;
 
 use super::{Global, output, status};
 use crate::{
@@ -44,6 +45,12 @@ pub struct Add {
     /// What is counted as a query
     #[arg(long, value_name = "auto|http|connections", default_value = "auto")]
     queries: String,
+    /// What goes to one backend: each connection, or all of one source address
+    #[arg(long, value_name = "flow|source", default_value = "flow")]
+    affinity: String,
+    /// Slots of its ring; more spread many backends more evenly. Fixed for the service's life, as affinity is
+    #[arg(long, value_name = "SLOTS", default_value_t = RING_SLOTS)]
+    ring: u32,
     /// How long a silent connection stays on its backend when the backends change
     #[arg(long, value_name = "DURATION", default_value = "3h")]
     idle: String,
@@ -72,10 +79,11 @@ impl Add {
     }
 
     fn spec(self) -> Result<ServiceSpec, Refusal> {
-        let Self { name, address, port, backends, forward, queries, idle } = self;
+        let Self { name, address, port, backends, forward, queries, affinity, ring, idle } = self;
         let backends = backends.iter().map(|text| backend(text)).collect::<Result<_, _>>()?;
         let (forward, queries, idle) = (Some(forward), Some(queries), Some(idle));
-        Ok(ServiceSpec { name, address, port, forward, queries, idle, backends })
+        let (affinity, ring) = (Some(affinity), Some(ring));
+        Ok(ServiceSpec { name, address, port, forward, queries, affinity, ring, idle, backends })
     }
 }
 

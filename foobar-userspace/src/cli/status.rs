@@ -92,7 +92,8 @@ pub fn services(services: &[ServiceStatus]) -> String {
     let headings = ["SERVICE", "ADDRESS", "PORT", "FORWARD", "BACKEND", "WEIGHT", "STATE", "SLOTS", "NEXT HOP"];
     let mut table = table(headings, &[5, 7]);
     for service in services {
-        let own = [service.name.clone(), service.address.to_string(), service.port.clone(), "dsr".to_owned()];
+        let own =
+            [service.name.clone(), service.address.to_string(), service.port.clone(), service.forward.to_string()];
         for (at, backend) in service.backends.iter().enumerate() {
             let own = own.iter().map(|word| Cell::new(if at == 0 { word } else { "" }));
             table.add_row(own.chain(cells(backend)));
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
     use crate::{
         api::types::{HopStatus, NotesStatus, ProgramStatus},
-        domain::{Forward, Queries},
+        domain::{Affinity, Forward, Queries},
     };
 
     fn backend(address: &str, next_hop: Option<HopStatus>, problem: Option<&str>) -> BackendStatus {
@@ -162,6 +163,8 @@ mod tests {
                 port: "tcp/80".into(),
                 forward: Forward::Dsr,
                 queries: Queries::Auto,
+                affinity: Affinity::Flow,
+                ring: 65_537,
                 idle_seconds: 10_800,
                 backends: vec![
                     backend("10.0.0.11", Some(hop), None),

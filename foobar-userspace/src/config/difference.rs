@@ -227,6 +227,8 @@ fn service_detail(before: &Service, after: &Service) -> Vec<String> {
         ("address", before.address.to_string(), after.address.to_string()),
         ("ports", before.notation().to_string(), after.notation().to_string()),
         ("idle", idle(before), idle(after)),
+        ("affinity", before.affinity.to_string(), after.affinity.to_string()),
+        ("ring", before.ring.to_string(), after.ring.to_string()),
     ]);
     detail.extend(changed([("forward and queries", words(before), words(after))]));
     detail

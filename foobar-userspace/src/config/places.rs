@@ -46,6 +46,7 @@ pub struct ServicePlaces {
     pub port: Span,
     pub idle: Option<Span>,
     pub queries: Option<Span>,
+    pub ring: Option<Span>,
     pub backends: Span,
     /// Address and weight of each.
     pub each: Vec<(Span, Option<Span>)>,
@@ -89,6 +90,7 @@ impl ServicePlaces {
             Part::Address => self.address.clone(),
             Part::Port => self.port.clone(),
             Part::Queries => optional(&self.queries),
+            Part::Ring => optional(&self.ring),
             Part::Idle => optional(&self.idle),
             Part::Backends => self.backends.clone(),
             Part::BackendAddress(index) => self.each[index].0.clone(),

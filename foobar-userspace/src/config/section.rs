@@ -1,6 +1,6 @@
 //! Tables and values of a TOML file, read strictly: every key is known, every value has the type that it should.
 
-use std::ops::Range;
+use std::{fmt::Display, ops::Range};
 
 use toml::{
     Spanned,
@@ -114,10 +114,13 @@ impl<'t> Value<'t> {
         Ok(array.iter().map(|inner| Self { is_item: true, inner, ..*self }).collect())
     }
 
-    pub fn number(&self, range: std::ops::RangeInclusive<u16>, example: &str) -> Parsed<u16> {
+    pub fn number<N>(&self, range: std::ops::RangeInclusive<N>, example: &str) -> Parsed<N>
+    where
+        N: TryFrom<i64> + PartialOrd + Display,
+    {
         let integer = self.inner.get_ref().as_integer().ok_or_else(|| self.mistyped("a whole number", example))?;
         let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
-        number.and_then(|number| u16::try_from(number).ok()).filter(|number| range.contains(number)).ok_or_else(|| {
+        number.and_then(|number| N::try_from(number).ok()).filter(|number| range.contains(number)).ok_or_else(|| {
             Fault::new(self.span(), format!("`{integer}` is not a {}", self.key)).hint(format!(
                 "`{}` is a number from {} to {}",
                 self.key,

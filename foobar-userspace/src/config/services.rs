@@ -1,11 +1,13 @@
 //! `[[service]]`: what is balanced, and over which backends.
 
+use foobar_common::layout::RING_SLOTS;
+
 use super::{
     places::ServicePlaces,
     section::{Section, Text, Value},
 };
 use crate::domain::{
-    Backend, Forward, Queries, Service, ServicePort, duration,
+    Affinity, Backend, Forward, Queries, Service, ServicePort, duration,
     mistake::{Fault, Parsed, Word},
     name, prefix,
     service::{DEFAULT_IDLE, DEFAULT_WEIGHT, MAX_WEIGHT, other_port, service_port},
@@ -13,13 +15,12 @@ use crate::domain::{
 
 const BACKENDS: &str = "backends = [{ address = \"10.0.0.11\", weight = 100 }]";
 
-const KEYS: [&str; 8] = ["name", "address", "ports", "forward", "affinity", "idle", "queries", "backends"];
+const KEYS: [&str; 9] = ["name", "address", "ports", "forward", "affinity", "ring", "idle", "queries", "backends"];
 
-const LATER: [(&str, &str); 4] = [
+const LATER: [(&str, &str); 3] = [
     ("health", "this version does not check backends; drain and ready them by `foobar backend`"),
     ("on_down", "this version does not check backends"),
     ("snat", "the mode `snat` is not in this version"),
-    ("ring", "the size of a ring cannot be chosen in this version"),
 ];
 
 const BACKEND_LATER: [(&str, &str); 1] = [("backup", "backup backends are not in this version")];
@@ -49,10 +50,11 @@ fn service(value: &Value<'_>) -> Parsed<(Service, ServicePlaces)> {
         port: port.port,
         forward: section.value("forward").map_or(Ok(Forward::Dsr), forward)?,
         queries: fields.queries.map_or(Ok(Queries::Auto), queries)?,
+        affinity: section.value("affinity").map_or(Ok(Affinity::Flow), affinity)?,
+        ring: fields.ring.map_or(Ok(RING_SLOTS), |value| value.number(1..=u32::MAX, "ring = 65537"))?,
         idle: fields.idle.as_ref().map_or(Ok(DEFAULT_IDLE), |text| checked(text, duration::read))?,
         backends,
     };
-    section.value("affinity").map_or(Ok(()), affinity)?;
     Ok((service, fields.places(&section, each)))
 }
 
@@ -63,6 +65,7 @@ struct Fields<'t> {
     ports: Text<'t>,
     idle: Option<Text<'t>>,
     queries: Option<Value<'t>>,
+    ring: Option<Value<'t>>,
     backends: Value<'t>,
 }
 
@@ -74,12 +77,13 @@ impl<'t> Fields<'t> {
             ports: ports(&section.required("ports", "\"tcp/443\"")?)?,
             idle: section.value("idle").map(|value| value.text("idle = \"3h\"")).transpose()?,
             queries: section.value("queries"),
+            ring: section.value("ring"),
             backends: section.required("backends", "[{ address = \"10.0.0.11\" }]")?,
         })
     }
 
     fn places(&self, section: &Section<'_>, each: Vec<Spans>) -> ServicePlaces {
-        let Self { name, address, ports, idle, queries, backends } = self;
+        let Self { name, address, ports, idle, queries, ring, backends } = self;
         ServicePlaces {
             section: section.span(),
             name: name.inside(),
@@ -87,6 +91,7 @@ impl<'t> Fields<'t> {
             port: ports.inside(),
             idle: idle.as_ref().map(Text::inside),
             queries: queries.map(|value| value.span()),
+            ring: ring.map(|value| value.span()),
             backends: backends.span(),
             each,
         }
@@ -110,8 +115,8 @@ fn forward(value: Value<'_>) -> Parsed<Forward> {
     value.choice(&Forward::WORDS, &Forward::LATER)
 }
 
-fn affinity(value: Value<'_>) -> Parsed<()> {
-    value.choice(&[("flow", ())], &["source", "quic"])
+fn affinity(value: Value<'_>) -> Parsed<Affinity> {
+    value.choice(&Affinity::WORDS, &Affinity::LATER)
 }
 
 fn queries(value: Value<'_>) -> Parsed<Queries> {

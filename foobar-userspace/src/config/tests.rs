@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::{Verdict, rule, service};
+use crate::domain::{Affinity, Verdict, rule, service};
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(text, "foobar.toml")
@@ -43,12 +43,14 @@ fn a_service_has_its_defaults() {
     let config = parse(SERVICE).unwrap();
     let service = &config.services[0];
     assert_eq!((service.notation().to_string().as_str(), service.idle), ("tcp/443", service::DEFAULT_IDLE));
+    assert_eq!((service.affinity, service.ring), (Affinity::Flow, 65_537));
     assert_eq!(service.backends[0].weight, 100);
     let text = SERVICE
         .replace('\n', "\n#\n")
-        .replace("}]", ", port = 443, weight = 7 }]\nidle = \"1h30m\"\naffinity = \"flow\"");
+        .replace("}]", ", port = 443, weight = 7 }]\nidle = \"1h30m\"\naffinity = \"source\"\nring = 1009");
     let config = parse(&text).unwrap();
     assert_eq!((config.services[0].idle.as_secs(), config.services[0].backends[0].weight), (5400, 7));
+    assert_eq!((config.services[0].affinity, config.services[0].ring), (Affinity::Source, 1009));
 }
 
 /// A file, the place of the mistake, the words at fault, and parts of the sentence and of the hint.
@@ -161,9 +163,12 @@ const WRONG_SERVICES: &[(&str, &str, &str, &str, &str)] = &[
     ("ports", "forward = \"tunnel\"\nports", "tunnel", "not in this version", "dsr"),
     ("ports", "forward = \"snat\"\nports", "snat", "not in this version", "dsr"),
     ("ports", "forward = \"dsrr\"\nports", "dsrr", "not a value", "did you mean `dsr`?"),
-    ("ports", "affinity = \"source\"\nports", "source", "not in this version", "flow"),
     ("ports", "affinity = \"quic\"\nports", "quic", "not in this version", "flow"),
     ("ports", "queries = \"mysql\"\nports", "mysql", "not in this version", "`auto`"),
+    ("ports", "affinity = \"quic\"\nports", "quic", "not in this version", "`source`"),
+    ("ports", "ring = 700\nports", "700", "no size of a ring", "1009, 2039"),
+    ("ports", "ring = \"1009\"\nports", "\"1009\"", "must be a whole number", "ring = 65537"),
+    ("ports", "ring = 0\nports", "0", "not a ring", "from 1 to"),
     ("ports", "idle = 3\nports", "3", "must be a string", "3h"),
     ("ports", "idle = \"31d\"\nports", "31d", "too long", "`30d`"),
     ("ports", "idle = \"18446744073709551615s\"\nports", "18446744073709551615s", "too long", "`30d`"),

@@ -12,7 +12,7 @@ use super::{
     caution::Caution,
     interfaces::lost_on,
     packets::Packets,
-    plan::{Forced, Plan, Rings, plan},
+    plan::{Forced, Plan, Rings, plan, refuse_another_spread},
     sets::{NamedSets, Unread},
     state::{Pending, State, Store, now},
     sweep::Sweep,
@@ -85,6 +85,7 @@ impl Engine {
         let mut wanted = self.state.clone();
         let answer = edit(&mut wanted)?;
         wanted.config.check().map_err(|fault| Refusal { hint: fault.hint, ..Refusal::refused(fault.problem) })?;
+        refuse_another_spread(&self.state.config, &wanted.config)?;
         wanted.renew_sets(&self.state);
         if caution.confirm_within.is_some() {
             wanted.hold_rules(&self.state);

@@ -10,7 +10,7 @@ use foobar_common::{
     find::{ServiceEntry, ServiceKey, service_key},
     flow::{TCP, UDP},
     image::Image,
-    layout::{MAX_PAIRS, MAX_RINGS, MAX_SERVICES},
+    layout::{MAX_PAIRS, MAX_SERVICES, RING_UNIT, RING_UNITS},
     limit::Limit,
     plane::{Room, Way},
     ring::{self, Member},
@@ -25,7 +25,7 @@ use super::{
 use crate::{
     api::types::Refusal,
     config::{Config, Egress, Firewall, Policy},
-    domain::{BackendState, Queries, Rule, Service, Transport},
+    domain::{Affinity, BackendState, Queries, Rule, Service, Transport},
     plan::{
         classify::{Numbered, classify},
         fill::{Fill, fill},
@@ -141,6 +141,23 @@ pub fn judge(config: &Config) -> Result<Vec<Fill>, Refusal> {
     plan(&mut state, &Rings::new(), &Forced::new(), 0).map(|plan| fill(&plan.image))
 }
 
+/// A service of the same name, address and port spreads its flows as before: else every connection would move.
+pub fn refuse_another_spread(before: &Config, wanted: &Config) -> Result<(), Refusal> {
+    for service in &wanted.services {
+        let same = |other: &&Service| other.name == service.name && key(other) == key(service);
+        let Some(before) = before.services.iter().find(same) else { continue };
+        if (before.ring, before.affinity) != (service.ring, service.affinity) {
+            let Service { name, ring, affinity, .. } = before;
+            return Err(Refusal::refused(format!(
+                "service {name} has a ring of {ring} slots and the affinity `{affinity}` for as long as it lives: its connections \
+                 would move"
+            ))
+            .hint("add a service of another name, or remove this one first"));
+        }
+    }
+    Ok(())
+}
+
 fn plan_rings(
     state: &mut State,
     services: &[Service],
@@ -152,15 +169,15 @@ fn plan_rings(
     let mut changed = BTreeSet::new();
     for service in services {
         let members = members(service, state);
-        let old = live.get(&service.name);
+        // One of another size is followed by none: a daemon that starts may find that.
+        let old = live.get(&service.name).filter(|old| old.slots.len() == service.ring as usize);
         let aged = forced.get(&service.name);
-        let slots = aged.cloned().unwrap_or_else(|| follow(old, &members, state));
+        let slots = aged.cloned().unwrap_or_else(|| follow(old, &members, service.ring, state));
         if let Some(old) = old.filter(|old| old.slots == slots) {
             rings.insert(service.name.clone(), Ring { members, ..old.clone() });
             continue;
         }
-        let taken: BTreeSet<_> = live.values().chain(rings.values()).map(|ring| ring.region).collect();
-        let region = (0..MAX_RINGS).find(|region| !taken.contains(region)).ok_or_else(too_many_rings)?;
+        let region = free_region(live.values().chain(rings.values()), service.ring).ok_or_else(too_many_rings)?;
         if aged.is_none() && slots.iter().any(|slot| slot.is_tracked()) {
             state.unrest.insert(service.name.clone(), Unrest::Waiting(now));
         }
@@ -175,19 +192,38 @@ fn plan_rings(
     Ok((rings, changed))
 }
 
+/// The first region with room for so many slots between these rings.
+fn free_region<'a>(taken: impl Iterator<Item = &'a Ring>, slots: u32) -> Option<u32> {
+    let units = |slots: usize| (slots as u32).div_ceil(RING_UNIT);
+    let mut taken: Vec<_> = taken.map(|ring| (ring.region, ring.region + units(ring.slots.len()))).collect();
+    taken.sort_unstable();
+    let wanted = units(slots as usize);
+    let mut free = 0;
+    for (first, end) in taken {
+        if first >= free + wanted {
+            break;
+        }
+        free = free.max(end);
+    }
+    (free + wanted <= RING_UNITS).then_some(free)
+}
+
 fn too_many_rings() -> Refusal {
-    Refusal::refused("too many services change at once: there is no spare room for their rings")
-        .hint("change fewer services at a time")
+    let slots = RING_UNITS * RING_UNIT;
+    Refusal::refused(format!(
+        "there is no spare room for a ring: all of them, and those that replace them, have {slots} slots"
+    ))
+    .hint("change fewer services at a time, or give services with few backends smaller rings: `ring = 4093`")
 }
 
 /// The slots that follow the ring in force when its members become `members`.
-fn follow(old: Option<&Ring>, members: &[Member], state: &State) -> Vec<Slot> {
+fn follow(old: Option<&Ring>, members: &[Member], size: u32, state: &State) -> Vec<Slot> {
     let living = state.ids.living();
     let lives = |id: u32| living.get(id as usize).copied().unwrap_or(false);
     match old {
         Some(old) if old.members == members && old.slots.iter().all(|slot| lives(slot.previous())) => old.slots.clone(),
-        Some(old) => ring::follow(Some(&old.slots), &ring::build(members), lives),
-        None => ring::follow(None, &ring::build(members), lives),
+        Some(old) => ring::follow(Some(&old.slots), &ring::build(members, size), lives),
+        None => ring::follow(None, &ring::build(members, size), lives),
     }
 }
 
@@ -209,11 +245,22 @@ fn bits(address: IpAddr) -> u128 {
 }
 
 fn listen(service: &Service, ring: u32, image: &mut Image) {
-    let entry = ServiceEntry { ring, seed: seed(service), http: counts_http(service) };
+    let entry = ServiceEntry { ring, ..entry(service) };
     let protocol = protocol(service);
     match service.address {
         IpAddr::V4(address) => image.listen(V4::from(address), protocol, service.port, entry),
         IpAddr::V6(address) => image.listen(V6::from(address), protocol, service.port, entry),
+    }
+}
+
+/// What packets know of a service, but for its ring's region.
+pub fn entry(service: &Service) -> ServiceEntry {
+    ServiceEntry {
+        ring: 0,
+        slots: service.ring,
+        seed: seed(service),
+        by_source: service.affinity == Affinity::Source,
+        http: counts_http(service),
     }
 }
 
@@ -225,7 +272,7 @@ fn protocol(service: &Service) -> u8 {
 }
 
 /// What is mixed into the hashes of a service's flows: the same on every machine, fixed for the service's life.
-pub fn seed(service: &Service) -> u32 {
+fn seed(service: &Service) -> u32 {
     (ring::name(bits(service.address) ^ u128::from(service.port) << 64 ^ u128::from(protocol(service)) << 80) >> 32)
         as u32
 }

@@ -78,6 +78,8 @@ impl Engine {
             port: service.notation().to_string(),
             forward: service.forward,
             queries: service.queries,
+            affinity: service.affinity,
+            ring: service.ring,
             idle_seconds: service.idle.as_secs(),
             backends: service.backends.iter().map(backend).collect(),
         }

@@ -6,7 +6,10 @@ use std::{
 };
 
 use anyhow::Result;
-use foobar_common::{find::ServiceKey, slot::Slot};
+use foobar_common::{
+    find::{ServiceEntry, ServiceKey},
+    slot::Slot,
+};
 
 use super::{
     apply::ReadFile,
@@ -90,7 +93,7 @@ impl Engine {
     fn go_on_waiting(&mut self) -> Result<()> {
         let generation = self.datapath.generation();
         let rings = |engine: &Self, state: &State, generation| {
-            rings_in_force(state, engine.datapath.rings_of(generation), |region| engine.datapath.read_ring(region))
+            rings_in_force(state, engine.datapath.services_of(generation), |service| engine.datapath.read_ring(service))
         };
         self.rings = rings(self, &self.state, generation.confirmed())?;
         if let Some(pending) = &self.state.pending {
@@ -118,11 +121,11 @@ impl Engine {
         // A confirmation may have been saved, and cut off before packets heard of it; or nobody knows what waits.
         self.datapath.settle(now() as u32);
         let mut state = state_at_start(self.state.clone(), wanted, adopted)?;
-        let regions = self.datapath.rings_of(self.datapath.generation());
+        let services = self.datapath.services_of(self.datapath.generation());
         self.rings = if known {
-            rings_in_force(&self.state, regions, |region| self.datapath.read_ring(region))?
+            rings_in_force(&self.state, services, |service| self.datapath.read_ring(service))?
         } else {
-            strangers(regions.into_values())
+            strangers(services.into_values())
         };
         if !known {
             self.forget_all_notes()?;
@@ -245,31 +248,34 @@ fn log_dropped(running: &Config, wanted: &Config) {
 }
 
 /// Rings that packets see and no state speaks of: they are followed by none, but their regions are taken.
-fn strangers(regions: impl Iterator<Item = u32>) -> Rings {
-    let ring = |region| (format!("left in region {region}"), Ring { region, members: Vec::new(), slots: Vec::new() });
-    regions.map(ring).collect()
+fn strangers(services: impl Iterator<Item = ServiceEntry>) -> Rings {
+    let ring = |ServiceEntry { ring: region, slots, .. }| {
+        let slots = vec![Slot::default(); slots as usize];
+        (format!("left in region {region}"), Ring { region, members: Vec::new(), slots })
+    };
+    services.map(ring).collect()
 }
 
 /// The rings that packets see: those of the saved state's services, and those of services that it does not have any
 /// more, as after a crash between saving and publishing.
 fn rings_in_force(
     saved: &State,
-    mut regions: HashMap<ServiceKey, u32>,
-    read: impl Fn(u32) -> Result<Vec<Slot>>,
+    mut services: HashMap<ServiceKey, ServiceEntry>,
+    read: impl Fn(&ServiceEntry) -> Result<Vec<Slot>>,
 ) -> Result<Rings> {
     let mut rings = Rings::new();
     for service in &saved.config.services {
-        let Some(region) = regions.remove(&key(service)) else { continue };
-        let slots = read(region)?;
+        let Some(entry) = services.remove(&key(service)) else { continue };
+        let (slots, region) = (read(&entry)?, entry.ring);
         // The members are those of the state unless a crash came between saving and publishing: then they are unknown,
         // and the ring is built anew.
         let members = members(service, saved);
-        let known = foobar_common::ring::build(&members);
+        let known = foobar_common::ring::build(&members, entry.slots);
         let members =
             if slots.iter().zip(&known).all(|(slot, id)| slot.current() == *id) { members } else { Vec::new() };
         rings.insert(service.name.clone(), Ring { region, members, slots });
     }
-    rings.extend(strangers(regions.into_values()));
+    rings.extend(strangers(services.into_values()));
     Ok(rings)
 }
 
@@ -289,16 +295,17 @@ mod tests {
         };
         let (stays, gone) = (service("stays", 80), service("gone", 81));
         let saved = State { config: Config { services: vec![stays.clone()], ..Config::default() }, ..State::default() };
-        let regions = HashMap::from([(key(&stays), 1), (key(&gone), 0)]);
+        let in_region = |region| ServiceEntry { ring: region, slots: RING_SLOTS, ..ServiceEntry::default() };
+        let services = HashMap::from([(key(&stays), in_region(65)), (key(&gone), in_region(0))]);
 
-        let rings = rings_in_force(&saved, regions, |_| Ok(vec![Slot::calm(9); RING_SLOTS as usize])).expect("rings");
+        let rings = rings_in_force(&saved, services, |_| Ok(vec![Slot::calm(9); RING_SLOTS as usize])).expect("rings");
 
         let mut taken: Vec<_> = rings.values().map(|ring| ring.region).collect();
         taken.sort_unstable();
-        assert_eq!(taken, [0, 1], "packets still read both");
+        assert_eq!(taken, [0, 65], "packets still read both");
         let mut state = saved;
         let plan = plan(&mut state, &rings, &Forced::new(), 1).expect("a plan");
-        assert!(plan.rings.values().all(|ring| ring.region > 1), "{:?}", plan.rings["stays"].region);
+        assert!(plan.rings.values().all(|ring| ring.region >= 130), "{:?}", plan.rings["stays"].region);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use foobar_common::{
 use super::{
     aging::{Elsewhere, life},
     engine::Engine,
-    plan::seed,
+    plan::entry,
     state::{Unrest, now},
 };
 use crate::{api::types::Refusal, domain::Service};
@@ -54,7 +54,7 @@ impl Engine {
         let mut found = [0; UNPROVEN_WORDS];
         for flow in flows {
             let place =
-                owners.get(&flow.note.backend).and_then(|service| self.place(service, flow.slot(seed(service))));
+                owners.get(&flow.note.backend).and_then(|service| self.place(service, flow.slot(&entry(service))));
             let Some((service, index, region, slot)) = place else {
                 self.datapath.forget(&flow);
                 continue;

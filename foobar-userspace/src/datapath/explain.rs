@@ -17,8 +17,7 @@ use foobar_common::{
     interface::{self, Named},
     layout::{
         ASKED_BANK_WORDS, FRONT_WORDS, INTERFACE_WORDS, MAX_LINKS, MAX_PAIRS, NODE_FIRST_ENTRY, NODE_OTHERWISE,
-        NODE_WORDS, NODES_WORDS, RING_SLOTS, RING_WORDS, ROOT_ENTRIES, SERVICE_WORDS, SET_RECORD_WORDS, SPARSE_SEED,
-        SPARSE_WORDS,
+        NODE_WORDS, NODES_WORDS, RING_UNIT, ROOT_ENTRIES, SERVICE_WORDS, SET_RECORD_WORDS, SPARSE_SEED, SPARSE_WORDS,
     },
     next_hop::NextHop,
     note::{Kind, Note},
@@ -210,10 +209,7 @@ impl Seen for Reading<'_> {
     }
 
     fn slot(&self, ring: u32, slot: u32) -> Option<Slot> {
-        if slot >= RING_SLOTS {
-            return None;
-        }
-        let half = self.tables().rings.halves().get(ring as usize * RING_WORDS * 2 + slot as usize)?;
+        let half = self.tables().rings.halves().get((ring * RING_UNIT + slot) as usize)?;
         Some(Slot::from_word(half.load(Ordering::Relaxed)))
     }
 

@@ -34,7 +34,12 @@ pub use egress::Attention;
 pub use events::{Events, ShownPacket};
 pub use explain::Explanation;
 use foobar_common::{
-    find::ServiceKey, generation::Generation, image::Image, next_hop::NextHop, slot::Slot, terms::Terms,
+    find::{ServiceEntry, ServiceKey},
+    generation::Generation,
+    image::Image,
+    next_hop::NextHop,
+    slot::Slot,
+    terms::Terms,
 };
 pub use load::{HARNESS, object};
 pub use notes::NotedFlow;
@@ -165,13 +170,13 @@ impl Datapath {
         Ok(next)
     }
 
-    /// The ring regions of a generation's services.
-    pub fn rings_of(&self, generation: Generation) -> HashMap<ServiceKey, u32> {
-        self.tables.rings_of_bank(generation.bank())
+    /// What packets of a generation know of its services.
+    pub fn services_of(&self, generation: Generation) -> HashMap<ServiceKey, ServiceEntry> {
+        self.tables.services_of_bank(generation.bank())
     }
 
-    pub fn read_ring(&self, region: u32) -> Result<Vec<Slot>> {
-        self.tables.read_ring(region)
+    pub fn read_ring(&self, service: &ServiceEntry) -> Result<Vec<Slot>> {
+        self.tables.read_ring(service.ring, service.slots)
     }
 
     /// Says what a rule asks beyond its match, for packets from this moment on.

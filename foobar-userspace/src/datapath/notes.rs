@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context as _, Result};
 use foobar_common::{
     address::{V4, V6},
+    find::ServiceEntry,
     layout::{UNPROVEN_WORDS, refused_index, unproven_index},
     note::Note,
-    pick::{flow_hash, slot_index},
 };
 
 use super::Datapath;
@@ -43,13 +43,12 @@ impl NotedFlow {
         matches!(self.key, Key::V6(_))
     }
 
-    /// The slot of the flow in a ring of a service with this seed.
-    pub fn slot(&self, seed: u32) -> u32 {
-        let hash = match self.key {
-            Key::V4([pair, ports]) => flow_hash(V4((pair >> 32) as u32), V4(pair as u32), ports, seed),
-            Key::V6([a, b, c, d, ports]) => flow_hash(V6([a, b]), V6([c, d]), ports, seed),
-        };
-        slot_index(hash)
+    /// The flow's slot in the ring of a service.
+    pub fn slot(&self, service: &ServiceEntry) -> u32 {
+        match self.key {
+            Key::V4([pair, ports]) => service.slot_of(V4((pair >> 32) as u32), V4(pair as u32), ports),
+            Key::V6([a, b, c, d, ports]) => service.slot_of(V6([a, b]), V6([c, d]), ports),
+        }
     }
 }
 

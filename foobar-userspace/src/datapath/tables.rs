@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -21,9 +21,9 @@ use foobar_common::{
     generation::Generation,
     image::Image,
     layout::{
-        ASKED_BANK_WORDS, BACKEND_TALLY_WORDS, INTERFACE_WORDS, MAX_LINKS, MAX_PAIRS, MAX_RINGS, MAX_RULES,
-        NEXT_HOP_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, RING_SLOTS, RING_WORDS, ROOT_ENTRIES,
-        SERVICE_WORDS, Side, TALLY_WORDS, TERMS_OF_RULE, map, refused_index,
+        ASKED_BANK_WORDS, BACKEND_TALLY_WORDS, INTERFACE_WORDS, MAX_LINKS, MAX_PAIRS, MAX_RULES, NEXT_HOP_WORDS,
+        NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, RING_UNIT, ROOT_ENTRIES, SERVICE_WORDS, Side, TALLY_WORDS,
+        TERMS_OF_RULE, map, refused_index,
     },
     next_hop::NextHop,
     plane::{Plane, Way},
@@ -270,30 +270,28 @@ impl Tables {
         Ok(())
     }
 
-    /// Rings of the services in `bank`.
-    pub fn rings_of_bank(&self, bank: usize) -> HashMap<ServiceKey, u32> {
+    /// The services in `bank`.
+    pub fn services_of_bank(&self, bank: usize) -> HashMap<ServiceKey, ServiceEntry> {
         let words = &self.services.words()[bank * SERVICE_WORDS..][..SERVICE_WORDS];
         let words: Vec<_> = words.iter().map(|word| word.load(Ordering::Relaxed)).collect();
         let buckets = words[1..].as_chunks::<BUCKET_WORDS>().0.iter();
         let taken = buckets.filter(|bucket| bucket.iter().any(|word| *word != 0));
-        let ring = |[high, low, port, first, second]: &Bucket| {
-            ([*high, *low, *port], ServiceEntry::from_words([*first, *second]).ring)
+        let service = |[high, low, port, first, second]: &Bucket| {
+            ([*high, *low, *port], ServiceEntry::from_words([*first, *second]))
         };
-        taken.map(ring).collect()
+        taken.map(service).collect()
     }
 
     pub fn write_ring(&self, region: u32, slots: &[Slot]) -> Result<()> {
-        ensure!(region < MAX_RINGS, "there are {MAX_RINGS} regions for rings, and none is {region}");
-        ensure!(slots.len() == RING_SLOTS as usize, "a ring has {RING_SLOTS} slots, not {}", slots.len());
+        let halves = self.ring(region, slots.len())?;
         self.room.words()[refused_index(region)].store(0, Ordering::Relaxed);
-        store(self.rings.halves(), region as usize * RING_WORDS * 2, slots.iter().map(|slot| slot.word()));
+        store(halves, 0, slots.iter().map(|slot| slot.word()));
         Ok(())
     }
 
     /// Writes the slots of a ring in use that differ, each whole.
     pub fn mark_ring(&self, region: u32, slots: &[Slot]) -> Result<()> {
-        ensure!(region < MAX_RINGS, "there are {MAX_RINGS} regions for rings, and none is {region}");
-        for (half, slot) in self.rings.halves()[region as usize * RING_WORDS * 2..].iter().zip(slots) {
+        for (half, slot) in self.ring(region, slots.len())?.iter().zip(slots) {
             if half.load(Ordering::Relaxed) != slot.word() {
                 half.store(slot.word(), Ordering::Relaxed);
             }
@@ -301,10 +299,16 @@ impl Tables {
         Ok(())
     }
 
-    pub fn read_ring(&self, region: u32) -> Result<Vec<Slot>> {
-        ensure!(region < MAX_RINGS, "there are {MAX_RINGS} regions for rings, and none is {region}");
-        let halves = &self.rings.halves()[region as usize * RING_WORDS * 2..][..RING_SLOTS as usize];
+    pub fn read_ring(&self, region: u32, slots: u32) -> Result<Vec<Slot>> {
+        let halves = self.ring(region, slots as usize)?;
         Ok(halves.iter().map(|half| Slot::from_word(half.load(Ordering::Relaxed))).collect())
+    }
+
+    /// So many slots from a region on.
+    fn ring(&self, region: u32, slots: usize) -> Result<&[AtomicU32]> {
+        let first = region as usize * RING_UNIT as usize;
+        let halves = self.rings.halves().get(first..first + slots);
+        halves.with_context(|| format!("a ring of {slots} slots has no room in region {region}"))
     }
 
     /// Words about notes, by [`foobar_common::layout::unproven_index`] and [`foobar_common::layout::refused_index`].

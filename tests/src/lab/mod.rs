@@ -15,11 +15,13 @@ mod sets;
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use foobar_common::next_hop::NextHop;
+use foobar_common::{layout::RING_SLOTS, next_hop::NextHop};
 use foobar_userspace::{
     config::Policy,
     daemon::state::State,
-    domain::{Backend, BackendState, Forward, Queries, Service, ServicePort, SetSource, service::DEFAULT_IDLE},
+    domain::{
+        Affinity, Backend, BackendState, Forward, Queries, Service, ServicePort, SetSource, service::DEFAULT_IDLE,
+    },
 };
 
 use self::load::Loaded;
@@ -111,9 +113,18 @@ impl Lab {
             port: port.port,
             forward: Forward::Dsr,
             queries: Queries::Auto,
+            affinity: Affinity::Flow,
+            ring: RING_SLOTS,
             idle: DEFAULT_IDLE,
             backends: backends.iter().map(backend).collect(),
         });
+        self
+    }
+
+    /// The last service's ring has so many slots, and its flows this affinity.
+    pub fn spread(mut self, ring: u32, affinity: Affinity) -> Self {
+        let service = self.state.config.services.last_mut().expect("a service");
+        (service.ring, service.affinity) = (ring, affinity);
         self
     }
 

@@ -1,10 +1,11 @@
 //! `[[service]]` in a file that is edited: one table a service, found by its name.
 
+use foobar_common::layout::RING_SLOTS;
 use toml_edit::{Array, ArrayOfTables, InlineTable, Item as Node, Table, Value};
 
 use super::{edit_array, follow, list::Item, set};
 use crate::domain::{
-    Backend, Queries, Service, duration,
+    Affinity, Backend, Queries, Service, duration,
     service::{DEFAULT_IDLE, DEFAULT_WEIGHT},
 };
 
@@ -52,6 +53,13 @@ fn say(table: &mut Table, service: &Service) {
     let word = Queries::WORDS.iter().find(|(_, queries)| *queries == service.queries).map_or("auto", |(word, _)| word);
     if said(table, "queries").as_deref().unwrap_or("auto") != word {
         set(table, "queries", word);
+    }
+    let word = said(table, "affinity").and_then(|text| text.parse().ok());
+    if word.unwrap_or(Affinity::Flow) != service.affinity {
+        set(table, "affinity", service.affinity.to_string());
+    }
+    if table.get("ring").and_then(Node::as_integer).unwrap_or(RING_SLOTS.into()) != i64::from(service.ring) {
+        set(table, "ring", i64::from(service.ring));
     }
     match table.get_mut("backends") {
         Some(Node::ArrayOfTables(tables)) => backend_tables(tables, &service.backends),

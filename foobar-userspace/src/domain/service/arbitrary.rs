@@ -6,9 +6,10 @@ use std::{
     time::Duration,
 };
 
+use foobar_common::layout::RING_SIZES;
 use proptest::prelude::*;
 
-use super::{Backend, BackendState, Forward, Queries, Service, Transport};
+use super::{Affinity, Backend, BackendState, Forward, Queries, Service, Transport};
 use crate::domain::rule::arbitrary::name;
 
 fn addresses(v6: bool) -> BoxedStrategy<Vec<IpAddr>> {
@@ -34,9 +35,11 @@ fn backend(address: IpAddr) -> impl Strategy<Value = Backend> {
 pub fn service() -> impl Strategy<Value = Service> {
     let transport = prop_oneof![Just(Transport::Tcp), Just(Transport::Udp)];
     let queries = prop_oneof![Just(Queries::Auto), Just(Queries::Http), Just(Queries::Connections)];
-    let head = (name(), transport, 1..=u16::MAX, queries, 1..1_000_000_u64);
+    let affinity = prop_oneof![Just(Affinity::Flow), Just(Affinity::Source)];
+    let spread = (affinity, prop::sample::select(&RING_SIZES[..]));
+    let head = (name(), transport, 1..=u16::MAX, queries, spread, 1..1_000_000_u64);
     (any::<bool>().prop_flat_map(addresses), head).prop_flat_map(
-        |(addresses, (name, transport, port, queries, idle))| {
+        |(addresses, (name, transport, port, queries, (affinity, ring), idle))| {
             let backends: Vec<_> = addresses[1..].iter().copied().map(backend).collect();
             backends.prop_map(move |backends| Service {
                 name: name.clone(),
@@ -45,6 +48,8 @@ pub fn service() -> impl Strategy<Value = Service> {
                 port,
                 forward: Forward::Dsr,
                 queries,
+                affinity,
+                ring,
                 idle: Duration::from_secs(idle),
                 backends,
             })

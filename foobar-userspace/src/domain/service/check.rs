@@ -5,6 +5,8 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
+use foobar_common::layout::{RING_SIZES, RING_SLOTS};
+
 use super::{Backend, MAX_IDLE, MAX_WEIGHT, Service};
 use crate::domain::{duration, mistake::Word, name};
 
@@ -24,6 +26,7 @@ pub enum Part {
     Address,
     Port,
     Queries,
+    Ring,
     Idle,
     Backends,
     BackendAddress(usize),
@@ -52,6 +55,11 @@ impl Service {
         if self.idle > MAX_IDLE {
             let problem = format!("an `idle` of `{}` is too long", duration::write(self.idle));
             return Err(fault(Part::Idle, problem, "`idle` is 30 days at most: `30d`"));
+        }
+        if !RING_SIZES.contains(&self.ring) {
+            let sizes: Vec<_> = RING_SIZES.iter().map(ToString::to_string).collect();
+            let hint = format!("the sizes are {}; {RING_SLOTS} where it is left out", sizes.join(", "));
+            return Err(fault(Part::Ring, format!("{} is no size of a ring", self.ring), hint));
         }
         self.check_backends()
     }
@@ -159,6 +167,8 @@ mod tests {
             port: 80,
             forward: Forward::Dsr,
             queries: Queries::Auto,
+            affinity: crate::domain::Affinity::Flow,
+            ring: RING_SLOTS,
             idle: DEFAULT_IDLE,
             backends: backends.iter().map(|address| Backend::new(address.parse().unwrap(), 100)).collect(),
         }

@@ -2,9 +2,10 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use foobar_common::layout::RING_SLOTS;
 use serde::{Deserialize, Serialize};
 
-use super::{Backend, DEFAULT_IDLE, Forward, Queries, Service, ServiceFault, ServicePort};
+use super::{Affinity, Backend, DEFAULT_IDLE, Forward, Queries, Service, ServiceFault, ServicePort};
 use crate::domain::duration;
 
 #[derive(Serialize, Deserialize)]
@@ -17,9 +18,17 @@ pub struct ServiceJson {
     forward: Forward,
     #[serde(default)]
     queries: Queries,
+    #[serde(default)]
+    affinity: Affinity,
+    #[serde(default = "default_ring")]
+    ring: u32,
     #[serde(default = "default_idle", with = "duration::text")]
     idle: Duration,
     backends: Vec<Backend>,
+}
+
+fn default_ring() -> u32 {
+    RING_SLOTS
 }
 
 fn default_idle() -> Duration {
@@ -29,8 +38,9 @@ fn default_idle() -> Duration {
 impl From<Service> for ServiceJson {
     fn from(service: Service) -> Self {
         let port = service.notation();
-        let Service { name, address, transport: _, port: _, forward, queries, idle, backends } = service;
-        Self { name, address, port, forward, queries, idle, backends }
+        let Service { name, address, transport: _, port: _, forward, queries, affinity, ring, idle, backends } =
+            service;
+        Self { name, address, port, forward, queries, affinity, ring, idle, backends }
     }
 }
 
@@ -38,9 +48,9 @@ impl TryFrom<ServiceJson> for Service {
     type Error = ServiceFault;
 
     fn try_from(json: ServiceJson) -> Result<Self, ServiceFault> {
-        let ServiceJson { name, address, port: ServicePort { transport, port }, forward, queries, idle, backends } =
-            json;
-        let service = Self { name, address, transport, port, forward, queries, idle, backends };
+        let ServiceJson { name, address, port, forward, queries, affinity, ring, idle, backends } = json;
+        let ServicePort { transport, port } = port;
+        let service = Self { name, address, transport, port, forward, queries, affinity, ring, idle, backends };
         service.check()?;
         Ok(service)
     }

@@ -43,6 +43,9 @@ pub struct Service {
     pub port: u16,
     pub forward: Forward,
     pub queries: Queries,
+    pub affinity: Affinity,
+    /// Slots of its ring, one of [`RING_SIZES`](foobar_common::layout::RING_SIZES).
+    pub ring: u32,
     /// How long a silent connection is kept on its backend after the backends changed.
     pub idle: Duration,
     /// At least one, each address once.
@@ -63,6 +66,17 @@ pub enum Forward {
     /// Direct server return: only the destination MAC changes.
     #[default]
     Dsr,
+}
+
+/// Which packets go to one backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Affinity {
+    /// Those of one connection, or of one pair of UDP ports.
+    #[default]
+    Flow,
+    /// Those of one source address.
+    Source,
 }
 
 /// What counts as one query of a service.

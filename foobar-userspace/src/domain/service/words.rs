@@ -5,7 +5,7 @@ use std::{
     str::FromStr,
 };
 
-use super::{BackendState, Forward, Queries};
+use super::{Affinity, BackendState, Forward, Queries};
 use crate::domain::{
     Mistake,
     mistake::{Word, choice},
@@ -22,6 +22,11 @@ impl Queries {
     pub(crate) const LATER: [&str; 3] = ["tls", "mysql", "dns"];
 }
 
+impl Affinity {
+    pub(crate) const WORDS: [(&str, Self); 2] = [("flow", Self::Flow), ("source", Self::Source)];
+    pub(crate) const LATER: [&str; 1] = ["quic"];
+}
+
 impl FromStr for Forward {
     type Err = Mistake;
 
@@ -35,6 +40,23 @@ impl FromStr for Queries {
 
     fn from_str(text: &str) -> Result<Self, Mistake> {
         choice(Word::whole(text), "queries", &Self::WORDS, &Self::LATER).map_err(|fault| fault.within(text))
+    }
+}
+
+impl FromStr for Affinity {
+    type Err = Mistake;
+
+    fn from_str(text: &str) -> Result<Self, Mistake> {
+        choice(Word::whole(text), "affinity", &Self::WORDS, &Self::LATER).map_err(|fault| fault.within(text))
+    }
+}
+
+impl Display for Affinity {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Flow => "flow",
+            Self::Source => "source",
+        })
     }
 }
 
@@ -77,6 +99,9 @@ mod tests {
         }
         for (word, queries) in Queries::WORDS {
             assert_eq!((word.parse(), queries.to_string().as_str()), (Ok(queries), word));
+        }
+        for (word, affinity) in Affinity::WORDS {
+            assert_eq!((word.parse(), affinity.to_string().as_str()), (Ok(affinity), word));
         }
     }
 
