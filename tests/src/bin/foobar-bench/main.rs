@@ -5,6 +5,7 @@ mod harness;
 mod ours;
 mod peer;
 mod report;
+mod rings;
 mod rules;
 mod traffic;
 
@@ -148,6 +149,7 @@ fn main() -> Result<()> {
         |((name, v6), times): ((&'static str, bool), &Vec<f64>)| Row { name, v6, empty: times[0], foobar: times[1] };
     report.rows = rows.into_iter().zip(&times[1..]).map(row).collect();
     report.print();
+    rings::report();
     report.write(&arguments.json)
 }
 

@@ -65,16 +65,19 @@ impl Report {
     /// One case's net cost over another's, for each family.
     fn print_ratio(&self, title: &str, above: &str, below: &str) {
         let net = |name: &str, v6| self.rows.iter().find(|row| row.name == name && row.v6 == v6).map(Row::net);
-        let ratio = |v6| net(above, v6).zip(net(below, v6)).map_or(f64::NAN, |(above, below)| above / below);
-        println!("{title}: IPv4 {:.2}, IPv6 {:.2}", ratio(false), ratio(true));
+        let ratio = |v6| Some(net(above, v6)? / net(below, v6)?);
+        if let (Some(v4), Some(v6)) = (ratio(false), ratio(true)) {
+            println!("{title}: IPv4 {v4:.2}, IPv6 {v6:.2}");
+        }
     }
 
     /// One case's net cost less another's, in nanoseconds and in F, for each family.
     fn print_added(&self, title: &str, above: &str, below: &str) {
         let net = |name: &str, v6| self.rows.iter().find(|row| row.name == name && row.v6 == v6).map(Row::net);
-        let added = |v6| net(above, v6).zip(net(below, v6)).map_or(f64::NAN, |(above, below)| above - below);
-        let [v4, v6] = [added(false), added(true)];
-        println!("{title}: IPv4 {v4:.1} ns = {:.2} F, IPv6 {v6:.1} ns = {:.2} F", v4 / self.f, v6 / self.f);
+        let added = |v6| Some(net(above, v6)? - net(below, v6)?);
+        if let (Some(v4), Some(v6)) = (added(false), added(true)) {
+            println!("{title}: IPv4 {v4:.1} ns = {:.2} F, IPv6 {v6:.1} ns = {:.2} F", v4 / self.f, v6 / self.f);
+        }
     }
 
     pub fn write(&self, path: &Path) -> Result<()> {
