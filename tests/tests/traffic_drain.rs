@@ -53,6 +53,32 @@ fn removing_a_backend_now_ends_its_connections_and_no_others() {
 }
 
 #[test]
+fn a_backup_serves_while_no_other_backend_does() {
+    let site = Site::new(3);
+    let [first, second, third] = [1, 2, 3].map(|number| backend(number).to_string());
+    let service = ["service", "add", "web", &SERVICE.to_string(), "tcp/80", "--backend", &first, "--backup", &third];
+    site.tell(&service);
+    site.wait_for_next_hops();
+    let held = site.hold(WEB, 10);
+    assert!(asks(&site).iter().all(|name| name == "b1"));
+
+    site.tell(&["backend", "drain", "web", &first]);
+    assert!(asks(&site).iter().all(|name| name == "b3"), "the backup serves");
+    unbroken(&held, "its backend drains");
+    let on_backup = site.hold(WEB, 10);
+    assert!(on_backup.fates().iter().all(|fate| fate.backend == "b3"));
+
+    site.tell(&["backend", "add", "web", &second]);
+    site.wait_for_next_hops();
+    assert!(asks(&site).iter().all(|name| name == "b2"), "another backend serves");
+    unbroken(&held, "a backend came");
+    unbroken(&on_backup, "a backend came");
+    let backends = &site.status().services[0].backends;
+    let of = |address: &str| backends.iter().find(|backend| backend.address.to_string() == address);
+    assert!(of(&third).is_some_and(|backend| backend.backup && backend.slots == 0), "{backends:?}");
+}
+
+#[test]
 fn connections_stay_through_a_restart_amid_a_drain() {
     let mut site = Site::with_web(3);
     let held = site.hold(WEB, 40);

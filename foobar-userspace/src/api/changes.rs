@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     daemon::engine::Engine,
-    domain::{BackendAddress, BackendState, ServicePort, service::DEFAULT_WEIGHT},
+    domain::{Backend, BackendAddress, BackendState, ServicePort, service::DEFAULT_WEIGHT},
 };
 
 /// A backend to add, whose port is compared with the service's.
@@ -16,6 +16,7 @@ use crate::{
 pub struct Addition {
     at: BackendAddress,
     weight: u16,
+    backup: bool,
 }
 
 /// A change of weight, of state, or of both.
@@ -27,7 +28,7 @@ pub struct Change {
 
 impl Addition {
     pub fn read(spec: &BackendSpec) -> Result<Self, Refusal> {
-        Ok(Self { at: spec.address.parse()?, weight: spec.weight.unwrap_or(DEFAULT_WEIGHT) })
+        Ok(Self { at: spec.address.parse()?, weight: spec.weight.unwrap_or(DEFAULT_WEIGHT), backup: spec.backup })
     }
 
     pub fn address(&self) -> IpAddr {
@@ -36,7 +37,7 @@ impl Addition {
 
     pub fn apply(self, engine: &mut Engine, service: &str) -> Result<(), Refusal> {
         let backend = convert::backend(&self.at.to_string(), Some(self.weight), port(engine, service)?)?;
-        engine.add_backend(service, backend)
+        engine.add_backend(service, Backend { backup: self.backup, ..backend })
     }
 }
 
@@ -79,7 +80,7 @@ mod tests {
 
     #[test]
     fn an_addition_has_an_address() {
-        let spec = |address: &str| BackendSpec { address: address.into(), weight: None };
+        let spec = |address: &str| BackendSpec { address: address.into(), weight: None, backup: false };
         Addition::read(&spec("10.0.0.11:80")).unwrap();
         assert!(Addition::read(&spec("web1")).unwrap_err().hint.is_some(), "the next step is named");
     }

@@ -86,7 +86,10 @@ pub fn place(before: Option<String>, after: Option<String>) -> Result<Place, Ref
 pub fn service(spec: ServiceSpec) -> Result<Service, Refusal> {
     let ServiceSpec { name, address, port, forward, queries, affinity, ring, idle, backends } = spec;
     let notation: ServicePort = port.parse()?;
-    let backends = backends.iter().map(|spec| backend(&spec.address, spec.weight, notation));
+    let backends = backends.iter().map(|spec| {
+        let backend = backend(&spec.address, spec.weight, notation)?;
+        Ok(Backend { backup: spec.backup, ..backend })
+    });
     let service = Service {
         name,
         address: prefix::address(Word::whole(&address))?,
@@ -97,7 +100,7 @@ pub fn service(spec: ServiceSpec) -> Result<Service, Refusal> {
         affinity: affinity.as_deref().map_or(Ok(Affinity::Flow), str::parse)?,
         ring: ring.unwrap_or(RING_SLOTS),
         idle: idle.as_deref().map_or(Ok(DEFAULT_IDLE), |idle| duration::read(Word::whole(idle)))?,
-        backends: backends.collect::<Result<_, _>>()?,
+        backends: backends.collect::<Result<_, Refusal>>()?,
     };
     service.check()?;
     Ok(service)
@@ -192,7 +195,7 @@ mod tests {
             affinity: None,
             ring: None,
             idle: None,
-            backends: vec![BackendSpec { address: "10.0.0.11".into(), weight: None }],
+            backends: vec![BackendSpec { address: "10.0.0.11".into(), weight: None, backup: false }],
         }
     }
 
@@ -206,7 +209,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_service_is_said_with_a_hint() {
-        let backend = |address: &str| vec![BackendSpec { address: address.into(), weight: None }];
+        let backend = |address: &str| vec![BackendSpec { address: address.into(), weight: None, backup: false }];
         for (spec, words) in [
             (ServiceSpec { name: "Web".into(), ..web() }, "is not a name"),
             (ServiceSpec { address: "web".into(), ..web() }, "is not an address"),

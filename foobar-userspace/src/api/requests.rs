@@ -118,6 +118,9 @@ pub struct BackendSpec {
     /// 0..=1000, 100 by default.
     #[serde(default)]
     pub weight: Option<u16>,
+    /// It takes new flows while no other backend does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub backup: bool,
 }
 
 /// `PATCH /v1/services/{name}/backends/{address}`

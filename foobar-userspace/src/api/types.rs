@@ -192,6 +192,8 @@ pub struct BackendStatus {
     /// 0..=1000.
     pub weight: u16,
     pub state: BackendState,
+    /// It takes new flows while no other backend does.
+    pub backup: bool,
     /// How many slots of the service's ring are its own.
     pub slots: u32,
     /// Absent while nobody knows the way.

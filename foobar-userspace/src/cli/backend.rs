@@ -20,6 +20,9 @@ pub enum Backend {
         /// Its share of new connections beside the others', 0 to 1000
         #[arg(long, value_name = "N", value_parser = weight())]
         weight: Option<u16>,
+        /// It takes new connections while no other server of the service does
+        #[arg(long)]
+        backup: bool,
     },
     /// Drain a server, then remove it
     #[command(visible_alias = "remove")]
@@ -58,7 +61,7 @@ pub struct Of {
 impl Backend {
     pub async fn run(self, global: &Global) -> Result<(), Refusal> {
         match self {
-            Self::Add { of, weight } => of.add(global, weight).await,
+            Self::Add { of, weight, backup } => of.add(global, weight, backup).await,
             Self::Rm { of, now } => of.remove(global, now).await,
             Self::Drain(of) => of.change(global, state(BackendState::Drain), "drains").await,
             Self::Ready(of) => of.change(global, state(BackendState::Ready), "is ready").await,
@@ -71,8 +74,8 @@ impl Backend {
 }
 
 impl Of {
-    async fn add(self, global: &Global, weight: Option<u16>) -> Result<(), Refusal> {
-        let spec = BackendSpec { address: self.address.clone(), weight };
+    async fn add(self, global: &Global, weight: Option<u16>, backup: bool) -> Result<(), Refusal> {
+        let spec = BackendSpec { address: self.address.clone(), weight, backup };
         let path = path(&["services", &self.service, "backends"]);
         let _: serde_json::Value = global.client().post(&path, &spec).await?;
         self.say("is added");

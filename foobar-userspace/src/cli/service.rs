@@ -39,6 +39,9 @@ pub struct Add {
     /// A server behind it, and its share of new connections (100)
     #[arg(long = "backend", value_name = "ADDRESS[=WEIGHT]", required = true)]
     backends: Vec<String>,
+    /// One that takes new connections while no other does
+    #[arg(long = "backup", value_name = "ADDRESS[=WEIGHT]")]
+    backups: Vec<String>,
     /// How packets get to the backends: dsr rewrites the MAC alone
     #[arg(long, value_name = "MODE", default_value = "dsr")]
     forward: String,
@@ -79,8 +82,9 @@ impl Add {
     }
 
     fn spec(self) -> Result<ServiceSpec, Refusal> {
-        let Self { name, address, port, backends, forward, queries, affinity, ring, idle } = self;
-        let backends = backends.iter().map(|text| backend(text)).collect::<Result<_, _>>()?;
+        let Self { name, address, port, backends, backups, forward, queries, affinity, ring, idle } = self;
+        let (backends, backups) = (backends.iter().map(|text| (text, false)), backups.iter().map(|text| (text, true)));
+        let backends = backends.chain(backups).map(|(text, backup)| backend(text, backup)).collect::<Result<_, _>>()?;
         let (forward, queries, idle) = (Some(forward), Some(queries), Some(idle));
         let (affinity, ring) = (Some(affinity), Some(ring));
         Ok(ServiceSpec { name, address, port, forward, queries, affinity, ring, idle, backends })
@@ -96,9 +100,9 @@ async fn list(global: &Global) -> Result<(), Refusal> {
     output::either(global.json, &services, || status::services(&services))
 }
 
-fn backend(text: &str) -> Result<BackendSpec, Refusal> {
+fn backend(text: &str, backup: bool) -> Result<BackendSpec, Refusal> {
     let BackendArg { at, weight } = text.parse()?;
-    Ok(BackendSpec { address: at.to_string(), weight: Some(weight) })
+    Ok(BackendSpec { address: at.to_string(), weight: Some(weight), backup })
 }
 
 #[cfg(test)]

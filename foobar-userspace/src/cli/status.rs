@@ -112,7 +112,7 @@ fn cells(backend: &BackendStatus) -> [Cell; 5] {
     [
         Cell::new(backend.address),
         Cell::new(backend.weight),
-        state(backend.state),
+        if backend.backup && backend.state == BackendState::Ready { passing("backup") } else { state(backend.state) },
         Cell::new(count(backend.slots.into())),
         next_hop,
     ]
@@ -140,6 +140,7 @@ mod tests {
             address: address.parse().unwrap(),
             weight: 100,
             state: BackendState::Ready,
+            backup: false,
             slots: 32_769,
             next_hop,
             problem: problem.map(Into::into),

@@ -237,7 +237,8 @@ fn service_detail(before: &Service, after: &Service) -> Vec<String> {
 fn backend_detail(before: &Backend, after: &Backend) -> Vec<String> {
     let weight = changed([("weight", before.weight, after.weight)]);
     let state = changed([("state", before.state, after.state)]);
-    [weight, state].concat()
+    let backup = changed([("backup", before.backup, after.backup)]);
+    [weight, state, backup].concat()
 }
 
 fn changed<T: Display + PartialEq, const N: usize>(parts: [(&str, T, T); N]) -> Vec<String> {

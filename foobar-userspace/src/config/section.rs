@@ -130,6 +130,10 @@ impl<'t> Value<'t> {
         })
     }
 
+    pub fn flag(&self, example: &str) -> Parsed<bool> {
+        self.inner.get_ref().as_bool().ok_or_else(|| self.mistyped("true or false", example))
+    }
+
     pub fn section(&self, title: &'static str, example: &str) -> Parsed<Section<'t>> {
         let table = self.inner.get_ref().as_table().ok_or_else(|| self.mistyped("a table", example))?;
         Ok(Section { source: self.source, title, span: self.span(), table })

@@ -23,8 +23,6 @@ const LATER: [(&str, &str); 3] = [
     ("snat", "the mode `snat` is not in this version"),
 ];
 
-const BACKEND_LATER: [(&str, &str); 1] = [("backup", "backup backends are not in this version")];
-
 pub fn read(file: &Section<'_>) -> Parsed<(Vec<Service>, Vec<ServicePlaces>)> {
     let Some(value) = file.value("service") else {
         return Ok((Vec::new(), Vec::new()));
@@ -127,7 +125,7 @@ type Spans = (std::ops::Range<usize>, Option<std::ops::Range<usize>>);
 
 fn backend(value: &Value<'_>, service: ServicePort) -> Parsed<(Backend, Spans)> {
     let section = value.section("a backend", BACKENDS)?;
-    section.keys(&["address", "port", "weight"], &BACKEND_LATER)?;
+    section.keys(&["address", "port", "weight", "backup"], &[])?;
     let text = section.required("address", "\"10.0.0.11\"")?.text("address = \"10.0.0.11\"")?;
     let at = checked(&text, crate::domain::service::backend_address)?;
     if let Some(port) = at.port {
@@ -142,5 +140,6 @@ fn backend(value: &Value<'_>, service: ServicePort) -> Parsed<(Backend, Spans)> 
     }
     let weight = section.value("weight");
     let share = weight.map_or(Ok(DEFAULT_WEIGHT), |value| value.number(0..=MAX_WEIGHT, "weight = 100"))?;
-    Ok((Backend::new(at.address, share), (text.inside(), weight.map(|value| value.span()))))
+    let backup = section.value("backup").map_or(Ok(false), |value| value.flag("backup = true"))?;
+    Ok((Backend { backup, ..Backend::new(at.address, share) }, (text.inside(), weight.map(|value| value.span()))))
 }

@@ -178,7 +178,7 @@ const WRONG_SERVICES: &[(&str, &str, &str, &str, &str)] = &[
     ("[{ address = \"10.0.0.11\" }]", "[]", "[]", "has no backend", "at least one"),
     ("{ address = \"10.0.0.11\" }", "\"10.0.0.11\"", "\"10.0.0.11\"", "must be a table", "address = "),
     ("{ address", "{ adress", "adress", "unknown key `adress` in a backend", "`address`"),
-    ("11\" }", "11\", backup = true }", "backup", "backup backends are not", "leave"),
+    ("11\" }", "11\", backup = 1 }", "1", "must be true or false, and is a whole number", "backup = true"),
     ("11\" }", "11\", weight = 1001 }", "1001", "not a weight", "0 to 1000"),
     ("11\" }", "11\", weight = -1 }", "-1", "not a weight", "0 to 1000"),
     ("11\" }", "11\", weight = \"5\" }", "\"5\"", "must be a whole number", "weight = 100"),

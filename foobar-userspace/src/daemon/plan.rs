@@ -25,7 +25,7 @@ use super::{
 use crate::{
     api::types::Refusal,
     config::{Config, Egress, Firewall, Policy},
-    domain::{Affinity, BackendState, Queries, Rule, Service, Transport},
+    domain::{Affinity, Backend, BackendState, Queries, Rule, Service, Transport},
     plan::{
         classify::{Numbered, classify},
         fill::{Fill, fill},
@@ -144,8 +144,7 @@ pub fn judge(config: &Config) -> Result<Vec<Fill>, Refusal> {
 /// A service of the same name, address and port spreads its flows as before: else every connection would move.
 pub fn refuse_another_spread(before: &Config, wanted: &Config) -> Result<(), Refusal> {
     for service in &wanted.services {
-        let same = |other: &&Service| other.name == service.name && key(other) == key(service);
-        let Some(before) = before.services.iter().find(same) else { continue };
+        let Some(before) = before.services.iter().find(|other| other.is_same(service)) else { continue };
         if (before.ring, before.affinity) != (service.ring, service.affinity) {
             let Service { name, ring, affinity, .. } = before;
             return Err(Refusal::refused(format!(
@@ -229,8 +228,11 @@ fn follow(old: Option<&Ring>, members: &[Member], size: u32, state: &State) -> V
 
 /// The backends as the ring sees them; those that take no new flows have no weight there.
 pub fn members(service: &Service, state: &State) -> Vec<Member> {
-    let member = |backend: &crate::domain::Backend| {
-        let weight = if backend.state == BackendState::Ready { backend.weight } else { 0 };
+    let can_serve = |backend: &Backend| backend.state == BackendState::Ready && backend.weight > 0;
+    let others_serve = service.backends.iter().any(|backend| !backend.backup && can_serve(backend));
+    let member = |backend: &Backend| {
+        let serves = can_serve(backend) && !(backend.backup && others_serve);
+        let weight = if serves { backend.weight } else { 0 };
         let id = state.ids.backend(service, backend.address)?;
         Some(Member { id, name: ring::name(bits(backend.address)), weight })
     };

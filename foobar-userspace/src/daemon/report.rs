@@ -61,6 +61,7 @@ impl Engine {
                 address: backend.address,
                 weight: backend.weight,
                 state: backend.state,
+                backup: backend.backup,
                 slots: id.and_then(|id| shares.get(&id)).copied().unwrap_or(0),
                 next_hop: hop
                     .and_then(|hop| hop.as_ref().ok())

@@ -83,6 +83,9 @@ fn backends(items: &mut Vec<Item>, wanted: &[Backend]) {
         if said != i64::from(backend.weight) {
             table.insert("weight", i64::from(backend.weight).into());
         }
+        if table.get("backup").and_then(Value::as_bool).unwrap_or(false) != backend.backup {
+            table.insert("backup", backend.backup.into());
+        }
     };
     follow(items, wanted, known, change, make);
 }
@@ -92,6 +95,9 @@ fn make(backend: &Backend) -> Value {
     table.insert("address", backend.address.to_string().into());
     if backend.weight != DEFAULT_WEIGHT {
         table.insert("weight", i64::from(backend.weight).into());
+    }
+    if backend.backup {
+        table.insert("backup", true.into());
     }
     Value::InlineTable(table)
 }
@@ -109,6 +115,9 @@ fn backend_tables(tables: &mut ArrayOfTables, wanted: &[Backend]) {
         let said = table.get("weight").and_then(Node::as_integer).unwrap_or(DEFAULT_WEIGHT.into());
         if said != i64::from(backend.weight) {
             set(table, "weight", i64::from(backend.weight));
+        }
+        if table.get("backup").and_then(Node::as_bool).unwrap_or(false) != backend.backup {
+            set(table, "backup", backend.backup);
         }
     }
 }

@@ -28,7 +28,12 @@ fn addresses(v6: bool) -> BoxedStrategy<Vec<IpAddr>> {
 
 fn backend(address: IpAddr) -> impl Strategy<Value = Backend> {
     let state = prop_oneof![Just(BackendState::Ready), Just(BackendState::Drain), Just(BackendState::Removing)];
-    (0..=1000_u16, state).prop_map(move |(weight, state)| Backend { address, weight, state })
+    (0..=1000_u16, state, any::<bool>()).prop_map(move |(weight, state, backup)| Backend {
+        address,
+        weight,
+        state,
+        backup,
+    })
 }
 
 /// Any valid service.

@@ -100,6 +100,9 @@ pub struct Backend {
     pub weight: u16,
     #[serde(default)]
     pub state: BackendState,
+    /// It takes new flows while no other backend does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub backup: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +120,7 @@ pub enum BackendState {
 impl Backend {
     /// A ready backend.
     pub fn new(address: IpAddr, weight: u16) -> Self {
-        Self { address, weight, state: BackendState::Ready }
+        Self { address, weight, state: BackendState::Ready, backup: false }
     }
 }
 
