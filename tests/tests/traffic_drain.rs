@@ -53,6 +53,24 @@ fn removing_a_backend_now_ends_its_connections_and_no_others() {
 }
 
 #[test]
+fn status_says_what_is_left_on_a_backend_that_drains() {
+    let site = Site::with_web(2);
+    let held = site.hold(WEB, 20);
+    let on_first = held.fates().iter().filter(|fate| fate.backend == "b1").count() as u64;
+    assert!(on_first > 0, "b1 holds connections");
+    site.tell(&["backend", "drain", "web", &backend(1).to_string()]);
+    unbroken(&held, "a backend drains");
+    let left = || site.status().services[0].backends[0].left;
+    wait_until("the flows to be counted", PATIENCE, || left().is_some_and(|left| left.noted == Some(on_first)));
+    let certain = left().expect("it drains").certain_in_seconds;
+    assert!((10_000..=10_801).contains(&certain), "within the three hours of `idle`: {certain}");
+    let said = site.tell(&["status"]);
+    assert!(said.contains(&format!("drain, {on_first} noted, certain in 2h5")), "{said}");
+    site.tell(&["backend", "ready", "web", &backend(1).to_string()]);
+    assert_eq!(left(), None);
+}
+
+#[test]
 fn a_backup_serves_while_no_other_backend_does() {
     let site = Site::new(3);
     let [first, second, third] = [1, 2, 3].map(|number| backend(number).to_string());

@@ -194,12 +194,24 @@ pub struct BackendStatus {
     pub state: BackendState,
     /// It takes new flows while no other backend does.
     pub backup: bool,
+    /// While it takes no new flows: what is left on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<LeftStatus>,
     /// How many slots of the service's ring are its own.
     pub slots: u32,
     /// Absent while nobody knows the way.
     pub next_hop: Option<HopStatus>,
     /// Why there is no next hop, in words.
     pub problem: Option<String>,
+}
+
+/// The flows of a backend that drains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftStatus {
+    /// Those that are noted, as they were counted last; absent before they were.
+    pub noted: Option<u64>,
+    /// Seconds after which no others can be there: those that were silent since the drain began.
+    pub certain_in_seconds: u64,
 }
 
 /// Where a backend's packets leave.

@@ -1,5 +1,7 @@
 //! `foobar status`, and `foobar` alone.
 
+use std::time::Duration;
+
 use comfy_table::Cell;
 
 use super::{
@@ -10,10 +12,12 @@ use super::{
 use crate::{
     api::{
         client::path,
-        types::{AttachedMode, BackendStatus, InterfaceStatus, PendingStatus, Refusal, ServiceStatus, Status},
+        types::{
+            AttachedMode, BackendStatus, InterfaceStatus, LeftStatus, PendingStatus, Refusal, ServiceStatus, Status,
+        },
     },
     config::Policy,
-    domain::BackendState,
+    domain::{BackendState, duration},
 };
 
 const NEXT: &str = "\
@@ -112,10 +116,27 @@ fn cells(backend: &BackendStatus) -> [Cell; 5] {
     [
         Cell::new(backend.address),
         Cell::new(backend.weight),
-        if backend.backup && backend.state == BackendState::Ready { passing("backup") } else { state(backend.state) },
+        match backend.left {
+            Some(left) => passing(format!("{}, {}", backend.state, left_in_words(left))),
+            None if backend.backup => passing("backup"),
+            None => state(backend.state),
+        },
         Cell::new(count(backend.slots.into())),
         next_hop,
     ]
+}
+
+/// As in `12 noted, certain in 2h51m`.
+fn left_in_words(LeftStatus { noted, certain_in_seconds }: LeftStatus) -> String {
+    let flows = noted.map_or_else(|| "counting".to_owned(), |noted| format!("{} noted", count(noted)));
+    match certain_in_seconds {
+        0 => flows,
+        // Minutes say enough, but at the end.
+        seconds => {
+            let shown = if seconds < 120 { seconds } else { seconds / 60 * 60 };
+            format!("{flows}, certain in {}", duration::write(Duration::from_secs(shown)))
+        }
+    }
 }
 
 /// A backend's state, in a word.
@@ -141,6 +162,7 @@ mod tests {
             weight: 100,
             state: BackendState::Ready,
             backup: false,
+            left: None,
             slots: 32_769,
             next_hop,
             problem: problem.map(Into::into),

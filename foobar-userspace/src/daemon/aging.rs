@@ -119,6 +119,13 @@ impl Engine {
         if state == self.state && aged.is_empty() { Ok(()) } else { self.replace_rings(state, &aged) }
     }
 
+    /// Seconds until previous backends of a service are given up: only noted flows are on them then.
+    pub(super) fn certain_in(&self, service: &Service) -> u64 {
+        let Some(Unrest::Waiting(since)) = self.state.unrest.get(&service.name) else { return 0 };
+        let refused = self.rings.get(&service.name).map_or(0, |ring| self.datapath.refused(ring.region));
+        (given_up_at(*since, refused, window(service)) + 1).saturating_sub(now())
+    }
+
     fn anything_removing(&self) -> bool {
         let mut backends = self.state.config.services.iter().flat_map(|service| &service.backends);
         backends.any(|backend| backend.state == BackendState::Removing)

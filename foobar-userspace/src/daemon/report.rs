@@ -18,10 +18,10 @@ use super::{
 };
 use crate::{
     api::types::{
-        AttachedMode, BackendCount, BackendStatus, BackendTally, HopStatus, InterfaceStatus, NotesStatus, OutcomeCount,
-        ProgramStatus, Refusal, RuleLine, ServiceCount, ServiceStatus, Stats, Status, Tally,
+        AttachedMode, BackendCount, BackendStatus, BackendTally, HopStatus, InterfaceStatus, LeftStatus, NotesStatus,
+        OutcomeCount, ProgramStatus, Refusal, RuleLine, ServiceCount, ServiceStatus, Stats, Status, Tally,
     },
-    domain::{Backend, Service},
+    domain::{Backend, BackendState, Service},
 };
 
 impl Engine {
@@ -62,6 +62,10 @@ impl Engine {
                 weight: backend.weight,
                 state: backend.state,
                 backup: backend.backup,
+                left: (backend.state != BackendState::Ready).then(|| LeftStatus {
+                    noted: self.swept.as_ref().map(|swept| id.map_or(0, |id| swept.flows_on(id))),
+                    certain_in_seconds: self.certain_in(service),
+                }),
                 slots: id.and_then(|id| shares.get(&id)).copied().unwrap_or(0),
                 next_hop: hop
                     .and_then(|hop| hop.as_ref().ok())

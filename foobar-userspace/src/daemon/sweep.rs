@@ -28,6 +28,13 @@ pub(super) struct Sweep {
     pub elsewhere: Elsewhere,
 }
 
+impl Sweep {
+    /// Noted flows of a backend.
+    pub fn flows_on(&self, backend: u32) -> u64 {
+        self.by_backend.get(&backend).copied().unwrap_or(0)
+    }
+}
+
 impl Engine {
     /// Forgets notes that are over, or that nobody asks for, and counts the others.
     pub(super) fn sweep(&mut self) -> Result<Sweep, Refusal> {
