@@ -1,6 +1,9 @@
 //! No connection breaks while backends come, go, drain and change weight, save those of a backend removed `--now`.
 
+use std::time::Duration;
+
 use foobar_tests::site::{Fate, Held, PATIENCE, SERVICE, Server, Site, Target, backend, wait_until};
+use foobar_userspace::domain::BackendState;
 
 const WEB: Target = Target::new(SERVICE, 80);
 
@@ -50,6 +53,60 @@ fn removing_a_backend_now_ends_its_connections_and_no_others() {
     }
     assert!(fates.iter().any(|fate| fate.broken.is_some()), "some were on b2");
     assert!(!asks(&site).contains(&"b2".to_owned()), "it gets no new connection");
+}
+
+#[test]
+fn a_deadline_ends_a_drain_also_through_a_restart() {
+    let mut site = Site::with_web(3);
+    let held = site.hold(WEB, 40);
+    site.tell(&["backend", "drain", "web", &backend(2).to_string(), "--deadline", "6s"]);
+    site.tell(&["backend", "drain", "web", &backend(3).to_string(), "--deadline", "6s", "--then", "remove"]);
+    unbroken(&held, "backends drain");
+    let status = site.tell(&["status"]);
+    assert!(status.contains("ends in "), "{status}");
+    site.foobar.kill();
+    site.foobar.start();
+    let all = || -> Vec<_> {
+        let backends = &site.status().services[0].backends;
+        backends.iter().map(|backend| (backend.address, backend.state)).collect()
+    };
+    let wanted = [(backend(1), BackendState::Ready), (backend(2), BackendState::Maint)];
+    wait_until("the deadline to be over", PATIENCE, || all() == wanted);
+
+    for fate in &held.wait_for(5) {
+        assert_eq!(fate.broken.is_some(), fate.backend != "b1", "{fate:?}");
+    }
+    assert!(asks(&site).iter().all(|name| name == "b1"));
+}
+
+#[test]
+fn maintenance_ends_connections_and_a_backend_comes_back_from_it() {
+    let site = Site::with_web(2);
+    let held = site.hold(WEB, 40);
+    site.tell(&["backend", "maint", "web", &backend(2).to_string()]);
+    for fate in &held.wait_for(5) {
+        assert_eq!(fate.broken.is_some(), fate.backend == "b2", "{fate:?}");
+    }
+    assert!(asks(&site).iter().all(|name| name == "b1"));
+    site.tell(&["backend", "ready", "web", &backend(2).to_string()]);
+    site.wait_for_next_hops();
+    assert!(asks(&site).contains(&"b2".to_owned()), "a backend that is ready again gets new connections");
+}
+
+#[test]
+fn a_drain_until_empty_ends_in_maintenance() {
+    let site = Site::new(2);
+    let [first, second] = [1, 2].map(|number| backend(number).to_string());
+    let service = ["service", "add", "web", &SERVICE.to_string(), "tcp/80", "--idle", "1s"];
+    site.tell(&[&service[..], &["--backend", &first, "--backend", &second]].concat());
+    site.wait_for_next_hops();
+    site.tell(&["backend", "drain", "web", &second, "--until-empty"]);
+    assert_eq!(site.status().services[0].backends[1].state, BackendState::Emptying);
+    wait_until("the drain to end", Duration::from_mins(1), || {
+        site.status().services[0].backends[1].state == BackendState::Maint
+    });
+    let refused = site.foobar.ask(&["backend", "drain", "web", &first, "--until-empty", "--deadline", "1m"]);
+    assert_eq!(refused.code, Some(1), "one of both");
 }
 
 #[test]

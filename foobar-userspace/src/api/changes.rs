@@ -1,6 +1,6 @@
 //! Changes to a service's backends as they are asked for, and what of the engine's knowledge they take.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use super::{
     convert,
@@ -24,6 +24,7 @@ pub struct Addition {
 pub struct Change {
     weight: Option<u16>,
     state: Option<BackendState>,
+    deadline: Option<Duration>,
 }
 
 impl Addition {
@@ -42,18 +43,22 @@ impl Addition {
 }
 
 impl Change {
-    pub fn read(BackendChange { weight, state }: BackendChange) -> Result<Self, Refusal> {
+    pub fn read(BackendChange { weight, state, deadline }: BackendChange) -> Result<Self, Refusal> {
         if weight.is_none() && state.is_none() {
             return Err(Refusal::malformed("nothing is to be changed").hint("give a `weight`, a `state` or both"));
         }
         if state == Some(BackendState::Removing) {
             return Err(Refusal::malformed("a backend is removed, not set to `removing`").hint("send a DELETE"));
         }
-        Ok(Self { weight, state })
+        let deadline = convert::lifetime(deadline.as_deref())?;
+        if deadline.is_some() && !state.is_some_and(BackendState::drains) {
+            return Err(Refusal::malformed("a deadline is one of a drain").hint("give `state` as `drain`, too"));
+        }
+        Ok(Self { weight, state, deadline })
     }
 
     pub fn apply(self, engine: &mut Engine, service: &str, address: IpAddr) -> Result<(), Refusal> {
-        engine.change_backend(service, address, self.weight, self.state)
+        engine.change_backend(service, address, self.weight, self.state, self.deadline)
     }
 }
 
@@ -72,10 +77,10 @@ mod tests {
 
     #[test]
     fn a_change_changes_something_that_may_be_changed() {
-        Change::read(BackendChange { weight: Some(0), state: None }).unwrap();
-        Change::read(BackendChange { weight: None, state: Some(BackendState::Drain) }).unwrap();
+        Change::read(BackendChange { weight: Some(0), ..BackendChange::default() }).unwrap();
+        Change::read(BackendChange { state: Some(BackendState::Drain), ..BackendChange::default() }).unwrap();
         Change::read(BackendChange::default()).unwrap_err();
-        Change::read(BackendChange { weight: None, state: Some(BackendState::Removing) }).unwrap_err();
+        Change::read(BackendChange { state: Some(BackendState::Removing), ..BackendChange::default() }).unwrap_err();
     }
 
     #[test]

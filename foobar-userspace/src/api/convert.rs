@@ -150,12 +150,17 @@ pub fn interface(InterfaceSpec { name, mode, peer }: InterfaceSpec) -> Result<In
     Ok(Interface { name, mode, peer })
 }
 
-/// The query of a removal: nothing, or `now=true`.
-pub fn now(query: Option<&str>) -> Result<bool, Refusal> {
-    match query {
-        None | Some("" | "now=false") => Ok(false),
-        Some("now=true") => Ok(true),
-        Some(other) => Err(Refusal::malformed(format!("`{other}` is not understood")).hint("write ?now=true")),
+/// The query of a removal: nothing, `now=true`, or a deadline as in `deadline=10m`.
+pub fn removal(query: Option<&str>) -> Result<(bool, Option<Duration>), Refusal> {
+    match query.unwrap_or_default() {
+        "" | "now=false" => Ok((false, None)),
+        "now=true" => Ok((true, None)),
+        other => match other.strip_prefix("deadline=") {
+            Some(deadline) => Ok((false, lifetime(Some(deadline))?)),
+            None => {
+                Err(Refusal::malformed(format!("`{other}` is not understood")).hint("write ?now=true or ?deadline=10m"))
+            }
+        },
     }
 }
 
@@ -246,9 +251,10 @@ mod tests {
 
     #[test]
     fn now_is_said_in_one_way() {
-        assert_eq!((now(None), now(Some("now=true"))), (Ok(false), Ok(true)));
+        assert_eq!((removal(None), removal(Some("now=true"))), (Ok((false, None)), Ok((true, None))));
+        assert_eq!(removal(Some("deadline=2m")), Ok((false, Some(Duration::from_mins(2)))));
         for odd in ["now", "now=1", "no=true"] {
-            now(Some(odd)).unwrap_err();
+            removal(Some(odd)).unwrap_err();
         }
     }
 

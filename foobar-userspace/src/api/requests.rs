@@ -124,14 +124,17 @@ pub struct BackendSpec {
 }
 
 /// `PATCH /v1/services/{name}/backends/{address}`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackendChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u16>,
-    /// `ready` or `drain`.
+    /// `ready`, `drain`, `emptying` or `maint`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<BackendState>,
+    /// With `drain` or `emptying`: when its connections end, as in `10m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
 }
 
 /// `POST /v1/sets`

@@ -164,8 +164,8 @@ pub async fn remove_backend(
     RawQuery(query): RawQuery,
 ) -> Answer<Done> {
     let address = convert::address(&address)?;
-    let now = convert::now(query.as_deref())?;
-    done(daemon.with_backends(move |engine| engine.remove_backend(&service, address, now)).await)
+    let (now, deadline) = convert::removal(query.as_deref())?;
+    done(daemon.with_backends(move |engine| engine.remove_backend(&service, address, now, deadline)).await)
 }
 
 pub async fn attach(State(daemon): State<Daemon>, body: Bytes) -> Answer<Attached> {

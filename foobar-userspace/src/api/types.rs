@@ -212,6 +212,9 @@ pub struct LeftStatus {
     pub noted: Option<u64>,
     /// Seconds after which no others can be there: those that were silent since the drain began.
     pub certain_in_seconds: u64,
+    /// Seconds until its connections end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_in_seconds: Option<u64>,
 }
 
 /// Where a backend's packets leave.

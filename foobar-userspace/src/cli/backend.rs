@@ -34,7 +34,14 @@ pub enum Backend {
         now: bool,
     },
     /// Give a server no new connections; those it has stay
-    Drain(Of),
+    Drain {
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        end: End,
+    },
+    /// End a server's connections, and give it none
+    Maint(Of),
     /// Give a server new connections again
     Ready(Of),
     /// Change a server's share of new connections
@@ -45,6 +52,20 @@ pub enum Backend {
         #[arg(value_name = "N", value_parser = weight())]
         weight: u16,
     },
+}
+
+/// How a drain ends. Otherwise it goes on until the server is ready again.
+#[derive(Args, Debug)]
+pub struct End {
+    /// When nothing can be on it any more, it is in maintenance
+    #[arg(long, conflicts_with = "deadline")]
+    until_empty: bool,
+    /// After this time its connections end, and it is in maintenance: 10m
+    #[arg(long, value_name = "TIME")]
+    deadline: Option<String>,
+    /// What becomes of it then, instead
+    #[arg(long, value_name = "remove", value_parser = ["remove"])]
+    then: Option<String>,
 }
 
 /// Which backend of which service.
@@ -63,10 +84,11 @@ impl Backend {
         match self {
             Self::Add { of, weight, backup } => of.add(global, weight, backup).await,
             Self::Rm { of, now } => of.remove(global, now).await,
-            Self::Drain(of) => of.change(global, state(BackendState::Drain), "drains").await,
+            Self::Drain { of, end } => of.drain(global, end).await,
+            Self::Maint(of) => of.change(global, state(BackendState::Maint), "is in maintenance").await,
             Self::Ready(of) => of.change(global, state(BackendState::Ready), "is ready").await,
             Self::Weight { of, weight } => {
-                let change = BackendChange { weight: Some(weight), state: None };
+                let change = BackendChange { weight: Some(weight), ..BackendChange::default() };
                 of.change(global, change, &format!("has weight {weight}")).await
             }
         }
@@ -86,6 +108,23 @@ impl Of {
         let query = if now { "?now=true" } else { "" };
         let _: serde_json::Value = global.client().delete(&format!("{}{query}", self.path())).await?;
         self.say(if now { "is removed" } else { "drains, and is removed when nothing can be on it any more" });
+        Ok(())
+    }
+
+    async fn drain(self, global: &Global, End { until_empty, deadline, then }: End) -> Result<(), Refusal> {
+        let at_last = if then.is_some() { "removed" } else { "in maintenance" };
+        let words = match (&deadline, until_empty || then.is_some()) {
+            (Some(deadline), _) => format!("drains, and is {at_last} in {deadline}"),
+            (None, true) => format!("drains, and is {at_last} when nothing can be on it any more"),
+            (None, false) => "drains".to_owned(),
+        };
+        if then.is_none() {
+            let wanted = if until_empty { BackendState::Emptying } else { BackendState::Drain };
+            return self.change(global, BackendChange { deadline, ..state(wanted) }, &words).await;
+        }
+        let query = deadline.map(|deadline| format!("?deadline={deadline}")).unwrap_or_default();
+        let _: serde_json::Value = global.client().delete(&format!("{}{query}", self.path())).await?;
+        self.say(&words);
         Ok(())
     }
 
@@ -109,7 +148,7 @@ fn weight() -> clap::builder::RangedI64ValueParser<u16> {
 }
 
 fn state(state: BackendState) -> BackendChange {
-    BackendChange { weight: None, state: Some(state) }
+    BackendChange { state: Some(state), ..BackendChange::default() }
 }
 
 #[cfg(test)]
@@ -125,6 +164,9 @@ mod tests {
             "foobar backend add web 2001:db8::1 --weight 0",
             "foobar backend rm web 10.0.0.11 --now",
             "foobar backend drain web 10.0.0.11",
+            "foobar backend drain web 10.0.0.11 --until-empty",
+            "foobar backend drain web 10.0.0.11 --deadline 10m --then remove",
+            "foobar backend maint web 10.0.0.11",
             "foobar backend ready web 10.0.0.11",
             "foobar backend weight web 10.0.0.11 50",
         ] {

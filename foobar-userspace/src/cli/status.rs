@@ -127,24 +127,23 @@ fn cells(backend: &BackendStatus) -> [Cell; 5] {
 }
 
 /// As in `12 noted, certain in 2h51m`.
-fn left_in_words(LeftStatus { noted, certain_in_seconds }: LeftStatus) -> String {
-    let flows = noted.map_or_else(|| "counting".to_owned(), |noted| format!("{} noted", count(noted)));
-    match certain_in_seconds {
-        0 => flows,
-        // Minutes say enough, but at the end.
-        seconds => {
-            let shown = if seconds < 120 { seconds } else { seconds / 60 * 60 };
-            format!("{flows}, certain in {}", duration::write(Duration::from_secs(shown)))
-        }
-    }
+fn left_in_words(LeftStatus { noted, certain_in_seconds, ends_in_seconds }: LeftStatus) -> String {
+    let noted = noted.map_or_else(|| "counting".to_owned(), |noted| format!("{} noted", count(noted)));
+    let certain = (certain_in_seconds > 0).then(|| format!("certain in {}", about(certain_in_seconds)));
+    let ends = ends_in_seconds.map(|seconds| format!("ends in {}", about(seconds)));
+    [Some(noted), certain, ends].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Minutes say enough, but at the end.
+fn about(seconds: u64) -> String {
+    duration::write(Duration::from_secs(if seconds < 120 { seconds } else { seconds / 60 * 60 }))
 }
 
 /// A backend's state, in a word.
 pub fn state(state: BackendState) -> Cell {
     match state {
         BackendState::Ready => Cell::new("ready"),
-        BackendState::Drain => passing("drain"),
-        BackendState::Removing => passing("removing"),
+        other => passing(other),
     }
 }
 

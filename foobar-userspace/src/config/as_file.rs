@@ -45,6 +45,7 @@ fn say_backends(service: &mut Service, unsaid: &mut Vec<String>) {
         if backend.state != BackendState::Ready {
             unsaid.push(format!("backend {} of {name} is in state `{}`", backend.address, backend.state));
             backend.state = BackendState::Ready;
+            backend.deadline = None;
         }
     }
 }

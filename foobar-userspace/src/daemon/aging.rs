@@ -10,12 +10,12 @@ use foobar_common::slot::Slot;
 use super::{
     engine::Engine,
     plan::Forced,
-    state::{Unrest, now},
+    state::{Unrest, now, unix_now},
     sweep::Sweep,
 };
 use crate::{
     api::types::Refusal,
-    domain::{BackendState, Service, Transport},
+    domain::{Backend, BackendState, Service, Transport},
 };
 
 /// Seconds between two sweeps over the notes.
@@ -53,6 +53,9 @@ impl Engine {
             // It stays on the list meanwhile, but what it let in has to go on.
             self.datapath.note_open_sockets();
         }
+        if !waits && let Err(refusal) = self.end_drains() {
+            tracing::error!("ending drains: {refusal}");
+        }
         if self.ticks.is_multiple_of(REMOVE_EVERY)
             && let Err(error) = self.datapath.mend_egress()
         {
@@ -68,7 +71,7 @@ impl Engine {
 
     fn age(&mut self) -> Result<(), Refusal> {
         let restless = !self.state.unrest.is_empty() || self.noted > 0 || self.state.ids.retired().next().is_some();
-        if !restless && !self.anything_removing() {
+        if !restless && !self.anything_leaving() {
             self.swept = None;
             return Ok(());
         }
@@ -126,20 +129,52 @@ impl Engine {
         (given_up_at(*since, refused, window(service)) + 1).saturating_sub(now())
     }
 
-    fn anything_removing(&self) -> bool {
+    /// Whether a backend waits for its flows to be gone.
+    fn anything_leaving(&self) -> bool {
         let mut backends = self.state.config.services.iter().flat_map(|service| &service.backends);
-        backends.any(|backend| backend.state == BackendState::Removing)
+        backends.any(|backend| matches!(backend.state, BackendState::Removing | BackendState::Emptying))
     }
 
-    /// Removes backends that drain to leave and hold nothing any more.
+    /// Ends the connections of backends whose deadline is over.
+    fn end_drains(&mut self) -> Result<(), Refusal> {
+        let now = unix_now();
+        let is_over = |backend: &Backend| backend.deadline.is_some_and(|deadline| deadline <= now);
+        let backends = self.state.config.services.iter().flat_map(|service| &service.backends);
+        let over: Vec<_> = backends.filter(|backend| is_over(backend)).map(|backend| backend.address).collect();
+        if over.is_empty() {
+            return Ok(());
+        }
+        self.change(|state| {
+            for service in &mut state.config.services {
+                let leaves = |backend: &Backend| is_over(backend) && backend.state == BackendState::Removing;
+                // A service has a backend, if only one in maintenance.
+                if !service.backends.iter().all(leaves) {
+                    service.backends.retain(|backend| !leaves(backend));
+                }
+                for backend in service.backends.iter_mut().filter(|backend| is_over(backend)) {
+                    (backend.state, backend.deadline) = (BackendState::Maint, None);
+                }
+            }
+            Ok(())
+        })?;
+        for address in over {
+            tracing::info!("backend {address}: the deadline of its drain is over");
+        }
+        Ok(())
+    }
+
+    /// Removes backends that drain to leave and hold nothing any more, or has them in maintenance.
     fn finish_removals(&mut self, sweep: &Sweep) -> Result<(), Refusal> {
         let mut done = Vec::new();
         let held = self.held(sweep);
         for service in &self.state.config.services {
-            let stays = service.backends.iter().filter(|backend| backend.state != BackendState::Removing).count();
-            for backend in service.backends.iter().filter(|backend| backend.state == BackendState::Removing) {
+            let stays = service.backends.iter().any(|backend| backend.state != BackendState::Removing);
+            for backend in &service.backends {
+                let leaves = backend.state == BackendState::Removing && stays;
                 let Some(id) = self.state.ids.backend(service, backend.address) else { continue };
-                if stays > 0 && held.as_ref().is_some_and(|held| !held.contains(&id)) {
+                if (leaves || backend.state == BackendState::Emptying)
+                    && held.as_ref().is_some_and(|held| !held.contains(&id))
+                {
                     done.push((service.name.clone(), backend.address));
                 }
             }
@@ -149,12 +184,17 @@ impl Engine {
         }
         self.change(|state| {
             for service in &mut state.config.services {
-                service.backends.retain(|backend| !done.contains(&(service.name.clone(), backend.address)));
+                let name = service.name.clone();
+                let is_done = |backend: &Backend| done.contains(&(name.clone(), backend.address));
+                service.backends.retain(|backend| !(is_done(backend) && backend.state == BackendState::Removing));
+                for backend in service.backends.iter_mut().filter(|backend| is_done(backend)) {
+                    (backend.state, backend.deadline) = (BackendState::Maint, None);
+                }
             }
             Ok(())
         })?;
         for (service, address) in done {
-            tracing::info!("backend {address} of {service} is drained and removed");
+            tracing::info!("backend {address} of {service} is drained");
         }
         Ok(())
     }

@@ -1,10 +1,14 @@
 //! What an operator can change while packets flow.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use foobar_common::plane::Way;
 
-use super::{caution::Caution, engine::Engine, state::State};
+use super::{
+    caution::Caution,
+    engine::Engine,
+    state::{State, unix_now},
+};
 use crate::{
     api::types::{AddedRule, Place, Refusal, RemovedRule},
     domain::{Backend, BackendState, Rule, Service},
@@ -151,12 +155,18 @@ impl Engine {
         })
     }
 
-    /// Drains the backend, then removes it; with `now`, its connections end at once.
-    pub fn remove_backend(&mut self, service: &str, address: IpAddr, now: bool) -> Result<(), Refusal> {
+    /// Drains the backend, then removes it, at the deadline at the latest; with `now`, its connections end at once.
+    pub fn remove_backend(
+        &mut self,
+        service: &str,
+        address: IpAddr,
+        now: bool,
+        deadline: Option<Duration>,
+    ) -> Result<(), Refusal> {
         self.edit_service(service, |service| {
             let backend = find_backend(service, address)?;
             if !now {
-                backend.state = BackendState::Removing;
+                (backend.state, backend.deadline) = (BackendState::Removing, deadline.map(second_after));
                 return Ok(());
             }
             if service.backends.len() == 1 {
@@ -175,11 +185,14 @@ impl Engine {
         address: IpAddr,
         weight: Option<u16>,
         state: Option<BackendState>,
+        deadline: Option<Duration>,
     ) -> Result<(), Refusal> {
         self.edit_service(service, |service| {
             let backend = find_backend(service, address)?;
             backend.weight = weight.unwrap_or(backend.weight);
-            backend.state = state.unwrap_or(backend.state);
+            if let Some(state) = state {
+                (backend.state, backend.deadline) = (state, deadline.map(second_after));
+            }
             Ok(())
         })
     }
@@ -226,6 +239,11 @@ fn find_service<'a>(state: &'a mut State, name: &str) -> Result<&'a mut Service,
             names => refusal.hint(format!("there are: {}", names.join(", "))),
         }
     })
+}
+
+/// A second of the wall clock.
+fn second_after(time: Duration) -> u64 {
+    unix_now().saturating_add(time.as_secs())
 }
 
 fn find_backend(service: &mut Service, address: IpAddr) -> Result<&mut Backend, Refusal> {

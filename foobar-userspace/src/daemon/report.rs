@@ -15,13 +15,14 @@ use super::{
     engine::Engine,
     interfaces::{find, lost_on},
     plan::shares,
+    state::unix_now,
 };
 use crate::{
     api::types::{
         AttachedMode, BackendCount, BackendStatus, BackendTally, HopStatus, InterfaceStatus, LeftStatus, NotesStatus,
         OutcomeCount, ProgramStatus, Refusal, RuleLine, ServiceCount, ServiceStatus, Stats, Status, Tally,
     },
-    domain::{Backend, BackendState, Service},
+    domain::{Backend, Service},
 };
 
 impl Engine {
@@ -62,9 +63,10 @@ impl Engine {
                 weight: backend.weight,
                 state: backend.state,
                 backup: backend.backup,
-                left: (backend.state != BackendState::Ready).then(|| LeftStatus {
+                left: backend.state.drains().then(|| LeftStatus {
                     noted: self.swept.as_ref().map(|swept| id.map_or(0, |id| swept.flows_on(id))),
                     certain_in_seconds: self.certain_in(service),
+                    ends_in_seconds: backend.deadline.map(|deadline| deadline.saturating_sub(unix_now())),
                 }),
                 slots: id.and_then(|id| shares.get(&id)).copied().unwrap_or(0),
                 next_hop: hop

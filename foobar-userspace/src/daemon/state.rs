@@ -5,6 +5,7 @@ use std::{
     fs::{self, File},
     io::{ErrorKind, Write as _},
     path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, Result};
@@ -165,6 +166,11 @@ pub fn boot_id() -> Result<String> {
     let path = "/proc/sys/kernel/random/boot_id";
     let id = fs::read_to_string(path).with_context(|| format!("reading {path}"))?;
     Ok(id.trim().to_owned())
+}
+
+/// Seconds of the wall clock.
+pub fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Seconds of the monotonic clock, which is the kernel program's clock too.

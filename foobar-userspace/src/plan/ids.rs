@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::types::Refusal,
-    domain::{Rule, Service},
+    domain::{BackendState, Rule, Service},
 };
 
 /// Rules, and those for what this host sends.
@@ -112,7 +112,11 @@ impl Ids {
     pub fn number_backends(&mut self, services: &[Service]) -> Result<Vec<u32>, Refusal> {
         let keys: BTreeSet<_> = services
             .iter()
-            .flat_map(|service| service.backends.iter().map(|backend| backend_key(service, backend.address)))
+            .flat_map(|service| {
+                // One in maintenance is dead, and gets another id when it lives again.
+                let living = service.backends.iter().filter(|backend| backend.state != BackendState::Maint);
+                living.map(|backend| backend_key(service, backend.address))
+            })
             .collect();
         let retired = &mut self.retired;
         self.backends.retain(|key, id| {

@@ -13,7 +13,6 @@ use std::{
     fs,
     net::IpAddr,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, Result};
@@ -26,7 +25,7 @@ use ipnet::IpNet;
 use self::journal::{Journal, Overlay, save};
 use super::{
     engine::Engine,
-    state::{State, now},
+    state::{State, now, unix_now},
 };
 use crate::{
     config::{parse_list, read_list, read_source},
@@ -181,11 +180,6 @@ pub fn join(listed: &[IpNet], overlay: &Overlay) -> [Contents; 2] {
     let stays = listed.iter().filter(|net| !overlay.removed.contains(net));
     let all: Vec<_> = stays.chain(&overlay.added).map(compact).collect();
     [false, true].map(|wanted| all.iter().filter(|(v6, _)| *v6 == wanted).map(|(_, prefix)| *prefix).collect())
-}
-
-/// Seconds of the wall clock.
-pub fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 impl Engine {

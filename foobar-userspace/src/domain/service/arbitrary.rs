@@ -27,12 +27,12 @@ fn addresses(v6: bool) -> BoxedStrategy<Vec<IpAddr>> {
 }
 
 fn backend(address: IpAddr) -> impl Strategy<Value = Backend> {
-    let state = prop_oneof![Just(BackendState::Ready), Just(BackendState::Drain), Just(BackendState::Removing)];
-    (0..=1000_u16, state, any::<bool>()).prop_map(move |(weight, state, backup)| Backend {
-        address,
-        weight,
-        state,
-        backup,
+    let states =
+        [BackendState::Ready, BackendState::Drain, BackendState::Emptying, BackendState::Removing, BackendState::Maint];
+    let state = prop::sample::select(states.to_vec());
+    (0..=1000_u16, state, any::<bool>(), any::<Option<u32>>()).prop_map(move |(weight, state, backup, deadline)| {
+        let deadline = deadline.filter(|_| state.drains()).map(u64::from);
+        Backend { address, weight, state, backup, deadline }
     })
 }
 

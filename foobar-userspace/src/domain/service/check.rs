@@ -97,7 +97,7 @@ impl Service {
     }
 
     fn check_backend(&self, index: usize, backend: &Backend) -> Result<(), ServiceFault> {
-        let Backend { address, weight, state: _, backup: _ } = *backend;
+        let Backend { address, weight, .. } = *backend;
         let at = Part::BackendAddress(index);
         if let Some(what) = odd_address(address) {
             let problem = format!("`{address}` is {what}, which cannot be a backend");

@@ -103,6 +103,9 @@ pub struct Backend {
     /// It takes new flows while no other backend does.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub backup: bool,
+    /// While it drains: the Unix second at which its connections end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,14 +116,25 @@ pub enum BackendState {
     Ready,
     /// Takes no new flows; those it has stay.
     Drain,
+    /// Drains, and is in maintenance when nothing can be on it any more.
+    Emptying,
     /// Drains, and leaves when nothing can be on it any more.
     Removing,
+    /// Takes nothing: its connections have ended.
+    Maint,
+}
+
+impl BackendState {
+    /// Whether flows may be left on a backend that takes no new ones.
+    pub const fn drains(self) -> bool {
+        matches!(self, Self::Drain | Self::Emptying | Self::Removing)
+    }
 }
 
 impl Backend {
     /// A ready backend.
     pub fn new(address: IpAddr, weight: u16) -> Self {
-        Self { address, weight, state: BackendState::Ready, backup: false }
+        Self { address, weight, state: BackendState::Ready, backup: false, deadline: None }
     }
 }
 

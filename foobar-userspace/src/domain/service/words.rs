@@ -83,7 +83,9 @@ impl Display for BackendState {
         f.write_str(match self {
             Self::Ready => "ready",
             Self::Drain => "drain",
+            Self::Emptying => "emptying",
             Self::Removing => "removing",
+            Self::Maint => "maint",
         })
     }
 }
