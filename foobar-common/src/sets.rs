@@ -145,7 +145,7 @@ pub fn is_in_leaves<T: Tables>(extent: Extent, number: u64, asked: Asked, tables
     }
     let first = Leaf::filter_lines(extent.buckets) + line;
     let mut found = 0;
-    for step in 0..PROBES {
+    for step in 0..Leaf::PROBES {
         let Some(line) = lines.line(first + step) else { break };
         // Eight, which the compiler is not to unroll.
         for word in 0..tables.unrelated(8) {

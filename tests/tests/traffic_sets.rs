@@ -44,6 +44,29 @@ fn what_is_added_live_is_denied_at_once_and_outlives_the_daemon() {
 }
 
 #[test]
+fn what_is_removed_a_second_time_stays_removed() {
+    let mut site = Site::with_web(1);
+    let (list, intruder) = (site.foobar.directory.join("bad.txt"), INTRUDER.to_string());
+    fs::write(&list, format!("{intruder}\n192.0.2.1\n")).expect("written");
+    let rules = "[firewall]\ndefault = \"pass\"\nrules = [\"deny from @bad\"]\n[firewall.sets]\n";
+    let service = format!(
+        "[[service]]\nname = \"web\"\naddress = \"{SERVICE}\"\nports = \"tcp/80\"\nbackends = [{{ address = \"{}\" }}]\n",
+        backend(1)
+    );
+    let file = file_with(&site, "set.toml", &format!("{rules}bad = {{ file = \"{}\" }}\n{service}", list.display()));
+    site.tell(&["apply", &file]);
+    assert!(is_denied(&site));
+    for change in ["rm", "add", "rm"] {
+        site.tell(&["set", change, "bad", &intruder]);
+    }
+    assert!(!is_denied(&site));
+    site.foobar.kill();
+    site.foobar.start();
+    assert!(!is_denied(&site), "after a restart");
+    assert!(site.tell(&["set", "list", "bad"]).contains("192.0.2.1"));
+}
+
+#[test]
 fn an_element_ends_by_itself_when_the_daemon_is_dead() {
     let mut site = Site::with_web(1);
     site.tell(&["set", "new", "bad"]);

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use super::{
-    shape::{ALL, NONE, PARTIAL, SPREAD},
+    shape::{ALL, Leaf, NONE, PARTIAL, SPREAD},
     table::{FRONT_BITS, WIDEST},
 };
 
@@ -94,23 +94,20 @@ impl Contents {
         lens.map(|len| Prefix::new(address, len)).find(|prefix| self.contains(*prefix))
     }
 
-    /// Whether a prefix longer than `around`, and not longer than `longest`, lies within it.
-    pub fn has_within(&self, around: Prefix, longest: u8) -> bool {
-        if self.by_len[usize::from(around.len) + 1..=usize::from(longest)].iter().all(|count| *count == 0) {
-            return false;
-        }
+    /// Whether a longer prefix lies within `around`.
+    pub fn has_within(&self, around: Prefix) -> bool {
         let end = around.bits | (u128::MAX.checked_shr(u32::from(around.len)).unwrap_or(0));
-        let mut within = self.prefixes.range(Prefix { len: around.len + 1, ..around }..=Prefix { bits: end, len: 128 });
-        within.any(|prefix| prefix.len <= longest)
+        let first = Prefix { len: around.len + 1, ..around };
+        self.prefixes.range(first..=Prefix { bits: end, len: 128 }).next().is_some()
     }
 
     /// What the front says of the addresses that begin with two bytes.
     pub fn state(&self, around: Prefix) -> u64 {
         if self.covering(around.bits, 0..=FRONT_BITS).is_some() {
             ALL
-        } else if self.has_within(around, WIDEST) {
+        } else if self.bits(around.bits, (FRONT_BITS, Leaf::WIDTH), FRONT_BITS + 1..=WIDEST) != 0 {
             SPREAD
-        } else if self.has_within(around, 32) {
+        } else if self.has_within(around) {
             PARTIAL
         } else {
             NONE

@@ -12,7 +12,7 @@ use super::{
     QUESTION_WORDS,
     contents::{Contents, Prefix},
     shape::{ARRAY_LINES, LINE_WORDS, STRIDES_WORD, TIMED_WORD, element},
-    table::{Memory, Table, arrays},
+    table::{Crowded, Memory, Table, arrays},
     tables::{Lines, SetTables},
 };
 use crate::{
@@ -68,14 +68,19 @@ impl HostSets {
         let zeros = |count: usize| (0..count).map(|_| AtomicU64::new(0)).collect();
         let make = |lines: u32| {
             let front = HostFront(zeros(FRONT_WORDS));
-            Ok::<_, std::convert::Infallible>(HostLines { words: zeros(lines as usize * LINE_WORDS), front, first: 0 })
+            Ok::<_, Crowded>(HostLines { words: zeros(lines as usize * LINE_WORDS), front, first: 0 })
         };
         if self.slots.is_empty() {
             (self.slots, self.fronts) = (vec![None], vec![None]);
         }
         let mut record = [0; SET_RECORD_WORDS];
         let tables = [false, true].map(|v6| {
-            let Ok(table) = Table::build(families[usize::from(v6)], v6, make);
+            let mut seed = 0;
+            let chance = || {
+                seed += 1;
+                seed
+            };
+            let table = Table::build(families[usize::from(v6)], v6, chance, make).expect("they are not crafted");
             record[usize::from(v6)] = table.extent(self.slots.len() as u32, self.fronts.len() as u32).word();
             self.fronts.push(Some(table.memory().front.clone()));
             for array in 0..arrays(table.lines()).max(1) {

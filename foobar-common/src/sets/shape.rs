@@ -20,7 +20,7 @@ pub const SPREAD: u64 = 3;
 pub const LINE_WORDS: usize = 8;
 /// The word of a line that says whether a block stands in the next one for want of room.
 pub const OVERFLOWS: usize = 6;
-/// Lines that are looked at for a block, at most.
+/// Lines that are looked at for a block of IPv6, at most.
 pub const PROBES: u32 = 8;
 
 /// Where the list of IPv6's strides stands in a set's record, in two words.
@@ -38,32 +38,55 @@ pub const ARRAY_LINES: u32 = 1 << 14;
 ///
 /// | bits | |
 /// |---|---|
-/// | 32–63 | lines with blocks |
-/// | 16–31 | the region of the front; 0: the empty one |
-/// | 0–15 | the slot of the first array; 0: there are no prefixes |
+/// | 44–63 | the seed of its hash: whoever chooses what is in a set does not know which prefixes share lines |
+/// | 20–43 | lines where searches begin |
+/// | 12–19 | the region of the front; 0: the empty one |
+/// | 0–11 | the slot of the first array; 0: there are no prefixes |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
     pub slot: u32,
     pub front: u32,
     pub buckets: u32,
+    pub seed: u32,
 }
 
 impl Extent {
+    /// Seeds are below this.
+    pub const SEEDS: u32 = 1 << 20;
+    const FRONT_SHIFT: u32 = 12;
+    const BUCKETS_SHIFT: u32 = 20;
+    const SEED_SHIFT: u32 = 44;
+
     #[inline(always)]
     pub const fn from_word(word: u64) -> Self {
-        Self { slot: word as u32 & 0xffff, front: (word >> 16) as u32 & 0xffff, buckets: (word >> 32) as u32 }
+        Self {
+            slot: word as u32 & 0xfff,
+            front: (word >> Self::FRONT_SHIFT) as u32 & 0xff,
+            buckets: (word >> Self::BUCKETS_SHIFT) as u32 & 0xff_ffff,
+            seed: (word >> Self::SEED_SHIFT) as u32,
+        }
     }
 
     #[inline(always)]
     pub const fn word(self) -> u64 {
-        self.slot as u64 | (self.front as u64) << 16 | (self.buckets as u64) << 32
+        self.slot as u64
+            | (self.front as u64) << Self::FRONT_SHIFT
+            | (self.buckets as u64) << Self::BUCKETS_SHIFT
+            | (self.seed as u64) << Self::SEED_SHIFT
+    }
+
+    /// An odd number that the seed makes: multiplying by it keeps what differs different.
+    #[inline(always)]
+    const fn factor(self) -> u64 {
+        (self.seed as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) << 1 | 1
     }
 
     /// The line where a block's search begins.
     #[inline(always)]
     pub const fn line(self, key: Key) -> u32 {
-        let mixed = key[0] ^ key[1].wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.line_of(mixed ^ mixed >> 32)
+        let mixed = key[0].wrapping_mul(self.factor()) ^ key[1].wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = (mixed ^ mixed >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        (((mixed >> 32) * self.buckets as u64) >> 32) as u32
     }
 
     /// The line where the search for leaves begins, by their number below 2^24, and the tag that they have.
@@ -71,16 +94,10 @@ impl Extent {
     /// Lines near each other hold numbers near each other, once they are mixed: a few bits tell them apart.
     #[inline(always)]
     pub const fn leaves(self, number: u64) -> (u32, u64) {
-        let mixed = number ^ number >> 12;
-        let mixed = (mixed * 0x9e_3779) & 0xff_ffff;
+        let mixed = (number ^ number >> 12).wrapping_mul(self.factor()) & 0xff_ffff;
+        let mixed = ((mixed ^ mixed >> 12) * 0x9e_3779) & 0xff_ffff;
         let mixed = mixed ^ mixed >> 12;
         (((mixed * self.buckets as u64) >> 24) as u32, mixed & ((1 << Leaf::TAG_BITS) - 1))
-    }
-
-    #[inline(always)]
-    const fn line_of(self, number: u64) -> u32 {
-        let mixed = number.wrapping_mul(0xd6e8_feb8_6659_fd93);
-        (((mixed >> 32) * self.buckets as u64) >> 32) as u32
     }
 }
 
@@ -99,8 +116,10 @@ impl Leaf {
     /// Bits of an address that number one of eight.
     pub const WIDTH: u8 = 3;
     pub const TAG_BITS: u32 = 18;
+    /// Lines that are looked at, at most: all leaves of some /24 are in a row.
+    pub const PROBES: u32 = 16;
     /// With fewer lines the tags would not tell numbers apart: that many lines share a tag's bits.
-    pub const MIN_LINES: u32 = (PROBES << 24) >> Self::TAG_BITS;
+    pub const MIN_LINES: u32 = (Self::PROBES << 24) >> Self::TAG_BITS;
     const TAG_SHIFT: u32 = 32 - Self::TAG_BITS;
     pub const NEIGHBOURS_SHIFT: u32 = 8;
     pub const WHOLE: u64 = 33;
@@ -296,8 +315,8 @@ mod tests {
 
     #[test]
     fn tags_tell_leaves_apart_where_a_search_goes() {
-        for buckets in [Leaf::MIN_LINES, 1000, 110_000] {
-            let extent = Extent { buckets, ..Extent::default() };
+        for (buckets, seed) in [(Leaf::MIN_LINES, 0), (1500, 77), (110_000, Extent::SEEDS - 1)] {
+            let extent = Extent { buckets, seed, ..Extent::default() };
             // The lines of each tag, in which some number has it.
             let mut lines = vec![Vec::new(); 1 << Leaf::TAG_BITS];
             for (line, tag) in (0..1 << 24).map(|number| extent.leaves(number)) {
@@ -306,7 +325,7 @@ mod tests {
             for (tag, lines) in lines.iter_mut().enumerate() {
                 lines.sort_unstable();
                 assert!(lines.last().is_some_and(|line| *line < buckets), "{tag}");
-                assert!(lines.windows(2).all(|pair| pair[1] - pair[0] >= PROBES), "{buckets} lines, tag {tag}");
+                assert!(lines.windows(2).all(|pair| pair[1] - pair[0] >= Leaf::PROBES), "{buckets} lines, tag {tag}");
             }
         }
     }

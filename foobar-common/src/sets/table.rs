@@ -17,6 +17,18 @@ use super::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
+/// However often it was tried, too many of the prefixes came to lie in the same lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crowded;
+
+impl std::fmt::Display for Crowded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("too many of its prefixes come to lie in the same lines")
+    }
+}
+
+impl std::error::Error for Crowded {}
+
 /// How many lines a set's prefixes need, with room for more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
@@ -25,21 +37,47 @@ pub struct Size {
 }
 
 impl Size {
-    /// `spare`: how often room was wanting before.
-    pub fn of(contents: &Contents, v6: bool, spare: u32) -> Self {
-        let mut parts = 0;
-        let mut last = [None; 64];
+    /// How often lines are made, each time a quarter more.
+    const ATTEMPTS: u32 = 10;
+
+    pub fn of(contents: &Contents, v6: bool) -> Self {
+        let lines = if v6 { Self::for_blocks(contents) } else { Self::for_leaves(contents) };
+        Self { v6, buckets: if lines == 0 { 0 } else { lines + 64 } }
+    }
+
+    /// Two in seven places are used, so that few searches go further.
+    fn for_blocks(contents: &Contents) -> u32 {
+        let (mut blocks, mut last) = (0, [None; 64]);
         for prefix in contents.iter() {
-            for (kind, key) in parts_of(prefix, v6) {
-                if last[kind] != Some(key) {
-                    last[kind] = Some(key);
-                    parts += 1;
-                }
-            }
+            let stride = Stride::of_len(prefix.len);
+            let key = stride.key(prefix.halves());
+            let last = &mut last[stride.mark as usize];
+            blocks += u32::from(last.replace(key) != Some(key));
         }
-        // Three in five leaves of a line are used, or two in seven places of blocks, so that few searches go further.
-        let lines: u32 = if v6 { parts / 4 * 7 } else { (parts * 5).div_ceil(3 * 16).max(Leaf::MIN_LINES) };
-        Self { v6, buckets: if parts == 0 { 0 } else { (lines + 64) / 16 * (16 + spare) } }
+        blocks.div_ceil(4) * 7
+    }
+
+    /// Three in five places are used; fewer where many leaves share their number, since these are in a row.
+    fn for_leaves(contents: &Contents) -> u32 {
+        let (mut leaves, mut squares, mut in_a_row) = (0u64, 0, 0);
+        let (mut number, mut last) = (None, [None; 33]);
+        for part in contents.iter().flat_map(Part::all) {
+            let last = &mut last[usize::from(part.front.len)];
+            if last.replace(part.front) == Some(part.front) {
+                continue;
+            }
+            leaves += 1;
+            in_a_row = if number.replace(part.number) == Some(part.number) { in_a_row + 1 } else { 1 };
+            // The sum of the first odd numbers is a square.
+            squares += 2 * in_a_row - 1;
+        }
+        let lines = (leaves * 5).div_ceil(3 * 16).max(squares / 96);
+        if leaves == 0 { 0 } else { (lines as u32).max(Leaf::MIN_LINES) }
+    }
+
+    /// With more room; `None` after too many attempts.
+    fn grown(self, attempt: u32) -> Option<Self> {
+        (attempt < Self::ATTEMPTS).then_some(Self { buckets: self.buckets / 4 * 5, ..self })
     }
 
     pub fn lines(self) -> u32 {
@@ -48,8 +86,11 @@ impl Size {
 
     /// Lines of a family that has so many where searches begin.
     pub fn lines_of(v6: bool, buckets: u32) -> u32 {
-        let filter = if v6 { 0 } else { Leaf::filter_lines(buckets) };
-        if buckets == 0 { 0 } else { filter + buckets + PROBES }
+        match (buckets, v6) {
+            (0, _) => 0,
+            (_, true) => buckets + PROBES,
+            (_, false) => Leaf::filter_lines(buckets) + buckets + Leaf::PROBES,
+        }
     }
 }
 
@@ -77,27 +118,35 @@ pub trait Memory {
 pub struct Table<M> {
     memory: M,
     size: Size,
+    seed: u32,
     /// Strides of which there are blocks, in the order in which they came.
     strides: Vec<u64>,
 }
 
 impl<M: Memory> Table<M> {
-    /// Builds lines that no packet reads yet. `make` gives as many lines as it is told, and a front, all zero.
-    pub fn build<E>(contents: &Contents, v6: bool, mut make: impl FnMut(u32) -> Result<M, E>) -> Result<Self, E> {
-        let mut spare = 0;
-        loop {
-            let size = Size::of(contents, v6, spare);
-            let mut table = Self { memory: make(size.lines())?, size, strides: Vec::new() };
+    /// Builds lines that no packet reads yet. `make` gives as many lines as it is told, and a front, all zero; `chance` a
+    /// number that nobody foresees.
+    pub fn build<E: From<Crowded>>(
+        contents: &Contents,
+        v6: bool,
+        mut chance: impl FnMut() -> u32,
+        mut make: impl FnMut(u32) -> Result<M, E>,
+    ) -> Result<Self, E> {
+        let mut size = Size::of(contents, v6);
+        for attempt in 1.. {
+            let seed = chance() % Extent::SEEDS;
+            let mut table = Self { memory: make(size.lines())?, size, seed, strides: Vec::new() };
             if contents.iter().try_for_each(|prefix| table.add(prefix)).is_ok() {
                 return Ok(table);
             }
-            spare += 1;
+            size = size.grown(attempt).ok_or(Crowded)?;
         }
+        Err(Crowded.into())
     }
 
     /// Where the lines and the front are, once they stand in a slot and a region.
     pub fn extent(&self, slot: u32, front: u32) -> Extent {
-        Extent { slot, front, buckets: self.size.buckets }
+        Extent { slot, front, buckets: self.size.buckets, seed: self.seed }
     }
 
     /// How many lines there are.
@@ -190,8 +239,8 @@ impl<M: Memory> Table<M> {
         let (line, tag) = self.extent(0, 0).leaves(part.number);
         let empty = Leaf::empty(tag, part.neighbours);
         let first = (Leaf::filter_lines(self.size.buckets) + line) as usize * LINE_WORDS * 2;
-        let mut places =
-            (first..first + PROBES as usize * LINE_WORDS * 2).map(|half| (self.memory.word(half / 2), half % 2 * 32));
+        let mut places = (first..first + Leaf::PROBES as usize * LINE_WORDS * 2)
+            .map(|half| (self.memory.word(half / 2), half % 2 * 32));
         let (word, shift) = places.find(|(word, shift)| {
             let leaf = word.load(Ordering::Relaxed) >> shift & 0xffff_ffff;
             leaf == 0 || (leaf ^ empty) >> Leaf::NEIGHBOURS_SHIFT == 0
@@ -240,16 +289,6 @@ pub fn marks(words: [u64; 2]) -> Vec<u64> {
     let places = words.into_iter().flat_map(|word| (0..Stride::A_WORD).map(move |place| (word, place)));
     let marks = places.map(|(word, place)| word >> (place * Stride::BITS as usize) & ones(Stride::BITS));
     marks.filter(|mark| *mark != 0).collect()
-}
-
-/// The blocks or leaves in which a prefix has bits: each by a mark of its kind, and by its key.
-fn parts_of(prefix: Prefix, v6: bool) -> Vec<(usize, Key)> {
-    if v6 {
-        let stride = Stride::of_len(prefix.len);
-        return vec![(stride.mark as usize, stride.key(prefix.halves()))];
-    }
-    let kind = |part: &Part| part.front.len.into();
-    Part::all(prefix).map(|part| (kind(&part), [part.number, part.neighbours])).collect()
 }
 
 /// The bits of one leaf: those of IPv4 prefixes of some lengths.

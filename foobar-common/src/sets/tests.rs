@@ -1,16 +1,20 @@
 //! Membership by the lines against membership by the list, while prefixes come and go.
 
+use std::sync::atomic::AtomicU64;
+
 use proptest::prelude::*;
 
 use super::{
-    STRIDES_WORD, TIMED_WORD,
+    Extent, STRIDES_WORD, TIMED_WORD,
     contents::{Contents, Prefix},
     host::HostSets,
     is_member,
+    table::{Crowded, Memory, Table},
 };
 use crate::{
     address::{Address, V4, V6},
     image::HostTables,
+    layout::FRONT_WORDS,
 };
 
 /// An address whose bits stand in front.
@@ -153,5 +157,74 @@ fn many_neighbours_make_lines_overflow_and_stay_members() {
             let expected = index % step == 0 || index == 3;
             assert_eq!(is_member::<V4, _>(address, 0, &tables), u64::from(expected), "{index}, every {step}th");
         }
+    }
+}
+
+/// The prefix with a number in a list.
+type Shape = Box<dyn Fn(u32) -> (u32, u8)>;
+
+#[test]
+fn lists_of_every_shape_fit_soon() {
+    let number = |index: u32| index.wrapping_mul(2_654_435_761);
+    let shapes: [(&str, Shape); 6] = [
+        ("at random", Box::new(move |index| (number(index), 32))),
+        ("one in each /29", Box::new(|index| (index * 8, 32))),
+        ("one in each /29 of some /24", Box::new(move |index| ((number(index / 32) & !0xff) + index % 32 * 8, 32))),
+        ("one in each /28 of some /24", Box::new(move |index| ((number(index / 16) & !0xff) + index % 16 * 16, 32))),
+        ("/28", Box::new(|index| (index << 4, 28))),
+        ("/20", Box::new(|index| (index << 12, 20))),
+    ];
+    for (name, shape) in shapes {
+        let contents: Contents = (0..60_000)
+            .map(|index| {
+                let (bits, len) = shape(index);
+                Prefix::new(u128::from(bits) << 96, len)
+            })
+            .collect();
+        let mut made = 0;
+        let mut seed = 0;
+        let chance = || {
+            seed += 7919;
+            seed
+        };
+        let table = Table::build(&contents, false, chance, |lines| {
+            made += 1;
+            let zeros = |count: usize| (0..count).map(|_| AtomicU64::new(0)).collect();
+            Ok::<_, Crowded>(Words { lines: zeros(lines as usize * 8), front: zeros(FRONT_WORDS) })
+        });
+        let bytes = u64::from(table.expect("room").lines()) * 64;
+        assert!(made <= 3, "{name}: made {made} times");
+        let each = bytes / 60_000;
+        let most = if name == "/20" { 130 } else { 50 };
+        assert!(each <= most, "{name}: {each} bytes a prefix");
+    }
+}
+
+struct Words {
+    lines: Vec<AtomicU64>,
+    front: Vec<AtomicU64>,
+}
+
+impl Memory for Words {
+    fn word(&self, index: usize) -> &AtomicU64 {
+        &self.lines[index]
+    }
+
+    fn front(&self, index: usize) -> &AtomicU64 {
+        &self.front[index]
+    }
+}
+
+/// Prefixes of one /64 that would share a line under one seed do not under others: what a list says cannot make a table
+/// that never fits.
+#[test]
+fn blocks_that_share_lines_under_one_seed_do_not_under_another() {
+    let extent = |seed| Extent { buckets: 1000, seed, ..Extent::default() };
+    let keys = (0..200_000u64).map(|index| [0x2001_0db8_0000_0001, (index << 6) + 0x16]);
+    let share: Vec<_> = keys.filter(|key| extent(5).line(*key) == 77).take(100).collect();
+    assert_eq!(share.len(), 100);
+    for seed in [0, 1, 6, 99, Extent::SEEDS - 1] {
+        let lines: std::collections::BTreeSet<_> = share.iter().map(|key| extent(seed).line(*key)).collect();
+        assert!(lines.len() > 80, "seed {seed}: {} lines", lines.len());
     }
 }

@@ -59,7 +59,7 @@ impl SetSummary {
         let list = read_source(source)?;
         let families = join(&list.prefixes, &Overlay::default());
         let memory = |(v6, contents): (bool, &Contents)| {
-            if contents.is_empty() { 0 } else { bytes(Size::of(contents, v6, 0).lines()) }
+            if contents.is_empty() { 0 } else { bytes(Size::of(contents, v6).lines()) }
         };
         Ok(Self {
             name: name.to_owned(),

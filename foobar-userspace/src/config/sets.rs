@@ -1,6 +1,6 @@
 //! `[firewall.sets]`: named sets, each with a file or a list of prefixes. And the files.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
 use ipnet::IpNet;
 
@@ -65,6 +65,10 @@ pub fn read_source(source: &SetSource) -> Result<List, ConfigError> {
 /// Reads a set's file: its text, and what it lists.
 pub fn read_list(path: &Path) -> Result<(String, List), ConfigError> {
     let name = path.display().to_string();
+    // One that waits for a writer would have everybody wait.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(ConfigError::unreadable(&name, &io::Error::other("it is not a regular file")));
+    }
     let bytes = fs::read(path).map_err(|error| ConfigError::unreadable(&name, &error))?;
     let text = String::from_utf8(bytes).map_err(|error| ConfigError::not_text(&name, &error))?;
     let list = parse_list(&text, path)?;

@@ -93,6 +93,13 @@ impl Engine {
         }
         let plan = self.plan(&mut wanted, &Forced::new())?;
         self.refuse_cut(caution, &wanted, &plan)?;
+        if caution.confirm_within.is_some()
+            && let Err(error) = self.load_sets(&wanted, Unread::Refused)
+        {
+            self.let_sets_go();
+            return Err(error.into());
+        }
+        // The time begins when nothing is left that takes long.
         if let (Some(pending), Some(within)) = (&mut wanted.pending, caution.confirm_within) {
             pending.until = deadline(within);
         }

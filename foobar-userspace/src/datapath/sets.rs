@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
+    hash::{BuildHasher as _, RandomState},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -179,7 +180,7 @@ impl Datapath {
     fn build(&mut self, v6: bool, contents: &Contents) -> Result<Loaded> {
         let mut made = Vec::new();
         let (region, fronts) = (if v6 { 0 } else { self.free_front()? }, &self.tables.set_fronts);
-        let table = Table::build(contents, v6, |lines| {
+        let table = Table::build(contents, v6, chance, |lines| {
             let (arrays, maps) = self.sets.make(lines)?;
             made = maps;
             if !v6 {
@@ -331,6 +332,11 @@ impl Datapath {
         ensure!((id as usize) < MAX_SETS, "there are {MAX_SETS} sets, and none is {id}");
         Ok(&self.tables.sets.words()[id as usize * SET_RECORD_WORDS..][..SET_RECORD_WORDS])
     }
+}
+
+/// A number that nobody foresees.
+fn chance() -> u32 {
+    RandomState::new().hash_one(()) as u32
 }
 
 /// How many arrays a set's lines of a family have.

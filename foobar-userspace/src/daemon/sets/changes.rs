@@ -82,12 +82,13 @@ impl Engine {
             return Err(error.into());
         }
         for change in &changes {
-            if let Err(error) = self.apply_to_set(id, *change) {
+            if let Err(error) = self.apply_to_set(id, *change, &before) {
                 self.take_back(id, &before);
                 return Err(error.into());
             }
         }
         if !remove.is_empty() {
+            self.keep_lengths(id)?;
             self.note_who_may_have_lost(name);
         }
         tracing::info!("set {name}: {} added, {} removed live", add.len(), remove.len());
@@ -106,8 +107,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes a change into the tables.
-    fn apply_to_set(&mut self, id: u32, change: Change) -> anyhow::Result<()> {
+    /// Says which lengths the elements of a set that end have left.
+    fn keep_lengths(&mut self, id: u32) -> anyhow::Result<()> {
+        let Some(set) = self.sets.by_id.get(&id) else { return Ok(()) };
+        [false, true].into_iter().try_for_each(|v6| self.datapath.keep_lengths(id, v6, &set.lengths(v6)))
+    }
+
+    /// Writes a change into the tables. `before`: what was changed live before it.
+    fn apply_to_set(&mut self, id: u32, change: Change, before: &Overlay) -> anyhow::Result<()> {
         let Some(set) = self.sets.by_id.get_mut(&id) else { return Ok(()) };
         let (Change::Add(net) | Change::Remove(net) | Change::Forget(net) | Change::Until(net, _)) = change;
         let (v6, prefix) = compact(&net);
@@ -115,7 +122,10 @@ impl Engine {
         match change {
             Change::Add(_) => {
                 if contents.insert(prefix) {
-                    set.fresh.insert(net);
+                    // One that was removed live is in the list.
+                    if !before.removed.contains(&net) {
+                        set.fresh.insert(net);
+                    }
                     self.datapath.add_to_set(id, v6, prefix, contents)?;
                 }
             }
@@ -125,7 +135,6 @@ impl Engine {
                     self.datapath.remove_from_set(id, v6, prefix, contents);
                 }
                 self.datapath.remove_until(id, v6, prefix);
-                self.datapath.keep_lengths(id, v6, &set.lengths(v6))?;
             }
             Change::Until(_, end) => {
                 let until = now() + end.saturating_sub(unix_now());
@@ -209,7 +218,7 @@ impl NamedSet {
     /// What has to change for these to be added, until a Unix time if there is one, and those removed.
     fn changes(&self, add: &[IpNet], remove: &[IpNet], end: Option<u64>) -> Vec<Change> {
         let gone = |net: &IpNet| if self.is_listed(net) { Change::Remove(*net) } else { Change::Forget(*net) };
-        let mut changes: Vec<_> = remove.iter().filter(|net| self.has(net)).map(gone).collect();
+        let mut changes = Vec::new();
         for net in add {
             match end {
                 Some(end) => changes.push(Change::Until(*net, end)),
@@ -217,6 +226,8 @@ impl NamedSet {
                 None => changes.push(Change::Add(*net)),
             }
         }
+        // Behind what comes: nobody who stays is none for a moment.
+        changes.extend(remove.iter().filter(|net| self.has(net) && !add.contains(net)).map(gone));
         changes
     }
 

@@ -9,6 +9,8 @@ use std::{
 
 use foobar_common::hash::mix;
 
+use crate::domain::SetSource;
+
 /// Where the copy of a set's file is: a set that comes from elsewhere has another one.
 pub fn copy(dir: &Path, name: &str, file: &Path) -> PathBuf {
     let hash = file.as_os_str().as_bytes().iter().fold(0, |hash, byte| mix(hash ^ u64::from(*byte)));
@@ -19,19 +21,24 @@ pub fn journal(dir: &Path, name: &str) -> PathBuf {
     dir.join(format!("{name}.journal"))
 }
 
-/// Deletes what is of no set with one of these names: a set that is made anew is empty.
-pub fn keep(dir: &Path, names: &BTreeSet<&String>) -> io::Result<()> {
+/// Deletes what is not one of these: a set that is made anew is empty.
+pub fn keep(dir: &Path, kept: &BTreeSet<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        let file = entry.file_name();
-        let file = file.to_string_lossy();
-        let of_copy = || file.strip_suffix(".copy")?.rsplit_once('.').map(|(name, _)| name);
-        let name = file.strip_suffix(".journal").or_else(of_copy);
-        if name.is_none_or(|name| !names.iter().any(|kept| *kept == name)) {
-            fs::remove_file(entry.path())?;
+        let path = entry?.path();
+        if !kept.contains(&path) {
+            fs::remove_file(path)?;
         }
     }
     Ok(())
+}
+
+/// The files of a set that comes from somewhere.
+pub fn of(dir: &Path, name: &str, source: &SetSource) -> impl Iterator<Item = PathBuf> {
+    let copy = match source {
+        SetSource::File(file) => Some(copy(dir, name, file)),
+        SetSource::Prefixes(_) => None,
+    };
+    copy.into_iter().chain([journal(dir, name)])
 }
 
 #[cfg(test)]
@@ -41,15 +48,15 @@ mod tests {
     #[test]
     fn what_is_of_no_set_goes() {
         let dir = tempfile::tempdir().expect("a directory");
-        let (a, b) = ("a".to_owned(), "a.b".to_owned());
-        let [first, second] = ["/x", "/y"].map(|file| copy(dir.path(), &b, Path::new(file)));
+        let [first, second] = ["/x", "/y"].map(|file| copy(dir.path(), "a.b", Path::new(file)));
         assert_ne!(first, second);
-        for path in [&first, &second, &journal(dir.path(), &a), &journal(dir.path(), &b), &dir.path().join("a.new")] {
+        for path in [&first, &second, &journal(dir.path(), "a"), &journal(dir.path(), "a.b"), &dir.path().join("a.new")]
+        {
             fs::write(path, "").expect("written");
         }
-        keep(dir.path(), &[&b].into()).expect("kept");
+        keep(dir.path(), &of(dir.path(), "a.b", &SetSource::File("/x".into())).collect()).expect("kept");
         let left: BTreeSet<_> =
             fs::read_dir(dir.path()).expect("there").map(|entry| entry.expect("one").path()).collect();
-        assert_eq!(left, [first, second, journal(dir.path(), &b)].into());
+        assert_eq!(left, [first, journal(dir.path(), "a.b")].into());
     }
 }

@@ -240,8 +240,9 @@ impl Engine {
         let mut gone: BTreeSet<_> = self.datapath.sets_in_force().into_iter().collect();
         gone.extend(self.sets.by_id.keys());
         gone.retain(|id| !ids.contains(id));
-        let names: BTreeSet<_> = self.state.possible().flat_map(|state| state.config.firewall.sets.keys()).collect();
-        files::keep(&self.sets.dir, &names)?;
+        let sets = self.state.possible().flat_map(|state| &state.config.firewall.sets);
+        let kept = sets.flat_map(|(name, source)| files::of(&self.sets.dir, name, source)).collect();
+        files::keep(&self.sets.dir, &kept)?;
         if gone.is_empty() {
             return Ok(());
         }
