@@ -10,7 +10,8 @@ impl Config {
         let mut next = self.clone();
         for service in &mut next.services {
             let Some(old) = running.services.iter().find(|old| old.is_same(service)) else { continue };
-            for backend in &old.backends {
+            // Nothing is left on those in maintenance.
+            for backend in old.backends.iter().filter(|backend| backend.state != BackendState::Maint) {
                 if service.backends.iter().all(|other| other.address != backend.address) {
                     service.backends.push(Backend { state: BackendState::Removing, ..backend.clone() });
                 }

@@ -165,7 +165,8 @@ impl Engine {
     ) -> Result<(), Refusal> {
         self.edit_service(service, |service| {
             let backend = find_backend(service, address)?;
-            if !now {
+            // Nothing is left on one in maintenance.
+            if !now && backend.state != BackendState::Maint {
                 (backend.state, backend.deadline) = (BackendState::Removing, deadline.map(second_after));
                 return Ok(());
             }

@@ -2,6 +2,7 @@
 
 mod frames;
 mod harness;
+mod memory;
 mod ours;
 mod peer;
 mod report;
@@ -150,6 +151,7 @@ fn main() -> Result<()> {
     report.rows = rows.into_iter().zip(&times[1..]).map(row).collect();
     report.print();
     rings::report();
+    memory::report();
     report.write(&arguments.json)
 }
 
