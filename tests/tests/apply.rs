@@ -90,7 +90,7 @@ fn a_start_with_its_own_file_as_it_was_goes_on_with_what_was_applied() {
 
 #[test]
 fn a_service_keeps_how_it_spreads_flows_as_long_as_it_lives() {
-    let site = Site::with_web(2);
+    let mut site = Site::with_web(2);
     let service = |name: &str, more: &str| {
         let (address, first) = (SERVICE, backend(1));
         format!(
@@ -100,7 +100,16 @@ fn a_service_keeps_how_it_spreads_flows_as_long_as_it_lives() {
     for other in ["ring = 1009", "affinity = \"source\""] {
         let (problem, _) = ask(&site, "apply", &write(&site, &service("web", other)), &[]).refused();
         assert!(problem.contains("service web") && problem.contains("65537"), "{problem}");
+        let (problem, _) = ask(&site, "apply", &write(&site, &service("web", other)), &["--dry-run"]).refused();
+        assert!(problem.contains("service web"), "{problem}");
     }
+    let held = site.hold(WEB, 20);
+    site.foobar.kill();
+    let file = write(&site, &service("web", "ring = 1009\naffinity = \"source\""));
+    site.foobar.configure(&fs::read_to_string(file).expect("written"));
+    site.foobar.start();
+    assert_eq!(site.status().services[0].ring, 65_537, "a start with such a file keeps it, too");
+    assert!(held.wait_for(5).iter().all(|fate| fate.broken.is_none()), "{:?}", held.fates());
     ask(&site, "apply", &write(&site, &service("other", "ring = 1009\naffinity = \"source\"")), &[]).done();
     site.wait_for_next_hops();
     let status = &site.status().services[0];

@@ -94,6 +94,27 @@ fn maintenance_ends_connections_and_a_backend_comes_back_from_it() {
 }
 
 #[test]
+fn a_change_that_is_undone_ends_no_connection_of_a_backend_that_was_in_maintenance() {
+    let site = Site::with_web(2);
+    site.tell(&["backend", "maint", "web", &backend(2).to_string()]);
+    let interfaces = format!("interfaces = [{{ name = \"eth0\", peer = \"{}\" }}]\n", site.peer());
+    let backends = [1, 2].map(|number| format!("{{ address = \"{}\" }}", backend(number))).join(", ");
+    let file = site.foobar.directory.join("both.toml");
+    let text = format!(
+        "{interfaces}[[service]]\nname = \"web\"\naddress = \"{SERVICE}\"\nports = \"tcp/80\"\nbackends = [{backends}]\n"
+    );
+    std::fs::write(&file, text).expect("written");
+    site.tell(&["apply", &file.display().to_string(), "--confirm-within", "60s"]);
+    site.wait_for_next_hops();
+    let held = site.hold(WEB, 20);
+    assert!(held.fates().iter().any(|fate| fate.backend == "b2"), "b2 serves while the change waits");
+    site.tell(&["rollback"]);
+    assert!(asks(&site).iter().all(|name| name == "b1"));
+    unbroken(&held, "the change is undone");
+    assert_eq!(site.status().services[0].backends[1].state, BackendState::Emptying);
+}
+
+#[test]
 fn a_drain_until_empty_ends_in_maintenance() {
     let site = Site::new(2);
     let [first, second] = [1, 2].map(|number| backend(number).to_string());

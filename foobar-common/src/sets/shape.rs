@@ -51,6 +51,8 @@ pub struct Extent {
 }
 
 impl Extent {
+    /// Lines where searches begin are fewer.
+    pub const MAX_BUCKETS: u32 = 1 << 24;
     /// Seeds are below this.
     pub const SEEDS: u32 = 1 << 20;
     const FRONT_SHIFT: u32 = 12;

@@ -134,6 +134,9 @@ impl<M: Memory> Table<M> {
     ) -> Result<Self, E> {
         let mut size = Size::of(contents, v6);
         for attempt in 1.. {
+            if size.buckets >= Extent::MAX_BUCKETS {
+                return Err(Crowded.into());
+            }
             let seed = chance() % Extent::SEEDS;
             let mut table = Self { memory: make(size.lines())?, size, seed, strides: Vec::new() };
             if contents.iter().try_for_each(|prefix| table.add(prefix)).is_ok() {

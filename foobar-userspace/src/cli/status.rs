@@ -118,7 +118,7 @@ fn cells(backend: &BackendStatus) -> [Cell; 5] {
         Cell::new(backend.weight),
         match backend.left {
             Some(left) => passing(format!("{}, {}", backend.state, left_in_words(left))),
-            None if backend.backup => passing("backup"),
+            None if backend.backup && backend.state == BackendState::Ready => passing("backup"),
             None => state(backend.state),
         },
         Cell::new(count(backend.slots.into())),

@@ -21,6 +21,21 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Backends in maintenance that `running` has in use get empty first.
+    pub fn empty_what_was_idle(&mut self, running: &Self) {
+        for service in &mut self.services {
+            let Some(old) = running.services.iter().find(|old| old.is_same(service)) else { continue };
+            for backend in service.backends.iter_mut().filter(|backend| backend.state == BackendState::Maint) {
+                let in_use = |old: &&Backend| old.address == backend.address && old.state != BackendState::Maint;
+                if old.backends.iter().any(|old| in_use(&old)) {
+                    backend.state = BackendState::Emptying;
+                }
+            }
+        }
+    }
+}
+
 impl Service {
     /// Whether its flows are the other's: name, address and port are equal.
     pub fn is_same(&self, other: &Self) -> bool {

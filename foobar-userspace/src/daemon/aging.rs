@@ -10,7 +10,7 @@ use foobar_common::slot::Slot;
 use super::{
     engine::Engine,
     plan::Forced,
-    state::{Unrest, now, unix_now},
+    state::{Unrest, now},
     sweep::Sweep,
 };
 use crate::{
@@ -48,6 +48,10 @@ impl Engine {
             && let Err(refusal) = self.remove_over()
         {
             tracing::error!("removing rules whose time is over: {refusal}");
+        }
+        if waits {
+            // Two sweeps in a row are none with a wait between.
+            self.swept = None;
         }
         if waits && self.ticks.is_multiple_of(REMOVE_EVERY) && self.allowance_is_over() {
             // It stays on the list meanwhile, but what it let in has to go on.
@@ -119,7 +123,13 @@ impl Engine {
                 aged.insert(name.clone(), slots);
             }
         }
-        if state == self.state && aged.is_empty() { Ok(()) } else { self.replace_rings(state, &aged) }
+        if state == self.state && aged.is_empty() {
+            return Ok(());
+        }
+        // Where all together have no room, each has.
+        self.replace_rings(state.clone(), &aged).or_else(|_| {
+            aged.into_iter().try_for_each(|(name, slots)| self.replace_rings(state.clone(), &[(name, slots)].into()))
+        })
     }
 
     /// Seconds until previous backends of a service are given up: only noted flows are on them then.
@@ -137,7 +147,7 @@ impl Engine {
 
     /// Ends the connections of backends whose deadline is over.
     fn end_drains(&mut self) -> Result<(), Refusal> {
-        let now = unix_now();
+        let now = now();
         let is_over = |backend: &Backend| backend.deadline.is_some_and(|deadline| deadline <= now);
         let backends = self.state.config.services.iter().flat_map(|service| &service.backends);
         let over: Vec<_> = backends.filter(|backend| is_over(backend)).map(|backend| backend.address).collect();

@@ -7,7 +7,7 @@ use foobar_common::plane::Way;
 use super::{
     caution::Caution,
     engine::Engine,
-    state::{State, unix_now},
+    state::{State, now},
 };
 use crate::{
     api::types::{AddedRule, Place, Refusal, RemovedRule},
@@ -242,9 +242,9 @@ fn find_service<'a>(state: &'a mut State, name: &str) -> Result<&'a mut Service,
     })
 }
 
-/// A second of the wall clock.
+/// A second of the monotonic clock: what runs does not outlive a boot.
 fn second_after(time: Duration) -> u64 {
-    unix_now().saturating_add(time.as_secs())
+    now().saturating_add(time.as_secs())
 }
 
 fn find_backend(service: &mut Service, address: IpAddr) -> Result<&mut Backend, Refusal> {

@@ -20,7 +20,7 @@ use super::{
     apply::ReadFile,
     engine::Engine,
     explain::{address, addresses},
-    plan::{Forced, Plan},
+    plan::{Forced, Plan, refuse_another_spread},
     state::State,
 };
 use crate::{
@@ -54,6 +54,7 @@ impl Engine {
         recent: &[SeenFrame],
     ) -> Result<DryRun, Refusal> {
         let next = file.config()?.draining(&self.state.config);
+        refuse_another_spread(&self.state.config, &next)?;
         let mut wanted = State { config: next, ..self.state.clone() };
         let plan = self.plan(&mut wanted, &Forced::new())?;
         let difference = Difference::between(&self.state.config, &wanted.config);

@@ -164,6 +164,12 @@ fn plan_rings(
     forced: &Forced,
     now: u64,
 ) -> Result<(Rings, BTreeSet<String>), Refusal> {
+    let slots: u32 = services.iter().map(|service| service.ring.div_ceil(RING_UNIT) * RING_UNIT).sum();
+    if slots > RING_UNITS / 2 * RING_UNIT {
+        let most = RING_UNITS / 2 * RING_UNIT;
+        return Err(Refusal::refused(format!("the rings of all services have {slots} slots, and {most} is the most"))
+            .hint("give services with few backends smaller rings: `ring = 4093`"));
+    }
     let mut rings = Rings::new();
     let mut changed = BTreeSet::new();
     for service in services {
@@ -212,7 +218,7 @@ fn too_many_rings() -> Refusal {
     Refusal::refused(format!(
         "there is no spare room for a ring: all of them, and those that replace them, have {slots} slots"
     ))
-    .hint("change fewer services at a time, or give services with few backends smaller rings: `ring = 4093`")
+    .hint("change fewer services at a time")
 }
 
 /// The slots that follow the ring in force when its members become `members`.

@@ -15,7 +15,7 @@ use super::{
     engine::Engine,
     interfaces::{find, lost_on},
     plan::shares,
-    state::unix_now,
+    state::now,
 };
 use crate::{
     api::types::{
@@ -66,7 +66,7 @@ impl Engine {
                 left: backend.state.drains().then(|| LeftStatus {
                     noted: self.swept.as_ref().map(|swept| id.map_or(0, |id| swept.flows_on(id))),
                     certain_in_seconds: self.certain_in(service),
-                    ends_in_seconds: backend.deadline.map(|deadline| deadline.saturating_sub(unix_now())),
+                    ends_in_seconds: backend.deadline.map(|deadline| deadline.saturating_sub(now())),
                 }),
                 slots: id.and_then(|id| shares.get(&id)).copied().unwrap_or(0),
                 next_hop: hop

@@ -16,7 +16,7 @@ use super::{
     engine::{Engine, Options},
     packets::Packets,
     plan::{Forced, Ring, Rings, key, members},
-    sets::NamedSets,
+    sets::{NamedSets, Unread},
     state::{State, Store, Unrest, boot_id, now},
 };
 use crate::{
@@ -132,11 +132,12 @@ impl Engine {
         }
         state.renew_sets(&self.state);
         let plan = self.plan(&mut state, &Forced::new())?;
-        self.take_sets_over(&state)?;
+        self.load_sets(&state, Unread::AsBefore)?;
         self.revive_next_hops(&state)?;
         let attention = state.attention();
         self.datapath.attend_egress(self.state.attention().and(attention))?;
         self.put_in_force(state, plan)?;
+        self.drop_strange_elements()?;
         self.refuse_at_start();
         self.datapath.attend_egress(attention)
     }
@@ -212,7 +213,9 @@ fn state_at_start(saved: State, wanted: &Wanted, adopted: bool) -> Result<State>
     let mut state = saved;
     if !wanted.is_known_to(&state) {
         log_dropped(&state.config, &wanted.config);
-        state.config = wanted.config.draining(&state.config);
+        let running = std::mem::take(&mut state.config);
+        state.config = wanted.config.draining(&running);
+        keep_spread(&mut state.config, &running);
         // The time of its rules runs from here on.
         state.ends.clear();
         (state.file, state.source) = (fresh.file, fresh.source);
@@ -227,6 +230,22 @@ fn state_at_start(saved: State, wanted: &Wanted, adopted: bool) -> Result<State>
         state = State { ids: state.ids.of_rules(), unrest: State::default().unrest, ..state };
     }
     Ok(state)
+}
+
+/// Services that go on spread their flows as before, since every connection would move otherwise.
+fn keep_spread(config: &mut Config, running: &Config) {
+    for service in &mut config.services {
+        let Some(old) = running.services.iter().find(|old| old.is_same(service)) else { continue };
+        let spread = (old.ring, old.affinity);
+        if spread != (service.ring, service.affinity) {
+            let crate::domain::Service { name, ring, affinity, .. } = old;
+            tracing::warn!(
+                "service {name} keeps its ring of {ring} slots and the affinity `{affinity}` for as long as it lives, \
+                 whatever the file says: give it another name to change that"
+            );
+            (service.ring, service.affinity) = spread;
+        }
+    }
 }
 
 fn log_dropped(running: &Config, wanted: &Config) {

@@ -60,6 +60,7 @@ impl State {
     pub fn rolled_back(&self) -> Option<Self> {
         let before = &self.pending.as_deref()?.before;
         let mut config = before.config.draining(&self.config);
+        config.empty_what_was_idle(&self.config);
         // Interfaces are taken off at once, whatever waits.
         config.interfaces.clone_from(&self.config.interfaces);
         let ids = before.ids.clone().back_from(&self.ids);

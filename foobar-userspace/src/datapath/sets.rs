@@ -279,14 +279,16 @@ impl Datapath {
     }
 
     /// Says which lengths the elements of a set and family that end have left.
-    pub fn keep_lengths(&mut self, id: u32, v6: bool, lens: &BTreeSet<u8>) -> Result<()> {
+    pub fn keep_lengths(&mut self, id: u32, v6: bool, left: &BTreeSet<u8>) -> Result<()> {
         let first = TIMED_WORD + 2 * usize::from(v6);
+        let record = &self.record(id)?[first..first + 2];
+        let lens: Vec<u8> = record.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
         let mut words = [0; 2];
-        for (place, len) in lens.iter().take(TIMED_LENS).enumerate() {
+        // In the order that they have: a length moves to the front alone, and is then asked for twice meanwhile, never not at all.
+        for (place, len) in lens.iter().filter(|len| left.contains(len)).enumerate() {
             words[place / 8] |= u64::from(*len) << (place % 8 * 8);
         }
-        // Front first: a length that moves there is asked for twice meanwhile, and never not at all.
-        write(&self.record(id)?[first..first + 2], &words);
+        write(record, &words);
         Ok(())
     }
 

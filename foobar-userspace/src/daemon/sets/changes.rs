@@ -150,7 +150,7 @@ impl Engine {
         let (name, source) = (set.name.clone(), set.source.clone());
         let done = set.journal.replace(before);
         let done = done.and_then(|()| self.load_set(id, &name, &source, Unread::AsBefore));
-        if let Err(error) = done.and_then(|()| self.drop_strange_elements()) {
+        if let Err(error) = done.and_then(|()| self.drop_strange_elements()).and_then(|()| self.keep_lengths(id)) {
             tracing::error!("set {name}: a part of what was refused may hold until a restart: {error:#}");
         }
     }

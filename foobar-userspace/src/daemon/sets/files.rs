@@ -24,8 +24,9 @@ pub fn journal(dir: &Path, name: &str) -> PathBuf {
 /// Deletes what is not one of these: a set that is made anew is empty.
 pub fn keep(dir: &Path, kept: &BTreeSet<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        if !kept.contains(&path) {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_type()?.is_file() && !kept.contains(&path) {
             fs::remove_file(path)?;
         }
     }

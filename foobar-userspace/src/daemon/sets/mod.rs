@@ -205,7 +205,7 @@ impl Engine {
     }
 
     /// Takes out of the kernel what was written there and never acknowledged.
-    fn drop_strange_elements(&mut self) -> Result<()> {
+    pub(super) fn drop_strange_elements(&mut self) -> Result<()> {
         let elements = self.sets.by_id.iter().flat_map(|(id, set)| set.overlay.timed.keys().map(move |net| (*id, net)));
         let known = elements.map(|(id, net)| {
             let (v6, prefix) = compact(net);
@@ -240,18 +240,17 @@ impl Engine {
         let mut gone: BTreeSet<_> = self.datapath.sets_in_force().into_iter().collect();
         gone.extend(self.sets.by_id.keys());
         gone.retain(|id| !ids.contains(id));
-        let sets = self.state.possible().flat_map(|state| &state.config.firewall.sets);
-        let kept = sets.flat_map(|(name, source)| files::of(&self.sets.dir, name, source)).collect();
-        files::keep(&self.sets.dir, &kept)?;
-        if gone.is_empty() {
-            return Ok(());
+        if !gone.is_empty() {
+            // A packet may still be asking by the rules that were in force before.
+            self.datapath.wait_for_readers()?;
         }
-        // A packet may still be asking by the rules that were in force before.
-        self.datapath.wait_for_readers()?;
         for id in gone {
             self.datapath.clear_set(id)?;
             self.sets.by_id.remove(&id);
         }
+        let sets = self.state.possible().flat_map(|state| &state.config.firewall.sets);
+        let kept = sets.flat_map(|(name, source)| files::of(&self.sets.dir, name, source)).collect();
+        files::keep(&self.sets.dir, &kept)?;
         Ok(())
     }
 

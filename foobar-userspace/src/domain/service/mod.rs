@@ -103,7 +103,7 @@ pub struct Backend {
     /// It takes new flows while no other backend does.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub backup: bool,
-    /// While it drains: the Unix second at which its connections end.
+    /// While it drains: the second of the monotonic clock at which its connections end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<u64>,
 }
