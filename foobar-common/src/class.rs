@@ -42,7 +42,7 @@ impl Class {
 /// | 48–63 | its kind: its part of the index into the table of narrowed classes |
 /// | 32–47 | its class's part of the index into the table of pairs |
 /// | 1–31 | its class's decision |
-/// | 0 | 1: a service listens there on some address |
+/// | 0 | 1: a service listens there on some address, so that the port has a group |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Port {
     /// `pairs` is at most [`Port::MAX_KINDS`].

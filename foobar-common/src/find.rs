@@ -1,20 +1,22 @@
-//! Is this (address, port, protocol) a service? One read of a perfect hash table, since a hash map costs 20 ns.
+//! Is this (address, port, protocol) a service? Two reads, of a port's group and of a perfect hash, since a hash map costs
+//! 20 ns.
 //!
-//! Userspace looks for a seed under which no two services of a bank share a bucket.
+//! Ports that the same services claim, whatever their addresses, are a group, so that a range of ports is one key and not
+//! thousands. Userspace looks for a seed under which no two keys of a bank share a bucket.
 
 use crate::{
     address::Address,
     flow::Flow,
-    layout::SERVICE_BUCKETS,
+    layout::{GROUPS_IN_A_WORD, SERVICE_BUCKETS, service_entry},
     pick::{flow_hash, slot_index},
     tables::Tables,
 };
 
-/// What a packet is looked up by: the address in two words; port, protocol and family in the third.
+/// What a packet is looked up by: the address in two words; the port's group, protocol and family in the third.
 ///
 /// | bits of the third | |
 /// |---|---|
-/// | 0–15 | port |
+/// | 0–15 | the group of the port, 1 or more |
 /// | 16–23 | protocol |
 /// | 24 | 1: IPv6 |
 pub type ServiceKey = [u64; 3];
@@ -24,6 +26,15 @@ pub type Bucket = [u64; BUCKET_WORDS];
 pub const BUCKET_WORDS: usize = 5;
 
 const V6: u64 = 1 << 24;
+
+/// Ports of one protocol that the same claims are for; 0: none is.
+pub type Group = u16;
+
+/// The group of a port in the word that holds it and its neighbours, by the port's [`service_entry`].
+#[inline(always)]
+pub const fn group_in(word: u64, entry: usize) -> Group {
+    (word >> (entry % GROUPS_IN_A_WORD * Group::BITS as usize)) as Group
+}
 
 /// A service as the tables hold it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,18 +87,29 @@ impl ServiceEntry {
 }
 
 #[inline(always)]
-pub fn service_key<A: Address>(address: A, port: u16, protocol: u8) -> ServiceKey {
+pub fn service_key<A: Address>(address: A, group: Group, protocol: u8) -> ServiceKey {
     let [high, low] = address.words();
-    [high, low, u64::from(port) | u64::from(protocol) << 16 | if A::V6 { V6 } else { 0 }]
+    [high, low, u64::from(group) | u64::from(protocol) << 16 | if A::V6 { V6 } else { 0 }]
+}
+
+/// The protocol of a key.
+pub const fn protocol_of(key: ServiceKey) -> u8 {
+    (key[2] >> 16) as u8
+}
+
+/// The same key for another group of ports.
+#[must_use]
+pub const fn with_group([high, low, third]: ServiceKey, group: Group) -> ServiceKey {
+    [high, low, third & !(Group::MAX as u64) | group as u64]
 }
 
 /// Where a key stands in the table that was built with `seed`.
 #[inline(always)]
 pub const fn bucket_index(key: ServiceKey, seed: u64) -> usize {
-    let [high, low, port] = key;
-    let mut hash = (low ^ port.rotate_left(32) ^ seed).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let [high, low, third] = key;
+    let mut hash = (low ^ third.rotate_left(32) ^ seed).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash ^= hash >> 32;
-    if port & V6 != 0 {
+    if third & V6 != 0 {
         hash = (hash ^ high).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
         hash ^= hash >> 29;
     }
@@ -98,9 +120,10 @@ pub const fn bucket_index(key: ServiceKey, seed: u64) -> usize {
 #[inline(always)]
 pub fn find<A: Address, T: Tables>(flow: &Flow<A>, bank: usize, tables: &T) -> Option<ServiceEntry> {
     let (_, port) = flow.ports()?;
-    let key = service_key(flow.destination, port, flow.protocol);
-    let [high, low, ports, first, second] = tables.service(bank, key)?;
+    let group = tables.group(bank, service_entry(flow.protocol, port)?);
+    let key = service_key(flow.destination, group, flow.protocol);
+    let [high, low, third, first, second] = tables.service(bank, key)?;
     // Word by word: comparing arrays calls memcmp, which costs as much as all else here.
-    let differs = (high ^ key[0]) | (low ^ key[1]) | (ports ^ key[2]);
+    let differs = (high ^ key[0]) | (low ^ key[1]) | (third ^ key[2]);
     if differs == 0 { Some(ServiceEntry::from_words([first, second])) } else { None }
 }

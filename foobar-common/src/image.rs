@@ -2,20 +2,22 @@
 //!
 //! What userspace writes into the maps is exactly this; what host tests and explanations run on is exactly this.
 
+mod claims;
 mod host;
 
 use std::collections::{BTreeMap, HashMap};
 
-pub use self::host::{HostTables, SentFrame, Tally};
+pub use self::{
+    claims::Claim,
+    host::{HostTables, SentFrame, Tally},
+};
 use crate::{
-    address::{Address, V4},
+    address::V4,
     class::{Class, Port},
-    find::{BUCKET_WORDS, ServiceEntry, ServiceKey, bucket_index, service_key},
+    find::{Group, ServiceKey},
     fragment::Need,
     interface::{self, Named},
-    layout::{
-        INTERFACE_WORDS, MAX_ASKED, PORT_ENTRIES, ROOTS, SERVICE_WORDS, SPARSE_SEED, SPARSE_WORDS, Side, service_entry,
-    },
+    layout::{INTERFACE_WORDS, MAX_ASKED, PORT_ENTRIES, ROOTS, SERVICE_PORTS, SPARSE_SEED, SPARSE_WORDS, Side},
     plane::{Plane, Way},
     sets::asked_word,
     sparse,
@@ -53,7 +55,10 @@ pub struct Image {
     /// By side and family, as in [`Plane::root`].
     pub roots: [Root; ROOTS],
     pub nodes: Nodes,
-    pub services: HashMap<ServiceKey, ServiceEntry>,
+    /// By [`crate::layout::service_entry`], the group of each port that something claims.
+    pub groups: Vec<Group>,
+    /// By address, group and protocol, what is claimed for.
+    pub services: HashMap<ServiceKey, [u64; 2]>,
 }
 
 impl Default for Image {
@@ -73,6 +78,7 @@ impl Default for Image {
             asked_from: Vec::new(),
             roots: std::array::from_fn(|_| Root::default()),
             nodes: Nodes::default(),
+            groups: vec![0; SERVICE_PORTS],
             services: HashMap::new(),
         }
     }
@@ -113,20 +119,6 @@ impl Image {
         (0..MAX_ASKED).flat_map(|place| self.asked(place)).collect()
     }
 
-    /// Lets packets to this address, protocol and port reach a service. Does nothing for protocols without ports.
-    pub fn listen<A: Address>(&mut self, address: A, protocol: u8, port: u16, service: ServiceEntry) {
-        let Some(entry) = service_entry(protocol, port) else { return };
-        self.ports[entry].listens = true;
-        self.services.insert(service_key(address, port, protocol), service);
-    }
-
-    /// The services as a bank's table holds them: a seed under which no two share a bucket, and the buckets.
-    ///
-    /// `None` where no such seed was found, as with more services than `MAX_SERVICES`.
-    pub fn service_table(&self) -> Option<Vec<u64>> {
-        (0..SEEDS).find_map(|seed| self.table_with(seed))
-    }
-
     /// The hashed pairs as a bank holds them: the buckets, and a seed under which none overflows.
     ///
     /// `None` where no such seed was found, as with more pairs than `MAX_SPARSE`.
@@ -164,21 +156,6 @@ impl Image {
         }
         Some(words)
     }
-
-    fn table_with(&self, seed: u64) -> Option<Vec<u64>> {
-        let mut words = vec![0; SERVICE_WORDS];
-        words[0] = seed;
-        for (key, entry) in &self.services {
-            let start = 1 + bucket_index(*key, seed) * BUCKET_WORDS;
-            let bucket = &mut words[start..start + BUCKET_WORDS];
-            if bucket.iter().any(|word| *word != 0) {
-                return None;
-            }
-            bucket[..3].copy_from_slice(key);
-            bucket[3..].copy_from_slice(&entry.to_words());
-        }
-        Some(words)
-    }
 }
 
 /// Seeds that are tried: one in ten fits a full table.
@@ -187,27 +164,7 @@ const SEEDS: u64 = 10_000;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        address::V6,
-        flow::TCP,
-        layout::{MAX_INTERFACES, MAX_SERVICES, MAX_SPARSE},
-    };
-
-    #[test]
-    fn as_many_services_as_there_may_be_find_a_seed() {
-        let mut image = Image::default();
-        for index in 0..MAX_SERVICES / 2 {
-            let entry = ServiceEntry { ring: index, ..ServiceEntry::default() };
-            image.listen(V4(0xc000_0200 + index), TCP, 80, entry);
-            image.listen(V6([0x2001_0db8 << 32, u64::from(index)]), TCP, 443, entry);
-        }
-        let words = image.service_table().expect("a seed");
-        for (key, entry) in &image.services {
-            let start = 1 + bucket_index(*key, words[0]) * BUCKET_WORDS;
-            assert_eq!(words[start..start + 3], *key);
-            assert_eq!(words[start + 3..start + 5], entry.to_words());
-        }
-    }
+    use crate::layout::{MAX_INTERFACES, MAX_SPARSE};
 
     #[test]
     fn as_many_interfaces_as_there_may_be_find_a_seed_wherever_they_lie() {

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Changes whenever a map's meaning or size does; pins of another layout are not adopted.
-pub const LAYOUT: u32 = 6;
+pub const LAYOUT: u32 = 7;
 
 /// Names of the maps: of their pins and, but for the tables, as the kernel program declares them.
 pub mod map {
@@ -26,6 +26,7 @@ pub mod map {
     pub const NEEDS: &str = "NEEDS";
     pub const LINKS: &str = "LINKS";
     pub const TERMS: &str = "TERMS";
+    pub const GROUPS: &str = "GROUPS";
     pub const SERVICES: &str = "SERVICES";
     pub const RINGS: &str = "RINGS";
     pub const NEXT_HOPS: &str = "NEXT_HOPS";
@@ -56,8 +57,8 @@ pub mod map {
 
     /// What every packet reads at a fixed address: the statics of the program's `.bss.NAME` sections.
     pub const TABLES: &[&str] = &[
-        GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, INTERFACES, PAIRS, NEEDS, LINKS, TERMS, SERVICES, RINGS,
-        NEXT_HOPS, ROOM, WATCH, BUCKETS, SETS, ASKED, SET_FRONTS, QUESTIONS,
+        GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, INTERFACES, PAIRS, NEEDS, LINKS, TERMS, GROUPS, SERVICES,
+        RINGS, NEXT_HOPS, ROOM, WATCH, BUCKETS, SETS, ASKED, SET_FRONTS, QUESTIONS,
     ];
     /// What is looked up.
     pub const MAPS: &[&str] = &[
@@ -82,8 +83,10 @@ pub mod program {
 pub const MAX_RULES: u32 = 16_384;
 /// Services of both families together.
 pub const MAX_SERVICES: u32 = 64;
-/// Buckets of a bank's table of services: a power of two.
-pub const SERVICE_BUCKETS: usize = 1024;
+/// Keys of services in one bank: each has one for every group of ports that it claims.
+pub const MAX_SERVICE_KEYS: usize = 512;
+/// Buckets of a bank's table of services: a power of two, so many that one in some 3,000 seeds fits a full table.
+pub const SERVICE_BUCKETS: usize = 16_384;
 /// A bank's table of services in whole words: the seed, then the buckets.
 pub const SERVICE_WORDS: usize = 1 + SERVICE_BUCKETS * crate::find::BUCKET_WORDS;
 /// Backend ids, 0 excluded.
@@ -157,6 +160,12 @@ pub const RING_UNITS: u32 = 2 * MAX_SERVICES * RING_SLOTS.div_ceil(RING_UNIT);
 /// Entries of a port table: every port of TCP and UDP, every type of ICMP and ICMPv6, every protocol whole, and every
 /// protocol's later fragments.
 pub const PORT_ENTRIES: usize = FRAGMENTS + 256;
+/// Ports that services can claim: those of TCP and UDP, which stand first in a port table.
+pub const SERVICE_PORTS: usize = ICMP_TYPES;
+/// Groups in one word, the first port's lowest.
+pub const GROUPS_IN_A_WORD: usize = 4;
+/// A bank's groups of ports in whole words.
+pub const GROUP_WORDS: usize = SERVICE_PORTS / GROUPS_IN_A_WORD;
 /// A port table in whole words: one entry a word.
 pub const PORT_WORDS: usize = PORT_ENTRIES;
 
@@ -218,6 +227,7 @@ pub const INTERFACES_WORDS: usize = 2 * INTERFACE_WORDS;
 pub const LINKS_WORDS: usize = 2 * MAX_LINKS;
 /// Outside the banks: what changes in here holds at once.
 pub const TERMS_WORDS: usize = MAX_RULES as usize * TERMS_OF_RULE;
+pub const GROUPS_WORDS: usize = 2 * GROUP_WORDS;
 pub const SERVICES_WORDS: usize = 2 * SERVICE_WORDS;
 pub const RINGS_WORDS: usize = RING_UNITS as usize * RING_UNIT as usize / 2;
 pub const NEXT_HOPS_WORDS: usize = MAX_BACKENDS as usize * NEXT_HOP_WORDS;

@@ -7,7 +7,7 @@ use crate::{
     admit::walk,
     class::{Class, Port},
     decision::Decision,
-    find::{Bucket, ServiceKey},
+    find::{Bucket, Group, ServiceKey},
     fragment::{First, Need, Part},
     generation::Generation,
     next_hop::NextHop,
@@ -95,6 +95,9 @@ pub trait Tables: SetTables {
 
     /// What a trie's node says of an address that has this value in the node's byte.
     fn node(&self, node: usize, value: u8) -> Node;
+
+    /// The group of a port of TCP or UDP, by its [`crate::layout::service_entry`]; 0: nothing claims it.
+    fn group(&self, bank: usize, entry: usize) -> Group;
 
     /// What stands in the key's bucket, whoever's it is.
     fn service(&self, bank: usize, key: ServiceKey) -> Option<Bucket>;

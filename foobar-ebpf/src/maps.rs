@@ -11,16 +11,16 @@ use foobar_common::{
     Address, Outcome, Tables,
     class::{Class, Port},
     decision::Decision,
-    find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
+    find::{BUCKET_WORDS, Bucket, Group, ServiceKey, bucket_index, group_in},
     fragment::{First, Need, Part},
     generation::Generation,
     interface::{self, Named},
     layout::{
-        GENERATION_WORDS, INTERFACE_WORDS, INTERFACES_WORDS, LINKS_WORDS, MAX_LINKS, MAX_PAIRS, MAX_UNPROVEN,
-        NARROWED_WORDS, NEEDS_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS,
-        NODES_WORDS, PAIRS_WORDS, PORTS_WORDS, RING_UNIT, RINGS_WORDS, ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS,
-        SERVICE_WORDS, SERVICES_WORDS, SOURCES_WORDS, SPARSE_SEED, SPARSE_WORDS, TERMS_OF_RULE, TERMS_WORDS,
-        refused_index, unproven_index,
+        GENERATION_WORDS, GROUP_WORDS, GROUPS_IN_A_WORD, GROUPS_WORDS, INTERFACE_WORDS, INTERFACES_WORDS, LINKS_WORDS,
+        MAX_LINKS, MAX_PAIRS, MAX_UNPROVEN, NARROWED_WORDS, NEEDS_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS,
+        NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, PAIRS_WORDS, PORTS_WORDS, RING_UNIT, RINGS_WORDS,
+        ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS, SERVICES_WORDS, SOURCES_WORDS, SPARSE_SEED, SPARSE_WORDS,
+        TERMS_OF_RULE, TERMS_WORDS, refused_index, unproven_index,
     },
     next_hop::NextHop,
     note::{Kind, Note},
@@ -76,6 +76,9 @@ static LINKS: Table<LINKS_WORDS> = Table::new();
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.TERMS")]
 static TERMS: Table<TERMS_WORDS> = Table::new();
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.GROUPS")]
+static GROUPS: Table<GROUPS_WORDS> = Table::new();
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.SERVICES")]
 static SERVICES: Table<SERVICES_WORDS> = Table::new();
@@ -247,6 +250,11 @@ impl<C: Context> Tables for Maps<'_, C> {
             otherwise: record.half::<NODE_OTHERWISE>(),
             entry: record.half_behind::<NODE_FIRST_ENTRY, 0xff>(usize::from(value)),
         }
+    }
+
+    #[inline(always)]
+    fn group(&self, bank: usize, entry: usize) -> Group {
+        group_in(GROUPS.word(bank * GROUP_WORDS + entry / GROUPS_IN_A_WORD).unwrap_or_default(), entry)
     }
 
     #[inline(always)]

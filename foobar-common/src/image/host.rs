@@ -14,7 +14,7 @@ use crate::{
     class::{Class, Port},
     decision::Decision,
     depart::{Departure, depart},
-    find::{Bucket, ServiceKey},
+    find::{Bucket, Group, ServiceKey},
     fragment::{First, Need},
     frame::{Frame, FrameMut, Header, Resize},
     generation::Generation,
@@ -213,10 +213,14 @@ impl Tables for HostTables {
         Node { path: node.path, otherwise: node.otherwise, entry: moved(node.entries[usize::from(value)]) }
     }
 
+    fn group(&self, _: usize, entry: usize) -> Group {
+        self.image.groups[entry]
+    }
+
     fn service(&self, _: usize, key: ServiceKey) -> Option<Bucket> {
-        let [high, low, port] = key;
-        let [first, second] = self.image.services.get(&key)?.to_words();
-        Some([high, low, port, first, second])
+        let [high, low, third] = key;
+        let [first, second] = *self.image.services.get(&key)?;
+        Some([high, low, third, first, second])
     }
 
     fn slot(&self, ring: u32, slot: u32) -> Option<Slot> {

@@ -7,9 +7,9 @@ use crate::{
     address::V4,
     class::Class,
     decision::Decision,
-    find::ServiceEntry,
+    find::{ServiceEntry, service_key},
     flow::TCP,
-    image::{HostTables, Image},
+    image::{Claim, HostTables, Image},
     layout::{RING_SLOTS, Side},
     next_hop::NextHop,
     slot::Slot,
@@ -21,12 +21,9 @@ fn tables(drops: bool) -> HostTables {
     image.sources.push(Class { decision: Decision::new(0, false, 5), pairs: 0 });
     let (root, nodes) = image.trie(Side::Source, false);
     root.insert(nodes, V4(0xcb00_7100), 24, &mut |_| 1);
-    image.listen(
-        V4(0x0a00_0001),
-        TCP,
-        80,
-        ServiceEntry { slots: RING_SLOTS, seed: 9, http: true, ..ServiceEntry::default() },
-    );
+    let entry = ServiceEntry { slots: RING_SLOTS, seed: 9, http: true, ..ServiceEntry::default() };
+    let key = service_key(V4(0x0a00_0001), 0, TCP);
+    image.claim(&[Claim { key, ports: vec![80..=80], entry: entry.to_words(), listens: true }]);
     HostTables {
         image,
         rings: vec![vec![Slot::calm(3); RING_SLOTS as usize]],

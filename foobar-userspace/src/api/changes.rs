@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     daemon::engine::Engine,
-    domain::{Backend, BackendAddress, BackendState, ServicePort, service::DEFAULT_WEIGHT},
+    domain::{Backend, BackendAddress, BackendState, ServicePorts, service::DEFAULT_WEIGHT},
 };
 
 /// A backend to add, whose port is compared with the service's.
@@ -37,7 +37,7 @@ impl Addition {
     }
 
     pub fn apply(self, engine: &mut Engine, service: &str) -> Result<(), Refusal> {
-        let backend = convert::backend(&self.at.to_string(), Some(self.weight), port(engine, service)?)?;
+        let backend = convert::backend(&self.at.to_string(), Some(self.weight), &ports(engine, service)?)?;
         engine.add_backend(service, Backend { backup: self.backup, ..backend })
     }
 }
@@ -62,7 +62,7 @@ impl Change {
     }
 }
 
-fn port(engine: &Engine, service: &str) -> Result<ServicePort, Refusal> {
+fn ports(engine: &Engine, service: &str) -> Result<ServicePorts, Refusal> {
     let services = engine.services();
     let found = services.iter().find(|candidate| candidate.name == service);
     let found = found.ok_or_else(|| {

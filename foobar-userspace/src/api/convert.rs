@@ -10,7 +10,7 @@ use crate::{
     config::Interface,
     daemon::caution::{Caution, Connection},
     domain::{
-        Affinity, Backend, BackendAddress, Forward, Mistake, Queries, Rule, Service, ServiceFault, ServicePort,
+        Affinity, Backend, BackendAddress, Forward, Mistake, Queries, Rule, Service, ServiceFault, ServicePorts,
         duration,
         mistake::{Fault, Word},
         name, prefix,
@@ -85,30 +85,29 @@ pub fn place(before: Option<String>, after: Option<String>) -> Result<Place, Ref
 /// A checked service.
 pub fn service(spec: ServiceSpec) -> Result<Service, Refusal> {
     let ServiceSpec { name, address, port, forward, queries, affinity, ring, idle, backends } = spec;
-    let notation: ServicePort = port.parse()?;
+    let ports: ServicePorts = port.parse()?;
     let backends = backends.iter().map(|spec| {
-        let backend = backend(&spec.address, spec.weight, notation)?;
+        let backend = backend(&spec.address, spec.weight, &ports)?;
         Ok(Backend { backup: spec.backup, ..backend })
     });
     let service = Service {
         name,
         address: prefix::address(Word::whole(&address))?,
-        transport: notation.transport,
-        port: notation.port,
         forward: self::forward(forward.as_deref())?,
         queries: self::queries(queries.as_deref())?,
         affinity: affinity.as_deref().map_or(Ok(Affinity::Flow), str::parse)?,
         ring: ring.unwrap_or(RING_SLOTS),
         idle: idle.as_deref().map_or(Ok(DEFAULT_IDLE), |idle| duration::read(Word::whole(idle)))?,
         backends: backends.collect::<Result<_, Refusal>>()?,
+        ports,
     };
     service.check()?;
     Ok(service)
 }
 
-/// A ready backend of a service on this port.
-pub fn backend(address: &str, weight: Option<u16>, port: ServicePort) -> Result<Backend, Refusal> {
-    let address = address.parse::<BackendAddress>()?.for_service(port)?;
+/// A ready backend of a service on these ports.
+pub fn backend(address: &str, weight: Option<u16>, ports: &ServicePorts) -> Result<Backend, Refusal> {
+    let address = address.parse::<BackendAddress>()?.for_service(ports)?;
     Ok(Backend::new(address, weight.unwrap_or(DEFAULT_WEIGHT)))
 }
 
@@ -208,7 +207,7 @@ mod tests {
     fn a_plain_service_takes_the_defaults() {
         let service = service(web()).unwrap();
 
-        assert_eq!((service.port, service.forward, service.idle), (80, Forward::Dsr, DEFAULT_IDLE));
+        assert_eq!((service.ports.only(), service.forward, service.idle), (Some(80), Forward::Dsr, DEFAULT_IDLE));
         assert_eq!(service.backends, [Backend::new("10.0.0.11".parse().unwrap(), 100)]);
     }
 
@@ -218,7 +217,7 @@ mod tests {
         for (spec, words) in [
             (ServiceSpec { name: "Web".into(), ..web() }, "is not a name"),
             (ServiceSpec { address: "web".into(), ..web() }, "is not an address"),
-            (ServiceSpec { port: "tcp/80,443".into(), ..web() }, "one port"),
+            (ServiceSpec { port: "tcp/80,udp/443".into(), ..web() }, "one transport"),
             (ServiceSpec { forward: Some("nat".into()), ..web() }, "later version"),
             (ServiceSpec { forward: Some("magic".into()), ..web() }, "`magic` is not"),
             (ServiceSpec { queries: Some("mysql".into()), ..web() }, "`mysql` is not"),

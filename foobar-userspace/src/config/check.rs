@@ -6,7 +6,7 @@ use foobar_common::{extension::is_extension, plane::Way};
 
 use super::{Config, Interface};
 use crate::domain::{
-    Matcher, Part, Rule,
+    Matcher, Part, Rule, Service, ServicePorts,
     mistake::{Fault, Word, nearest},
     name,
 };
@@ -114,7 +114,7 @@ impl Config {
     }
 
     fn check_services(&self) -> Checked {
-        let (mut names, mut places) = (HashMap::new(), HashMap::new());
+        let mut names = HashMap::new();
         for (index, service) in self.services.iter().enumerate() {
             service.check().map_err(|wrong| ConfigFault {
                 place: Place::Service(index, wrong.part),
@@ -125,13 +125,22 @@ impl Config {
                 let problem = format!("a service named `{}` exists already", service.name);
                 return Err(fault(Place::Service(index, Part::Name), problem, "give each service its own name"));
             }
-            if let Some(first) = places.insert((service.address, service.notation()), &service.name) {
-                let problem = format!("service `{first}` has {} on {} already", service.notation(), service.address);
+            if let Some((first, shared)) = service.claimed(&self.services[..index]) {
+                let first = &first.name;
+                let problem = format!("service `{first}` has {shared} on {} already", service.address);
                 let hint = format!("add the backends to `{first}`, or choose another address or port");
                 return Err(fault(Place::Service(index, Part::Port), problem, hint));
             }
         }
         Ok(())
+    }
+}
+
+impl Service {
+    /// The first of these services that has some of its ports on its address, and which.
+    pub fn claimed<'a>(&self, by: &'a [Self]) -> Option<(&'a Self, ServicePorts)> {
+        let mut here = by.iter().filter(|other| other.address == self.address);
+        here.find_map(|other| Some((other, self.ports.shared(&other.ports)?)))
     }
 }
 

@@ -225,7 +225,7 @@ fn service_detail(before: &Service, after: &Service) -> Vec<String> {
     let words = |service: &Service| format!("{:?}", (service.forward, service.queries)).to_lowercase();
     let mut detail = changed([
         ("address", before.address.to_string(), after.address.to_string()),
-        ("ports", before.notation().to_string(), after.notation().to_string()),
+        ("ports", before.ports.to_string(), after.ports.to_string()),
         ("idle", idle(before), idle(after)),
         ("affinity", before.affinity.to_string(), after.affinity.to_string()),
         ("ring", before.ring.to_string(), after.ring.to_string()),

@@ -1,7 +1,7 @@
 //! What follows a running configuration: backends that are left out drain before they leave.
 
 use super::Config;
-use crate::domain::{Backend, BackendState, Service};
+use crate::domain::{Backend, BackendState, Service, ServicePorts};
 
 impl Config {
     /// This configuration in place of `running`: backends that only that one has are on their way out.
@@ -37,8 +37,15 @@ impl Config {
 }
 
 impl Service {
-    /// Whether its flows are the other's: name, address and port are equal.
+    /// Whether its flows are the other's: name, address and the first port are equal.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.name == other.name && self.address == other.address && self.notation() == other.notation()
+        let first = |service: &Self| (service.ports.transport(), service.ports.first());
+        self.name == other.name && self.address == other.address && first(self) == first(other)
+    }
+
+    /// The ports on which it is the other under another first port, by which flows are spread.
+    pub fn moves_from(&self, other: &Self) -> Option<ServicePorts> {
+        let could_be_same = self.name == other.name && self.address == other.address && !self.is_same(other);
+        self.ports.shared(&other.ports).filter(|_| could_be_same)
     }
 }

@@ -1,5 +1,7 @@
 //! `[[service]]`: what is balanced, and over which backends.
 
+use std::ops::Range;
+
 use foobar_common::layout::RING_SLOTS;
 
 use super::{
@@ -7,12 +9,13 @@ use super::{
     section::{Section, Text, Value},
 };
 use crate::domain::{
-    Affinity, Backend, Forward, Queries, Service, ServicePort, duration,
+    Affinity, Backend, Forward, Queries, Service, ServicePorts, duration,
     mistake::{Fault, Parsed, Word},
     name, prefix,
-    service::{DEFAULT_IDLE, DEFAULT_WEIGHT, MAX_WEIGHT, other_port, service_port},
+    service::{DEFAULT_IDLE, DEFAULT_WEIGHT, MAX_WEIGHT, MIXED, other_port, service_ports},
 };
 
+const PORTS: &str = "ports = [\"tcp/80\", \"tcp/443\"]";
 const BACKENDS: &str = "backends = [{ address = \"10.0.0.11\", weight = 100 }]";
 
 const KEYS: [&str; 9] = ["name", "address", "ports", "forward", "affinity", "ring", "idle", "queries", "backends"];
@@ -38,14 +41,13 @@ fn service(value: &Value<'_>) -> Parsed<(Service, ServicePlaces)> {
     let section = value.section("[[service]]", "[[service]]")?;
     section.keys(&KEYS, &LATER)?;
     let fields = Fields::read(&section)?;
-    let port = checked(&fields.ports, service_port)?;
+    let (ports, ports_at) = ports(&fields.ports)?;
     let list = fields.backends.list(BACKENDS)?;
-    let (backends, each) = list.iter().map(|value| backend(value, port)).collect::<Parsed<(_, _)>>()?;
+    let (backends, each) = list.iter().map(|value| backend(value, &ports)).collect::<Parsed<(_, _)>>()?;
     let service = Service {
         name: checked(&fields.name, name::name)?.to_owned(),
         address: checked(&fields.address, prefix::address)?,
-        transport: port.transport,
-        port: port.port,
+        ports,
         forward: section.value("forward").map_or(Ok(Forward::Dsr), forward)?,
         queries: fields.queries.map_or(Ok(Queries::Auto), queries)?,
         affinity: section.value("affinity").map_or(Ok(Affinity::Flow), affinity)?,
@@ -53,14 +55,14 @@ fn service(value: &Value<'_>) -> Parsed<(Service, ServicePlaces)> {
         idle: fields.idle.as_ref().map_or(Ok(DEFAULT_IDLE), |text| checked(text, duration::read))?,
         backends,
     };
-    Ok((service, fields.places(&section, each)))
+    Ok((service, fields.places(&section, ports_at, each)))
 }
 
 /// What a service says, not yet understood.
 struct Fields<'t> {
     name: Text<'t>,
     address: Text<'t>,
-    ports: Text<'t>,
+    ports: Value<'t>,
     idle: Option<Text<'t>>,
     queries: Option<Value<'t>>,
     ring: Option<Value<'t>>,
@@ -72,7 +74,7 @@ impl<'t> Fields<'t> {
         Ok(Self {
             name: section.required("name", "\"web\"")?.text("name = \"web\"")?,
             address: section.required("address", "\"192.0.2.10\"")?.text("address = \"192.0.2.10\"")?,
-            ports: ports(&section.required("ports", "\"tcp/443\"")?)?,
+            ports: section.required("ports", "\"tcp/443\"")?,
             idle: section.value("idle").map(|value| value.text("idle = \"3h\"")).transpose()?,
             queries: section.value("queries"),
             ring: section.value("ring"),
@@ -80,13 +82,13 @@ impl<'t> Fields<'t> {
         })
     }
 
-    fn places(&self, section: &Section<'_>, each: Vec<Spans>) -> ServicePlaces {
-        let Self { name, address, ports, idle, queries, ring, backends } = self;
+    fn places(&self, section: &Section<'_>, ports: Range<usize>, each: Vec<Spans>) -> ServicePlaces {
+        let Self { name, address, ports: _, idle, queries, ring, backends } = self;
         ServicePlaces {
             section: section.span(),
             name: name.inside(),
             address: address.inside(),
-            port: ports.inside(),
+            port: ports,
             idle: idle.as_ref().map(Text::inside),
             queries: queries.map(|value| value.span()),
             ring: ring.map(|value| value.span()),
@@ -101,12 +103,21 @@ fn checked<'t, T>(text: &Text<'t>, read: impl FnOnce(Word<'t>) -> Parsed<T>) -> 
     read(text.word()).map_err(|fault| text.place(fault))
 }
 
-fn ports<'t>(value: &Value<'t>) -> Parsed<Text<'t>> {
-    if value.is_array() {
-        let fault = Fault::new(value.span(), "a service has one port in this version: lists are refused");
-        return Err(fault.hint("write a service for each port, as in `ports = \"tcp/443\"`"));
+/// The ports, of one word or of a list of words, and where they stand.
+fn ports(value: &Value<'_>) -> Parsed<(ServicePorts, Range<usize>)> {
+    if !value.is_array() {
+        let text = value.text("ports = \"tcp/443\"")?;
+        return Ok((checked(&text, service_ports)?, text.inside()));
     }
-    value.text("ports = \"tcp/443\"")
+    let mut all: Option<ServicePorts> = None;
+    for item in value.list(PORTS)? {
+        let text = item.text(PORTS)?;
+        let ports = checked(&text, service_ports)?;
+        let joined = all.as_ref().map_or(Some(ports.clone()), |before| before.joined(&ports));
+        all = Some(joined.ok_or_else(|| Fault::new(text.inside(), MIXED.0).hint(MIXED.1))?);
+    }
+    let all = all.ok_or_else(|| Fault::new(value.span(), "a service has at least one port"));
+    Ok((all.map_err(|fault| fault.hint(format!("write it as in `{PORTS}`")))?, value.span()))
 }
 
 fn forward(value: Value<'_>) -> Parsed<Forward> {
@@ -121,9 +132,9 @@ fn queries(value: Value<'_>) -> Parsed<Queries> {
     value.choice(&Queries::WORDS, &Queries::LATER)
 }
 
-type Spans = (std::ops::Range<usize>, Option<std::ops::Range<usize>>);
+type Spans = (Range<usize>, Option<Range<usize>>);
 
-fn backend(value: &Value<'_>, service: ServicePort) -> Parsed<(Backend, Spans)> {
+fn backend(value: &Value<'_>, service: &ServicePorts) -> Parsed<(Backend, Spans)> {
     let section = value.section("a backend", BACKENDS)?;
     section.keys(&["address", "port", "weight", "backup"], &[])?;
     let text = section.required("address", "\"10.0.0.11\"")?.text("address = \"10.0.0.11\"")?;
@@ -134,7 +145,7 @@ fn backend(value: &Value<'_>, service: ServicePort) -> Parsed<(Backend, Spans)> 
     }
     if let Some(value) = section.value("port") {
         let port = value.number(1..=u16::MAX, "port = 443")?;
-        if port != service.port {
+        if service.only() != Some(port) {
             return Err(other_port(value.span(), port, service));
         }
     }

@@ -42,7 +42,7 @@ fn interfaces_are_names_or_tables() {
 fn a_service_has_its_defaults() {
     let config = parse(SERVICE).unwrap();
     let service = &config.services[0];
-    assert_eq!((service.notation().to_string().as_str(), service.idle), ("tcp/443", service::DEFAULT_IDLE));
+    assert_eq!((service.ports.to_string().as_str(), service.idle), ("tcp/443", service::DEFAULT_IDLE));
     assert_eq!((service.affinity, service.ring), (Affinity::Flow, 65_537));
     assert_eq!(service.backends[0].weight, 100);
     let text = SERVICE

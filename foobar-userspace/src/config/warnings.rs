@@ -4,15 +4,18 @@ mod cover;
 mod grid;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ops::RangeInclusive,
 };
 
-use foobar_common::extension::is_extension;
+use foobar_common::{
+    extension::is_extension,
+    flow::{TCP, UDP},
+};
 
 use self::cover::Cover;
 use super::{Config, Firewall, Policy};
-use crate::domain::{Backend, BackendState, Matcher, Rule, Service, Verdict};
+use crate::domain::{Backend, BackendState, Matcher, Rule, Service, ServicePorts, Transport, Verdict};
 
 impl Config {
     /// One sentence for each thing that an operator should know before it runs.
@@ -32,7 +35,7 @@ impl Config {
         if self.firewall.default == Policy::Drop {
             warnings.splice(0..0, self.default_drop(&earlier));
         }
-        warnings.extend(self.services.iter().filter_map(|service| self.denied_service(service, &earlier)));
+        warnings.extend(self.services.iter().flat_map(|service| self.denied_service(service, &earlier)));
         warnings.extend(self.services.iter().filter_map(no_weight));
         warnings
     }
@@ -80,16 +83,28 @@ impl Config {
         Vec::new()
     }
 
-    fn denied_service(&self, service: &Service, rules: &Earlier) -> Option<String> {
-        let first = rules.first_for(&service.notation().matcher())?;
-        let rule = &self.firewall.rules[first];
-        (rule.verdict == Verdict::Deny).then(|| {
-            format!(
-                "service `{}` gets no packets: `{rule}` denies {} before services are looked at",
-                service.name,
-                service.notation()
-            )
-        })
+    /// A sentence for each rule that denies ports of a service to everyone.
+    fn denied_service(&self, service: &Service, rules: &Earlier) -> Vec<String> {
+        let ports = &service.ports;
+        let mut denied = BTreeMap::<usize, Vec<RangeInclusive<u16>>>::new();
+        for port in ports.ranges().iter().cloned().flatten() {
+            if let Some(first) = rules.first_for(ports.transport(), port)
+                && self.firewall.rules[first].verdict == Verdict::Deny
+            {
+                denied.entry(first).or_default().push(port..=port);
+            }
+        }
+        let sentence = |(first, ports): (usize, Vec<RangeInclusive<u16>>)| {
+            let (rule, name) = (self.firewall.rules[first].in_short(), &service.name);
+            let these = ServicePorts::new(service.ports.transport(), *ports[0].start(), ports);
+            let (these, on) = if these.ranges() == service.ports.ranges() {
+                (service.ports.to_string(), String::new())
+            } else {
+                (these.to_string(), format!(" on {these}"))
+            };
+            format!("service `{name}` gets no packets{on}: `{rule}` denies {these} before services are looked at")
+        };
+        denied.into_iter().map(sentence).collect()
     }
 }
 
@@ -146,15 +161,14 @@ impl Earlier {
         }
     }
 
-    fn decided(&self, (protocol, _, ranges): Kinds) -> Option<BTreeSet<usize>> {
-        let decided = self.protocols.get(&protocol)?;
-        ranges.into_iter().flatten().map(|slot| decided[slot]).collect()
-    }
-
-    /// The first rule that decides about some packet of this matcher from anywhere.
-    fn first_for(&self, matcher: &Matcher) -> Option<usize> {
-        let by_kind = kinds(matcher).and_then(|kinds| self.decided(kinds)).and_then(|by| by.first().copied());
-        by_kind.into_iter().chain(self.all).min()
+    /// The first rule that decides about packets from anywhere to this port.
+    fn first_for(&self, transport: Transport, port: u16) -> Option<usize> {
+        let protocol = match transport {
+            Transport::Tcp => TCP,
+            Transport::Udp => UDP,
+        };
+        let by_port = self.protocols.get(&protocol).and_then(|decided| decided[usize::from(port)]);
+        by_port.into_iter().chain(self.all).min()
     }
 }
 

@@ -243,7 +243,7 @@ impl Engine {
 
 /// Seconds after a change for which previous backends stand.
 fn window(service: &Service) -> u64 {
-    match service.transport {
+    match service.ports.transport() {
         Transport::Tcp => service.idle.as_secs(),
         Transport::Udp => service.idle.as_secs().min(DATAGRAM_WINDOW),
     }
@@ -251,7 +251,7 @@ fn window(service: &Service) -> u64 {
 
 /// Seconds that a silent flow's note is kept.
 pub(super) fn life(service: &Service) -> u32 {
-    let life = match service.transport {
+    let life = match service.ports.transport() {
         Transport::Tcp => service.idle,
         Transport::Udp => service.idle.min(Duration::from_secs(DATAGRAM_LIFE)),
     };

@@ -111,17 +111,16 @@ impl Engine {
     }
 
     pub fn add_service(&mut self, service: Service) -> Result<(), Refusal> {
-        let said = format!("service {} at {} {}", service.name, service.address, service.notation());
+        let said = format!("service {} at {} {}", service.name, service.address, service.ports);
         self.change(|state| {
             let services = &mut state.config.services;
             if services.iter().any(|other| other.name == service.name) {
                 return Err(Refusal::refused(format!("there is a service {} already", service.name))
                     .hint("choose another name, or change its backends with `foobar backend`"));
             }
-            let twin = |other: &&Service| other.address == service.address && other.notation() == service.notation();
-            if let Some(other) = services.iter().find(twin) {
-                let error = format!("service {} has {} {} already", other.name, service.address, service.notation());
-                return Err(Refusal::refused(error).hint("a service has an address and port of its own"));
+            if let Some((other, shared)) = service.claimed(services) {
+                let error = format!("service {} has {} {shared} already", other.name, service.address);
+                return Err(Refusal::refused(error).hint("a service has ports of its own on an address"));
             }
             services.push(service);
             Ok(())

@@ -12,7 +12,10 @@ use super::{engine::Engine, plan::key};
 use crate::{
     api::types::{Explained, ExplainedRule, InterfaceStatus, Refusal},
     datapath::Explanation,
-    domain::packet::{SaidPacket, hex},
+    domain::{
+        Service,
+        packet::{SaidPacket, hex},
+    },
     nexthop::NextHop,
 };
 
@@ -27,7 +30,10 @@ impl Engine {
         let Explanation { outcome, judged, rule, over, within_limit, service, backend, noted, redirected, frame } =
             self.datapath.explain(packet.frame, way, ingress);
         let reaches = matches!(outcome.action(), Action::Tx | Action::Redirect);
-        let service = self.state.config.services.iter().find(|candidate| Some(key(candidate)) == service);
+        let is_it = |candidate: &&Service| {
+            service.is_some_and(|(of, port)| of == key(candidate) && candidate.ports.contains(port))
+        };
+        let service = self.state.config.services.iter().find(is_it);
         let address_of = |id: u32| {
             let of = |address| self.state.ids.backend(service?, address);
             service?.backends.iter().map(|backend| backend.address).find(|address| of(*address) == Some(id))

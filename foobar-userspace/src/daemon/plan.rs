@@ -3,14 +3,15 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
+    ops::RangeInclusive,
 };
 
 use foobar_common::{
     address::{V4, V6},
-    find::{ServiceEntry, ServiceKey, service_key},
+    find::{Group, ServiceEntry, ServiceKey, service_key},
     flow::{TCP, UDP},
-    image::Image,
-    layout::{MAX_PAIRS, MAX_SERVICES, RING_UNIT, RING_UNITS},
+    image::{Claim, Image},
+    layout::{MAX_PAIRS, MAX_SERVICE_KEYS, MAX_SERVICES, RING_UNIT, RING_UNITS},
     limit::Limit,
     plane::{Room, Way},
     ring::{self, Member},
@@ -90,8 +91,11 @@ pub fn plan(state: &mut State, live: &Rings, forced: &Forced, now: u64) -> Resul
     let numbered = numbered(&state.config.firewall.rules, &rule_ids);
     classify(&numbered, &state.ifindexes, state.ids.sets(), &mut image)?;
     let (rings, changed) = plan_rings(state, &services, live, forced, now)?;
-    for service in &services {
-        listen(service, rings[&service.name].region, &mut image);
+    let claims: Vec<_> = services.iter().flat_map(|service| claims(service, rings[&service.name].region)).collect();
+    image.claim(&claims);
+    let keys = image.services.len();
+    if keys > MAX_SERVICE_KEYS {
+        return Err(too_many_keys(keys));
     }
     Ok(Plan { image, rings, changed, rule_ids, egress_ids, new_rules, terms, limits, new_backends })
 }
@@ -141,9 +145,14 @@ pub fn judge(config: &Config) -> Result<Vec<Fill>, Refusal> {
     plan(&mut state, &Rings::new(), &Forced::new(), 0).map(|plan| fill(&plan.image))
 }
 
-/// A service of the same name, address and port spreads its flows as before: else every connection would move.
+/// A service of the same name, address and first port spreads its flows as before: else every connection would move. So
+/// would those on ports that it keeps, if another one became its first.
 pub fn refuse_another_spread(before: &Config, wanted: &Config) -> Result<(), Refusal> {
     for service in &wanted.services {
+        let moved = |old: &&Service| service.moves_from(old).is_some();
+        if let Some(old) = before.services.iter().find(moved) {
+            return Err(moves_ports(old, service));
+        }
         let Some(before) = before.services.iter().find(|other| other.is_same(service)) else { continue };
         if (before.ring, before.affinity) != (service.ring, service.affinity) {
             let Service { name, ring, affinity, .. } = before;
@@ -155,6 +164,21 @@ pub fn refuse_another_spread(before: &Config, wanted: &Config) -> Result<(), Ref
         }
     }
     Ok(())
+}
+
+fn moves_ports(old: &Service, service: &Service) -> Refusal {
+    let Service { name, ports, .. } = old;
+    let first = format!("{}/{}", ports.transport(), ports.first());
+    let hint = if service.ports.contains(ports.first()) {
+        format!("write that port first: `ports = \"{}\"`", service.ports.led_by(ports.first()))
+    } else {
+        "keep that port, or add a service of another name, or remove this one first".to_owned()
+    };
+    Refusal::refused(format!(
+        "service {name} spreads its flows by {first}, its first port, for as long as it lives: connections on ports that it \
+         keeps would move"
+    ))
+    .hint(hint)
 }
 
 fn plan_rings(
@@ -252,52 +276,75 @@ fn bits(address: IpAddr) -> u128 {
     }
 }
 
-fn listen(service: &Service, ring: u32, image: &mut Image) {
+/// What a service is for: its ports, and apart from them those whose queries are HTTP's.
+fn claims(service: &Service, ring: u32) -> impl Iterator<Item = Claim> {
     let entry = ServiceEntry { ring, ..entry(service) };
-    let protocol = protocol(service);
-    match service.address {
-        IpAddr::V4(address) => image.listen(V4::from(address), protocol, service.port, entry),
-        IpAddr::V6(address) => image.listen(V6::from(address), protocol, service.port, entry),
-    }
+    let key = key(service);
+    let claim =
+        move |ports, http| Claim { key, ports, entry: ServiceEntry { http, ..entry }.to_words(), listens: true };
+    let (http, others) = match (service.ports.transport(), service.queries) {
+        (Transport::Tcp, Queries::Http) => (service.ports.ranges().to_vec(), Vec::new()),
+        (Transport::Tcp, Queries::Auto) => apart(service.ports.ranges(), HTTP_PORTS),
+        _ => (Vec::new(), service.ports.ranges().to_vec()),
+    };
+    [claim(http, true), claim(others, false)].into_iter().filter(|claim| !claim.ports.is_empty())
 }
 
-/// What packets know of a service, but for its ring's region.
+/// Some ports out of these ranges, and what is left of them. `some` ascends.
+fn apart(ranges: &[RangeInclusive<u16>], some: [u16; 6]) -> (Vec<RangeInclusive<u16>>, Vec<RangeInclusive<u16>>) {
+    let (mut found, mut left) = (Vec::new(), Vec::new());
+    for range in ranges {
+        let mut rest = range.clone();
+        for port in some.into_iter().filter(|port| range.contains(port)) {
+            found.push(port..=port);
+            left.push(*rest.start()..=port - 1);
+            // No port in question is the last that there is.
+            rest = port + 1..=*range.end();
+        }
+        left.push(rest);
+    }
+    left.retain(|range| !range.is_empty());
+    (found, left)
+}
+
+fn too_many_keys(keys: usize) -> Refusal {
+    Refusal::refused(format!(
+        "the ports of all services make {keys} groups of ports at their addresses, and there is room for {MAX_SERVICE_KEYS}"
+    ))
+    .hint("ports that the same services have are one group: give services equal lists of ports, or fewer ranges")
+}
+
+/// What packets know of a service, but for its ring's region and for what a query is on a port.
 pub fn entry(service: &Service) -> ServiceEntry {
     ServiceEntry {
         ring: 0,
         slots: service.ring,
         seed: seed(service),
         by_source: service.affinity == Affinity::Source,
-        http: counts_http(service),
+        http: false,
     }
 }
 
 fn protocol(service: &Service) -> u8 {
-    match service.transport {
+    match service.ports.transport() {
         Transport::Tcp => TCP,
         Transport::Udp => UDP,
     }
 }
 
-/// What is mixed into the hashes of a service's flows: the same on every machine, fixed for the service's life.
+/// What is mixed into the hashes of a service's flows: the same on every machine, fixed for the service's life. Of its
+/// ports only the first counts, so that others can come and go.
 fn seed(service: &Service) -> u32 {
-    (ring::name(bits(service.address) ^ u128::from(service.port) << 64 ^ u128::from(protocol(service)) << 80) >> 32)
-        as u32
+    (ring::name(bits(service.address) ^ u128::from(service.ports.first()) << 64 ^ u128::from(protocol(service)) << 80)
+        >> 32) as u32
 }
 
-fn counts_http(service: &Service) -> bool {
-    match service.queries {
-        Queries::Http => service.transport == Transport::Tcp,
-        Queries::Connections => false,
-        Queries::Auto => service.transport == Transport::Tcp && HTTP_PORTS.contains(&service.port),
-    }
-}
-
-/// What the tables know a service by.
+/// What the tables know a service by, without the group of a port.
 pub fn key(service: &Service) -> ServiceKey {
+    const NO_GROUP: Group = 0;
     match service.address {
-        IpAddr::V4(address) => service_key(V4::from(address), service.port, protocol(service)),
-        IpAddr::V6(address) => service_key(V6::from(address), service.port, protocol(service)),
+        IpAddr::V4(address) => service_key(V4::from(address), NO_GROUP, protocol(service)),
+        IpAddr::V6(address) => service_key(V6::from(address), NO_GROUP, protocol(service)),
     }
 }
 

@@ -82,7 +82,7 @@ impl Engine {
         ServiceStatus {
             name: service.name.clone(),
             address: service.address,
-            port: service.notation().to_string(),
+            port: service.ports.to_string(),
             forward: service.forward,
             queries: service.queries,
             affinity: service.affinity,
@@ -169,7 +169,7 @@ impl Engine {
                 per_cpu,
             });
         }
-        let port = service.notation().to_string();
+        let port = service.ports.to_string();
         Ok(ServiceCount { name: service.name.clone(), address: service.address, port, backends })
     }
 }

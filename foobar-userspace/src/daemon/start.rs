@@ -1,15 +1,12 @@
 //! How an engine comes up: from the file after a boot, from the running state within one.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     fs,
 };
 
 use anyhow::Result;
-use foobar_common::{
-    find::{ServiceEntry, ServiceKey},
-    slot::Slot,
-};
+use foobar_common::{find::ServiceEntry, slot::Slot};
 
 use super::{
     apply::ReadFile,
@@ -22,7 +19,8 @@ use super::{
 use crate::{
     api::types::Refusal,
     config::{Config, Firewall},
-    datapath::{self, Datapath},
+    datapath::{self, Datapath, KnownServices},
+    domain::Service,
     nexthop::NextHops,
 };
 
@@ -125,7 +123,7 @@ impl Engine {
         self.rings = if known {
             rings_in_force(&self.state, services, |service| self.datapath.read_ring(service))?
         } else {
-            strangers(services.into_values())
+            strangers(services.by_key.into_values())
         };
         if !known {
             self.forget_all_notes()?;
@@ -214,8 +212,9 @@ fn state_at_start(saved: State, wanted: &Wanted, adopted: bool) -> Result<State>
     if !wanted.is_known_to(&state) {
         log_dropped(&state.config, &wanted.config);
         let running = std::mem::take(&mut state.config);
-        state.config = wanted.config.draining(&running);
-        keep_spread(&mut state.config, &running);
+        let mut config = wanted.config.clone();
+        keep_spread(&mut config, &running);
+        state.config = config.draining(&running);
         // The time of its rules runs from here on.
         state.ends.clear();
         (state.file, state.source) = (fresh.file, fresh.source);
@@ -235,16 +234,29 @@ fn state_at_start(saved: State, wanted: &Wanted, adopted: bool) -> Result<State>
 /// Services that go on spread their flows as before, since every connection would move otherwise.
 fn keep_spread(config: &mut Config, running: &Config) {
     for service in &mut config.services {
+        keep_first_port(service, running);
         let Some(old) = running.services.iter().find(|old| old.is_same(service)) else { continue };
         let spread = (old.ring, old.affinity);
         if spread != (service.ring, service.affinity) {
-            let crate::domain::Service { name, ring, affinity, .. } = old;
+            let Service { name, ring, affinity, .. } = old;
             tracing::warn!(
                 "service {name} keeps its ring of {ring} slots and the affinity `{affinity}` for as long as it lives, \
                  whatever the file says: give it another name to change that"
             );
             (service.ring, service.affinity) = spread;
         }
+    }
+}
+
+/// A service that goes on under another first port keeps the one by which its flows are spread, if it has it still.
+fn keep_first_port(service: &mut Service, running: &Config) {
+    let Some(old) = running.services.iter().find(|old| service.moves_from(old).is_some()) else { return };
+    let Service { name, ports, .. } = old;
+    if service.ports.contains(ports.first()) {
+        service.ports = service.ports.led_by(ports.first());
+        tracing::warn!("service {name} goes on as {}: its first port spreads its flows", service.ports);
+    } else {
+        tracing::warn!("service {name} has lost {}, by which its flows were spread: connections move", ports.first());
     }
 }
 
@@ -279,12 +291,12 @@ fn strangers(services: impl Iterator<Item = ServiceEntry>) -> Rings {
 /// more, as after a crash between saving and publishing.
 fn rings_in_force(
     saved: &State,
-    mut services: HashMap<ServiceKey, ServiceEntry>,
+    services: KnownServices,
     read: impl Fn(&ServiceEntry) -> Result<Vec<Slot>>,
 ) -> Result<Rings> {
     let mut rings = Rings::new();
     for service in &saved.config.services {
-        let Some(entry) = services.remove(&key(service)) else { continue };
+        let Some(entry) = services.at(key(service), service.ports.first()) else { continue };
         let (slots, region) = (read(&entry)?, entry.ring);
         // The members are those of the state unless a crash came between saving and publishing: then they are unknown,
         // and the ring is built anew.
@@ -294,13 +306,17 @@ fn rings_in_force(
             if slots.iter().zip(&known).all(|(slot, id)| slot.current() == *id) { members } else { Vec::new() };
         rings.insert(service.name.clone(), Ring { region, members, slots });
     }
-    rings.extend(strangers(services.into_values()));
+    let known: BTreeSet<_> = rings.values().map(|ring| ring.region).collect();
+    rings.extend(strangers(services.by_key.into_values().filter(|entry| !known.contains(&entry.ring))));
     Ok(rings)
 }
 
 #[cfg(test)]
 mod tests {
-    use foobar_common::layout::RING_SLOTS;
+    use foobar_common::{
+        image::{Claim, Image},
+        layout::RING_SLOTS,
+    };
 
     use super::{super::plan::plan, *};
 
@@ -310,12 +326,19 @@ mod tests {
             let backends = r#"[{"address":"10.0.0.1"}]"#;
             let json =
                 format!(r#"{{"name":"{name}","address":"192.0.2.1","port":"tcp/{port}","backends":{backends}}}"#);
-            serde_json::from_str::<crate::domain::Service>(&json).expect("a service")
+            serde_json::from_str::<Service>(&json).expect("a service")
         };
         let (stays, gone) = (service("stays", 80), service("gone", 81));
         let saved = State { config: Config { services: vec![stays.clone()], ..Config::default() }, ..State::default() };
         let in_region = |region| ServiceEntry { ring: region, slots: RING_SLOTS, ..ServiceEntry::default() };
-        let services = HashMap::from([(key(&stays), in_region(65)), (key(&gone), in_region(0))]);
+        let mut image = Image::default();
+        let claim = |service: &Service, region: u32| {
+            let ports = service.ports.ranges().to_vec();
+            Claim { key: key(service), ports, entry: in_region(region).to_words(), listens: true }
+        };
+        image.claim(&[claim(&stays, 65), claim(&gone, 0)]);
+        let by_key = image.services.iter().map(|(key, words)| (*key, ServiceEntry::from_words(*words))).collect();
+        let services = KnownServices { groups: image.groups, by_key };
 
         let rings = rings_in_force(&saved, services, |_| Ok(vec![Slot::calm(9); RING_SLOTS as usize])).expect("rings");
 

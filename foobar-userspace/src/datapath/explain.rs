@@ -11,7 +11,7 @@ use foobar_common::{
     class::{Class, Port},
     decision::Decision,
     depart::judge_sent,
-    find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
+    find::{BUCKET_WORDS, Bucket, Group, ServiceKey, bucket_index, with_group},
     fragment::{First, Need},
     generation::Generation,
     interface::{self, Named},
@@ -44,7 +44,8 @@ pub struct Explanation {
     pub over: Vec<u32>,
     /// Whether the packet would be within the rule's limit; `None` where it is not counted by one.
     pub within_limit: Option<bool>,
-    pub service: Option<ServiceKey>,
+    /// The service's key without a group, and the port that was asked for.
+    pub service: Option<(ServiceKey, u16)>,
     /// The backend's id, and whether a note said so. Also where the way to it is not known.
     pub backend: Option<u32>,
     pub noted: bool,
@@ -63,7 +64,9 @@ pub(super) struct Reading<'a> {
     rule: Cell<Option<u32>>,
     over: RefCell<Vec<u32>>,
     within_limit: Cell<Option<bool>>,
-    service: Cell<Option<ServiceKey>>,
+    /// The port whose group was asked for last.
+    port: Cell<u16>,
+    service: Cell<Option<(ServiceKey, u16)>>,
     backend: Cell<Option<u32>>,
     note: Cell<Option<Note>>,
     redirected: Cell<Option<u32>>,
@@ -107,6 +110,7 @@ impl<'a> Reading<'a> {
             rule: Cell::default(),
             over: RefCell::default(),
             within_limit: Cell::default(),
+            port: Cell::default(),
             service: Cell::default(),
             backend: Cell::default(),
             note: Cell::default(),
@@ -198,12 +202,17 @@ impl Seen for Reading<'_> {
         }
     }
 
+    fn group(&self, bank: usize, entry: usize) -> Group {
+        self.port.set(entry as u16);
+        self.tables().group(bank, entry)
+    }
+
     fn service(&self, bank: usize, key: ServiceKey) -> Option<Bucket> {
         let words = &self.tables().services.words()[bank * SERVICE_WORDS..][..SERVICE_WORDS];
         let first = 1 + bucket_index(key, words[0].load(Ordering::Relaxed)) * BUCKET_WORDS;
         let bucket: Bucket = std::array::from_fn(|index| words[first + index].load(Ordering::Relaxed));
         if bucket[..3] == key {
-            self.service.set(Some(key));
+            self.service.set(Some((with_group(key, 0), self.port.get())));
         }
         Some(bucket)
     }

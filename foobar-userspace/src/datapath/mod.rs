@@ -23,10 +23,7 @@ mod states;
 mod tables;
 mod waiting;
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use aya::Ebpf;
@@ -34,18 +31,14 @@ pub use egress::Attention;
 pub use events::{Events, ShownPacket};
 pub use explain::Explanation;
 use foobar_common::{
-    find::{ServiceEntry, ServiceKey},
-    generation::Generation,
-    image::Image,
-    next_hop::NextHop,
-    slot::Slot,
-    terms::Terms,
+    find::ServiceEntry, generation::Generation, image::Image, next_hop::NextHop, slot::Slot, terms::Terms,
 };
 pub use load::{HARNESS, object};
 pub use notes::NotedFlow;
 pub use pins::{is_pinned, remove_pins};
 pub use sets::TooManyLengths;
 pub use sockets::Open;
+pub use tables::KnownServices;
 
 pub use self::attach::{AttachError, Attachment, Patience};
 use self::{
@@ -171,7 +164,7 @@ impl Datapath {
     }
 
     /// What packets of a generation know of its services.
-    pub fn services_of(&self, generation: Generation) -> HashMap<ServiceKey, ServiceEntry> {
+    pub fn services_of(&self, generation: Generation) -> KnownServices {
         self.tables.services_of_bank(generation.bank())
     }
 

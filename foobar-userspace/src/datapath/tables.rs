@@ -16,14 +16,14 @@ use aya::{
 use aya_obj::Object;
 use foobar_common::{
     child::Child,
-    find::{BUCKET_WORDS, Bucket, ServiceEntry, ServiceKey},
+    find::{BUCKET_WORDS, Bucket, Group, ServiceEntry, ServiceKey, group_in, protocol_of, with_group},
     fragment::Need,
     generation::Generation,
     image::Image,
     layout::{
-        ASKED_BANK_WORDS, BACKEND_TALLY_WORDS, INTERFACE_WORDS, MAX_LINKS, MAX_PAIRS, MAX_RULES, NEXT_HOP_WORDS,
-        NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, RING_UNIT, ROOT_ENTRIES, SERVICE_WORDS, Side, TALLY_WORDS,
-        TERMS_OF_RULE, map, refused_index,
+        ASKED_BANK_WORDS, BACKEND_TALLY_WORDS, GROUP_WORDS, GROUPS_IN_A_WORD, INTERFACE_WORDS, MAX_LINKS, MAX_PAIRS,
+        MAX_RULES, NEXT_HOP_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, RING_UNIT, ROOT_ENTRIES,
+        SERVICE_PORTS, SERVICE_WORDS, Side, TALLY_WORDS, TERMS_OF_RULE, map, refused_index, service_entry,
     },
     next_hop::NextHop,
     plane::{Plane, Way},
@@ -50,6 +50,7 @@ pub struct Tables {
     pub(super) needs: Mapped,
     pub(super) links: Mapped,
     pub(super) terms: Mapped,
+    groups: Mapped,
     pub(super) services: Mapped,
     pub(super) rings: Mapped,
     next_hops: Mapped,
@@ -80,6 +81,22 @@ pub struct Maps {
     pub backends: PerCpuArray<MapData, [u64; BACKEND_TALLY_WORDS]>,
     pub set_lines: ArrayOfMaps<MapData, Array<MapData, Line>>,
     pub timed: HashTable<MapData, [u64; 3], u64>,
+}
+
+/// What packets of a bank know of services.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownServices {
+    /// By [`service_entry`].
+    pub groups: Vec<Group>,
+    pub by_key: HashMap<ServiceKey, ServiceEntry>,
+}
+
+impl KnownServices {
+    /// The service that a port belongs to, by its key without the group.
+    pub fn at(&self, key: ServiceKey, port: u16) -> Option<ServiceEntry> {
+        let group = self.groups[service_entry(protocol_of(key), port)?];
+        self.by_key.get(&with_group(key, group)).copied()
+    }
 }
 
 /// A line of a set.
@@ -149,6 +166,7 @@ impl Tables {
             needs: open(map::NEEDS)?,
             links: open(map::LINKS)?,
             terms: open(map::TERMS)?,
+            groups: open(map::GROUPS)?,
             services: open(map::SERVICES)?,
             rings: open(map::RINGS)?,
             next_hops: open(map::NEXT_HOPS)?,
@@ -176,6 +194,7 @@ impl Tables {
             (map::NEEDS, &self.needs),
             (map::LINKS, &self.links),
             (map::TERMS, &self.terms),
+            (map::GROUPS, &self.groups),
             (map::SERVICES, &self.services),
             (map::RINGS, &self.rings),
             (map::NEXT_HOPS, &self.next_hops),
@@ -222,6 +241,7 @@ impl Tables {
         if let Some(sent) = &image.sent {
             self.write_rules(Plane { bank, way: Way::Out }, sent)?;
         }
+        store_words(&self.groups.words()[bank * GROUP_WORDS..], image.group_words());
         store_words(&self.services.words()[bank * SERVICE_WORDS..], services.into_iter());
         Ok(())
     }
@@ -270,8 +290,14 @@ impl Tables {
         Ok(())
     }
 
+    /// The group of a port in `bank`, by its [`foobar_common::layout::service_entry`].
+    pub fn group(&self, bank: usize, entry: usize) -> Group {
+        let word = &self.groups.words()[bank * GROUP_WORDS + entry / GROUPS_IN_A_WORD];
+        group_in(word.load(Ordering::Relaxed), entry)
+    }
+
     /// The services in `bank`.
-    pub fn services_of_bank(&self, bank: usize) -> HashMap<ServiceKey, ServiceEntry> {
+    pub fn services_of_bank(&self, bank: usize) -> KnownServices {
         let words = &self.services.words()[bank * SERVICE_WORDS..][..SERVICE_WORDS];
         let words: Vec<_> = words.iter().map(|word| word.load(Ordering::Relaxed)).collect();
         let buckets = words[1..].as_chunks::<BUCKET_WORDS>().0.iter();
@@ -279,7 +305,8 @@ impl Tables {
         let service = |[high, low, port, first, second]: &Bucket| {
             ([*high, *low, *port], ServiceEntry::from_words([*first, *second]))
         };
-        taken.map(service).collect()
+        let groups = (0..SERVICE_PORTS).map(|entry| self.group(bank, entry)).collect();
+        KnownServices { groups, by_key: taken.map(service).collect() }
     }
 
     pub fn write_ring(&self, region: u32, slots: &[Slot]) -> Result<()> {

@@ -16,6 +16,6 @@ pub use mistake::Mistake;
 pub use rule::{IcmpTypes, Limit, Matcher, Ports, Rule, Source, Verdict};
 pub use service::{
     Affinity, Backend, BackendAddress, BackendArg, BackendState, Forward, Part, Queries, Service, ServiceFault,
-    ServicePort, Transport,
+    ServicePorts, Transport,
 };
 pub use set::SetSource;

@@ -32,7 +32,7 @@ pub struct Ids {
     /// Of the configuration before this one.
     #[serde(default)]
     held_sets: BTreeSet<u32>,
-    /// By service, port and address.
+    /// By service, its first port, and address.
     backends: BTreeMap<String, u32>,
     /// Ids of backends that left: a slot or a note may hold them still.
     retired: BTreeSet<u32>,
@@ -231,7 +231,8 @@ fn rule_keys(rules: &[Rule], egress: &[Rule]) -> Vec<String> {
 }
 
 fn backend_key(service: &Service, address: std::net::IpAddr) -> String {
-    format!("{} {} {}", service.name, service.notation(), address)
+    let ports = &service.ports;
+    format!("{} {}/{} {address}", service.name, ports.transport(), ports.first())
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use foobar_userspace::{
     config::Policy,
     daemon::state::State,
     domain::{
-        Affinity, Backend, BackendState, Forward, Queries, Service, ServicePort, SetSource, service::DEFAULT_IDLE,
+        Affinity, Backend, BackendState, Forward, Queries, Service, ServicePorts, SetSource, service::DEFAULT_IDLE,
     },
 };
 
@@ -104,13 +104,12 @@ impl Lab {
 
     /// Adds a service, as in `service("10.0.0.1", "tcp/80", &["10.1.0.2", "10.1.0.3"])`.
     pub fn service(mut self, address: &str, port: &str, backends: &[&str]) -> Self {
-        let port: ServicePort = port.parse().unwrap_or_else(|mistake| panic!("{port:?} is a port: {mistake}"));
+        let ports: ServicePorts = port.parse().unwrap_or_else(|mistake| panic!("{port:?} is a port: {mistake}"));
         let backend = |text: &&str| Backend::new(parse(text), 100);
         self.state.config.services.push(Service {
             name: format!("s{}", self.state.config.services.len() + 1),
             address: parse(address),
-            transport: port.transport,
-            port: port.port,
+            ports,
             forward: Forward::Dsr,
             queries: Queries::Auto,
             affinity: Affinity::Flow,

@@ -5,7 +5,7 @@ use toml_edit::{Array, ArrayOfTables, InlineTable, Item as Node, Table, Value};
 
 use super::{edit_array, follow, list::Item, set};
 use crate::domain::{
-    Affinity, Backend, Queries, Service, duration,
+    Affinity, Backend, Queries, Service, ServicePorts, duration,
     service::{DEFAULT_IDLE, DEFAULT_WEIGHT},
 };
 
@@ -42,9 +42,8 @@ fn say(table: &mut Table, service: &Service) {
     if said(table, "address").and_then(|text| text.parse().ok()) != Some(service.address) {
         set(table, "address", service.address.to_string());
     }
-    let ports = service.notation();
-    if said(table, "ports").and_then(|text| text.parse().ok()) != Some(ports) {
-        set(table, "ports", ports.to_string());
+    if table.get("ports").and_then(ports) != Some(service.ports.clone()) {
+        set(table, "ports", service.ports.to_string());
     }
     let idle = said(table, "idle").and_then(|text| duration::parse(&text).ok());
     if idle.unwrap_or(DEFAULT_IDLE) != service.idle {
@@ -71,6 +70,14 @@ fn say(table: &mut Table, service: &Service) {
             array.set_trailing_comma(true);
             table.insert("backends", Node::Value(Value::Array(array)));
         }
+    }
+}
+
+/// The ports that a word or a list of words says.
+fn ports(node: &Node) -> Option<ServicePorts> {
+    match node.as_array() {
+        Some(items) => ServicePorts::of_items(items.iter().map(Value::as_str).collect::<Option<Vec<_>>>()?),
+        None => ServicePorts::of_items(node.as_str()),
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use foobar_common::layout::RING_SIZES;
 use proptest::prelude::*;
 
-use super::{Affinity, Backend, BackendState, Forward, Queries, Service, Transport};
+use super::{Affinity, Backend, BackendState, Forward, Queries, Service, ServicePorts, Transport};
 use crate::domain::rule::arbitrary::name;
 
 fn addresses(v6: bool) -> BoxedStrategy<Vec<IpAddr>> {
@@ -36,21 +36,30 @@ fn backend(address: IpAddr) -> impl Strategy<Value = Backend> {
     })
 }
 
+/// Any ports of a service.
+pub fn ports() -> impl Strategy<Value = ServicePorts> {
+    let range = (1..=u16::MAX, prop_oneof![Just(0), 0..2000_u16, Just(u16::MAX)]);
+    let ranges = prop::collection::vec(range.prop_map(|(low, more)| low..=low.saturating_add(more)), 0..4);
+    let ports = (any::<bool>(), 1..=u16::MAX, ranges).prop_map(|(tcp, first, ranges)| {
+        let transport = if tcp { Transport::Tcp } else { Transport::Udp };
+        ServicePorts::new(transport, first, ranges)
+    });
+    prop_oneof![8 => ports, 1 => Just(ServicePorts::new(Transport::Tcp, 1, [1..=u16::MAX]))]
+}
+
 /// Any valid service.
 pub fn service() -> impl Strategy<Value = Service> {
-    let transport = prop_oneof![Just(Transport::Tcp), Just(Transport::Udp)];
     let queries = prop_oneof![Just(Queries::Auto), Just(Queries::Http), Just(Queries::Connections)];
     let affinity = prop_oneof![Just(Affinity::Flow), Just(Affinity::Source)];
     let spread = (affinity, prop::sample::select(&RING_SIZES[..]));
-    let head = (name(), transport, 1..=u16::MAX, queries, spread, 1..1_000_000_u64);
+    let head = (name(), ports(), queries, spread, 1..1_000_000_u64);
     (any::<bool>().prop_flat_map(addresses), head).prop_flat_map(
-        |(addresses, (name, transport, port, queries, (affinity, ring), idle))| {
+        |(addresses, (name, ports, queries, (affinity, ring), idle))| {
             let backends: Vec<_> = addresses[1..].iter().copied().map(backend).collect();
             backends.prop_map(move |backends| Service {
                 name: name.clone(),
                 address: addresses[0],
-                transport,
-                port,
+                ports: ports.clone(),
                 forward: Forward::Dsr,
                 queries,
                 affinity,

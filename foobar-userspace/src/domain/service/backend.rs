@@ -6,7 +6,7 @@ use std::{
     str::FromStr,
 };
 
-use super::{Backend, DEFAULT_WEIGHT, MAX_WEIGHT, ServicePort};
+use super::{Backend, DEFAULT_WEIGHT, MAX_WEIGHT, ServicePorts};
 use crate::domain::{
     Mistake,
     mistake::{Fault, Parsed, Word},
@@ -31,9 +31,9 @@ pub struct BackendArg {
 
 impl BackendAddress {
     /// The address, unless another port than the service's is asked for, which dsr cannot give.
-    pub fn for_service(self, service: ServicePort) -> Result<IpAddr, Mistake> {
+    pub fn for_service(self, service: &ServicePorts) -> Result<IpAddr, Mistake> {
         match self.port {
-            Some(port) if port != service.port => {
+            Some(port) if service.only() != Some(port) => {
                 let text = self.to_string();
                 let start = text.len() - port.to_string().len();
                 Err(other_port(start..text.len(), port, service).within(&text))
@@ -44,17 +44,18 @@ impl BackendAddress {
 }
 
 /// The refusal of a backend port in dsr.
-pub(crate) fn other_port(span: std::ops::Range<usize>, port: u16, service: ServicePort) -> Fault {
-    Fault::new(
-        span,
-        format!("a backend of a `dsr` service has the service's own port, {}, and cannot have {port}", service.port),
-    )
-    .hint("leave the port out; other ports need the mode `nat`, which comes with a later version")
+pub(crate) fn other_port(span: std::ops::Range<usize>, port: u16, service: &ServicePorts) -> Fault {
+    let problem = match service.only() {
+        Some(own) => format!("a backend of a `dsr` service has the service's own port, {own}, and cannot have {port}"),
+        None => format!("a backend of a `dsr` service has all ports of the service, {service}, and not {port} alone"),
+    };
+    Fault::new(span, problem)
+        .hint("leave the port out; other ports need the mode `nat`, which comes with a later version")
 }
 
 impl BackendArg {
-    /// A ready backend of a service on this port.
-    pub fn into_backend(self, service: ServicePort) -> Result<Backend, Mistake> {
+    /// A ready backend of a service on these ports.
+    pub fn into_backend(self, service: &ServicePorts) -> Result<Backend, Mistake> {
         Ok(Backend::new(self.at.for_service(service)?, self.weight))
     }
 }
@@ -132,7 +133,9 @@ mod tests {
     use super::*;
     use crate::domain::Transport;
 
-    const HTTPS: ServicePort = ServicePort { transport: Transport::Tcp, port: 443 };
+    fn https() -> ServicePorts {
+        ServicePorts::new(Transport::Tcp, 443, [])
+    }
 
     #[test]
     fn backends_are_read_and_shown() {
@@ -173,10 +176,12 @@ mod tests {
     #[test]
     fn another_port_needs_another_mode() {
         let same: BackendArg = "10.0.0.11:443=7".parse().unwrap();
-        assert_eq!(same.into_backend(HTTPS), Ok(Backend::new("10.0.0.11".parse().unwrap(), 7)));
+        assert_eq!(same.into_backend(&https()), Ok(Backend::new("10.0.0.11".parse().unwrap(), 7)));
         let other: BackendArg = "[2001:db8::1]:8443".parse().unwrap();
-        let mistake = other.into_backend(HTTPS).unwrap_err();
+        let mistake = other.into_backend(&https()).unwrap_err();
         assert_eq!(mistake.words(), "8443");
         assert!(mistake.hint.unwrap().contains("`nat`, which comes with a later version"));
+        let several = ServicePorts::new(Transport::Tcp, 443, [80..=80]);
+        assert!(same.into_backend(&several).unwrap_err().problem.contains("tcp/443,80, and not 443 alone"));
     }
 }

@@ -42,7 +42,7 @@ impl Service {
     pub fn check(&self) -> Result<(), ServiceFault> {
         check_name(&self.name)?;
         self.check_address()?;
-        if self.port == 0 {
+        if self.ports.contains(0) {
             return Err(fault(
                 Part::Port,
                 "port 0 does not exist",
@@ -157,14 +157,13 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::service::{DEFAULT_IDLE, Forward, Queries, Transport};
+    use crate::domain::service::{DEFAULT_IDLE, Forward, Queries, ServicePorts, Transport};
 
     fn service(address: &str, backends: &[&str]) -> Service {
         Service {
             name: "web".to_owned(),
             address: address.parse().unwrap(),
-            transport: Transport::Tcp,
-            port: 80,
+            ports: ServicePorts::new(Transport::Tcp, 80, []),
             forward: Forward::Dsr,
             queries: Queries::Auto,
             affinity: crate::domain::Affinity::Flow,
@@ -184,7 +183,8 @@ mod tests {
     fn what_is_wrong_is_placed() {
         let part = |service: Service| service.check().expect_err(&format!("{service:?}")).part;
         assert_eq!(part(Service { name: "Web".to_owned(), ..service("192.0.2.10", &["10.0.0.11"]) }), Part::Name);
-        assert_eq!(part(Service { port: 0, ..service("192.0.2.10", &["10.0.0.11"]) }), Part::Port);
+        let zero = ServicePorts::new(Transport::Tcp, 80, [0..=9]);
+        assert_eq!(part(Service { ports: zero, ..service("192.0.2.10", &["10.0.0.11"]) }), Part::Port);
         assert_eq!(part(Service { idle: Duration::ZERO, ..service("192.0.2.10", &["10.0.0.11"]) }), Part::Idle);
         let second = Duration::from_secs(1);
         assert_eq!(part(Service { idle: MAX_IDLE + second, ..service("192.0.2.10", &["10.0.0.11"]) }), Part::Idle);

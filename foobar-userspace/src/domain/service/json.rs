@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use foobar_common::layout::RING_SLOTS;
 use serde::{Deserialize, Serialize};
 
-use super::{Affinity, Backend, DEFAULT_IDLE, Forward, Queries, Service, ServiceFault, ServicePort};
+use super::{Affinity, Backend, DEFAULT_IDLE, Forward, Queries, Service, ServiceFault, ServicePorts};
 use crate::domain::duration;
 
 #[derive(Serialize, Deserialize)]
@@ -13,7 +13,7 @@ use crate::domain::duration;
 pub struct ServiceJson {
     name: String,
     address: IpAddr,
-    port: ServicePort,
+    port: ServicePorts,
     #[serde(default)]
     forward: Forward,
     #[serde(default)]
@@ -37,9 +37,7 @@ fn default_idle() -> Duration {
 
 impl From<Service> for ServiceJson {
     fn from(service: Service) -> Self {
-        let port = service.notation();
-        let Service { name, address, transport: _, port: _, forward, queries, affinity, ring, idle, backends } =
-            service;
+        let Service { name, address, ports: port, forward, queries, affinity, ring, idle, backends } = service;
         Self { name, address, port, forward, queries, affinity, ring, idle, backends }
     }
 }
@@ -48,9 +46,8 @@ impl TryFrom<ServiceJson> for Service {
     type Error = ServiceFault;
 
     fn try_from(json: ServiceJson) -> Result<Self, ServiceFault> {
-        let ServiceJson { name, address, port, forward, queries, affinity, ring, idle, backends } = json;
-        let ServicePort { transport, port } = port;
-        let service = Self { name, address, transport, port, forward, queries, affinity, ring, idle, backends };
+        let ServiceJson { name, address, port: ports, forward, queries, affinity, ring, idle, backends } = json;
+        let service = Self { name, address, ports, forward, queries, affinity, ring, idle, backends };
         service.check()?;
         Ok(service)
     }
@@ -67,7 +64,7 @@ mod tests {
     fn json_reads_like_the_config() {
         let text = r#"{"name":"web","address":"192.0.2.10","port":"tcp/443","backends":[{"address":"10.0.0.11"}]}"#;
         let service: Service = serde_json::from_str(text).unwrap();
-        assert_eq!((service.port, service.idle, service.backends[0].weight), (443, DEFAULT_IDLE, 100));
+        assert_eq!((service.ports.only(), service.idle, service.backends[0].weight), (Some(443), DEFAULT_IDLE, 100));
         let json = serde_json::to_string(&service).unwrap();
         assert!(json.contains(r#""port":"tcp/443""#) && json.contains(r#""idle":"3h""#), "{json}");
     }

@@ -1,6 +1,6 @@
 //! A service and its backends, checked when they are made.
 //!
-//! In JSON a service has one `port` such as `"tcp/443"`, as everywhere that an operator reads it.
+//! In JSON the ports of a service are one word, `"port":"tcp/80,443"`, as everywhere that an operator reads them.
 
 mod backend;
 mod check;
@@ -16,8 +16,8 @@ use std::{net::IpAddr, time::Duration};
 pub use backend::{BackendAddress, BackendArg};
 pub(crate) use backend::{backend_address, other_port};
 pub use check::{Part, ServiceFault};
-pub use port::ServicePort;
-pub(crate) use port::service_port;
+pub use port::ServicePorts;
+pub(crate) use port::{MIXED, service_ports};
 use serde::{Deserialize, Serialize};
 
 /// Weight of a backend that states none.
@@ -32,15 +32,13 @@ pub const DEFAULT_IDLE: Duration = Duration::from_hours(3);
 /// Longest time that a silent connection can keep its backend.
 pub const MAX_IDLE: Duration = Duration::from_hours(30 * 24);
 
-/// A virtual address, port and protocol whose flows are spread over backends.
+/// A virtual address and ports whose flows are spread over backends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "json::ServiceJson", into = "json::ServiceJson")]
 pub struct Service {
     pub name: String,
     pub address: IpAddr,
-    pub transport: Transport,
-    /// 1..=65535
-    pub port: u16,
+    pub ports: ServicePorts,
     pub forward: Forward,
     pub queries: Queries,
     pub affinity: Affinity,
@@ -90,7 +88,7 @@ pub enum Queries {
     Connections,
 }
 
-/// A server behind a service. In `dsr` it listens on the service's own port.
+/// A server behind a service. In `dsr` it listens on the service's own ports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Backend {
