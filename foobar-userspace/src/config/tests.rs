@@ -156,9 +156,14 @@ const WRONG_SERVICES: &[(&str, &str, &str, &str, &str)] = &[
     ("\"tcp/443\"", "443", "443", "must be a string, and is a whole number", "ports = \"tcp/443\""),
     ("tcp/443", "tcp/0", "0", "port 0", "1 to 65535"),
     ("tcp/443", "tpc/443", "tpc", "not a protocol", "`tcp/443`"),
-    ("tcp/443", "tcp/80,443", "tcp/80,443", "one port in this version", "each port"),
-    ("tcp/443", "tcp/any", "tcp/any", "one port in this version", "each port"),
-    ("\"tcp/443\"", "[\"tcp/80\", \"tcp/443\"]", "[\"tcp/80\", \"tcp/443\"]", "lists are refused", "each port"),
+    ("tcp/443", "tcp", "tcp", "`tcp` without a port", "`tcp/any`"),
+    ("tcp/443", "tcp/443-80", "443-80", "reversed", "`80-443`"),
+    ("tcp/443", "tcp/53,udp/53", "udp/53", "one transport", "two services, one for each"),
+    ("tcp/443", "tcp/80,tcp/443", "tcp/443", "`tcp` stands once", "write `443` alone"),
+    ("\"tcp/443\"", "[]", "[]", "at least one port", "ports = [\"tcp/80\", \"tcp/443\"]"),
+    ("\"tcp/443\"", "[443]", "443", "an item of `ports` must be a string", "ports = [\"tcp/80\", \"tcp/443\"]"),
+    ("\"tcp/443\"", "[\"tcp/80\", \"tcp/0\"]", "0", "port 0", "1 to 65535"),
+    ("\"tcp/443\"", "[\"tcp/53\", \"udp/53\"]", "udp/53", "a service is of one transport, and this one has ports of `tcp` and of `udp`", "two services"),
     ("ports", "forward = \"nat\"\nports", "nat", "not in this version", "`forward` is `dsr`"),
     ("ports", "forward = \"tunnel\"\nports", "tunnel", "not in this version", "dsr"),
     ("ports", "forward = \"snat\"\nports", "snat", "not in this version", "dsr"),
@@ -183,6 +188,7 @@ const WRONG_SERVICES: &[(&str, &str, &str, &str, &str)] = &[
     ("11\" }", "11\", weight = -1 }", "-1", "not a weight", "0 to 1000"),
     ("11\" }", "11\", weight = \"5\" }", "\"5\"", "must be a whole number", "weight = 100"),
     ("11\" }", "11\", port = 8443 }", "8443", "the service's own port, 443", "`nat`"),
+    ("443\"\nbackends = [{ address = \"10.0.0.11\"", "80,443\"\nbackends = [{ address = \"10.0.0.11\", port = 443", "443", "all ports of the service, tcp/80,443, and not 443 alone", "`nat`"),
     ("11\" }", "11\", port = 0 }", "0", "not a port", "1 to 65535"),
     ("10.0.0.11\"", "10.0.0.11:443\"", "10.0.0.11:443", "without its port", "port = 443"),
     ("10.0.0.11\"", "10.0.0.0/24\"", "10.0.0.0/24", "prefix", "10.0.0.0"),
@@ -204,6 +210,16 @@ fn services_do_not_share_a_name_or_a_port() {
     expect(&format!("{SERVICE}{}", SERVICE.replace("443", "80")), Some((7, 9)), "web", "exists already", "own name");
     let other = format!("{SERVICE}{}", SERVICE.replace("web", "app"));
     expect(&other, Some((9, 10)), "tcp/443", "service `web` has tcp/443 on 192.0.2.10 already", "to `web`");
+    let claims = |ports: &str| format!("{SERVICE}{}", SERVICE.replace("web", "app").replace("\"tcp/443\"", ports));
+    for ports in ["tcp/any", "tcp/400-500", "tcp/80,443"] {
+        let quoted = format!("\"{ports}\"");
+        expect(&claims(&quoted), Some((9, 10)), ports, "service `web` has tcp/443 on 192.0.2.10 already", "to `web`");
+    }
+    let list = "[\"tcp/80\", \"tcp/443\"]";
+    expect(&claims(list), Some((9, 9)), list, "service `web` has tcp/443 on 192.0.2.10 already", "to `web`");
+    for apart in ["\"tcp/1-442,444-65535\"", "[\"tcp/80\", \"tcp/8443\"]", "\"udp/any\""] {
+        assert_eq!(parse(&claims(apart)).expect(apart).services.len(), 2);
+    }
     let twins = format!("{SERVICE}{}", SERVICE.replace("web", "quic").replace("tcp", "udp"));
     assert_eq!(parse(&twins).unwrap().services.len(), 2, "tcp and udp are different ports");
 }
@@ -265,7 +281,11 @@ fn services_without_flows_are_warned_of() {
     let warnings = |text: &str| parse(text).unwrap().warnings();
     assert_eq!(warnings(SERVICE), [""; 0]);
     let denied = format!("[firewall]\ndefault = \"pass\"\nrules = [\"deny tcp/400-500\"]\n{SERVICE}");
-    assert!(warnings(&denied)[0].contains("service `web` gets no packets: `"), "{:?}", warnings(&denied));
+    let wanted = "service `web` gets no packets: `deny tcp/400-500` denies tcp/443 before services are looked at";
+    assert_eq!(warnings(&denied), [wanted]);
+    let partly = "service `web` gets no packets on tcp/443,450-500: `deny tcp/400-500` denies tcp/443,450-500 before \
+        services are looked at";
+    assert_eq!(warnings(&denied.replace("\"tcp/443\"", "\"tcp/80,443,450-600\"")), [partly]);
     let allowed = denied.replace("[\"deny", "[\"allow tcp/443\", \"deny");
     assert_eq!(warnings(&allowed), [""; 0]);
     let idle = SERVICE.replace("11\" }", "11\", weight = 0 }");

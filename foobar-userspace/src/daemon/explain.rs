@@ -8,7 +8,7 @@ use foobar_common::{
     plane::Way,
 };
 
-use super::{engine::Engine, plan::key};
+use super::{claims::key, engine::Engine};
 use crate::{
     api::types::{Explained, ExplainedRule, InterfaceStatus, Refusal},
     datapath::Explanation,

@@ -6,6 +6,7 @@ mod aging;
 pub mod apply;
 pub mod caution;
 mod changes;
+mod claims;
 mod cut;
 pub mod dry_run;
 pub mod engine;

@@ -3,14 +3,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
-    ops::RangeInclusive,
 };
 
 use foobar_common::{
-    address::{V4, V6},
-    find::{Group, ServiceEntry, ServiceKey, service_key},
-    flow::{TCP, UDP},
-    image::{Claim, Image},
+    image::Image,
     layout::{MAX_PAIRS, MAX_SERVICE_KEYS, MAX_SERVICES, RING_UNIT, RING_UNITS},
     limit::Limit,
     plane::{Room, Way},
@@ -20,13 +16,14 @@ use foobar_common::{
 };
 
 use super::{
+    claims::{claims, too_many_keys},
     state::{State, Unrest},
     terms,
 };
 use crate::{
     api::types::Refusal,
     config::{Config, Egress, Firewall, Policy},
-    domain::{Affinity, Backend, BackendState, Queries, Rule, Service, Transport},
+    domain::{Backend, BackendState, Rule, Service},
     plan::{
         classify::{Numbered, classify},
         fill::{Fill, fill},
@@ -34,9 +31,6 @@ use crate::{
         sets::SetIds,
     },
 };
-
-/// Plain-text HTTP's usual ports.
-const HTTP_PORTS: [u16; 6] = [80, 591, 8000, 8008, 8080, 8888];
 
 /// A service's ring in force, or about to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -269,82 +263,10 @@ pub fn members(service: &Service, state: &State) -> Vec<Member> {
     service.backends.iter().filter_map(member).collect()
 }
 
-fn bits(address: IpAddr) -> u128 {
+pub(super) fn bits(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => u128::from(address.to_bits()),
         IpAddr::V6(address) => address.to_bits(),
-    }
-}
-
-/// What a service is for: its ports, and apart from them those whose queries are HTTP's.
-fn claims(service: &Service, ring: u32) -> impl Iterator<Item = Claim> {
-    let entry = ServiceEntry { ring, ..entry(service) };
-    let key = key(service);
-    let claim =
-        move |ports, http| Claim { key, ports, entry: ServiceEntry { http, ..entry }.to_words(), listens: true };
-    let (http, others) = match (service.ports.transport(), service.queries) {
-        (Transport::Tcp, Queries::Http) => (service.ports.ranges().to_vec(), Vec::new()),
-        (Transport::Tcp, Queries::Auto) => apart(service.ports.ranges(), HTTP_PORTS),
-        _ => (Vec::new(), service.ports.ranges().to_vec()),
-    };
-    [claim(http, true), claim(others, false)].into_iter().filter(|claim| !claim.ports.is_empty())
-}
-
-/// Some ports out of these ranges, and what is left of them. `some` ascends.
-fn apart(ranges: &[RangeInclusive<u16>], some: [u16; 6]) -> (Vec<RangeInclusive<u16>>, Vec<RangeInclusive<u16>>) {
-    let (mut found, mut left) = (Vec::new(), Vec::new());
-    for range in ranges {
-        let mut rest = range.clone();
-        for port in some.into_iter().filter(|port| range.contains(port)) {
-            found.push(port..=port);
-            left.push(*rest.start()..=port - 1);
-            // No port in question is the last that there is.
-            rest = port + 1..=*range.end();
-        }
-        left.push(rest);
-    }
-    left.retain(|range| !range.is_empty());
-    (found, left)
-}
-
-fn too_many_keys(keys: usize) -> Refusal {
-    Refusal::refused(format!(
-        "the ports of all services make {keys} groups of ports at their addresses, and there is room for {MAX_SERVICE_KEYS}"
-    ))
-    .hint("ports that the same services have are one group: give services equal lists of ports, or fewer ranges")
-}
-
-/// What packets know of a service, but for its ring's region and for what a query is on a port.
-pub fn entry(service: &Service) -> ServiceEntry {
-    ServiceEntry {
-        ring: 0,
-        slots: service.ring,
-        seed: seed(service),
-        by_source: service.affinity == Affinity::Source,
-        http: false,
-    }
-}
-
-fn protocol(service: &Service) -> u8 {
-    match service.ports.transport() {
-        Transport::Tcp => TCP,
-        Transport::Udp => UDP,
-    }
-}
-
-/// What is mixed into the hashes of a service's flows: the same on every machine, fixed for the service's life. Of its
-/// ports only the first counts, so that others can come and go.
-fn seed(service: &Service) -> u32 {
-    (ring::name(bits(service.address) ^ u128::from(service.ports.first()) << 64 ^ u128::from(protocol(service)) << 80)
-        >> 32) as u32
-}
-
-/// What the tables know a service by, without the group of a port.
-pub fn key(service: &Service) -> ServiceKey {
-    const NO_GROUP: Group = 0;
-    match service.address {
-        IpAddr::V4(address) => service_key(V4::from(address), NO_GROUP, protocol(service)),
-        IpAddr::V6(address) => service_key(V6::from(address), NO_GROUP, protocol(service)),
     }
 }
 

@@ -10,9 +10,10 @@ use foobar_common::{find::ServiceEntry, slot::Slot};
 
 use super::{
     apply::ReadFile,
+    claims::key,
     engine::{Engine, Options},
     packets::Packets,
-    plan::{Forced, Ring, Rings, key, members},
+    plan::{Forced, Ring, Rings, members},
     sets::{NamedSets, Unread},
     state::{State, Store, Unrest, boot_id, now},
 };

@@ -13,8 +13,8 @@ use foobar_common::{
 
 use super::{
     aging::{Elsewhere, life},
+    claims::entry,
     engine::Engine,
-    plan::entry,
     state::{Unrest, now},
 };
 use crate::{api::types::Refusal, domain::Service};

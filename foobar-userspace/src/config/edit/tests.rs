@@ -102,6 +102,23 @@ fn what_is_the_same_is_not_touched() {
 }
 
 #[test]
+fn ports_stay_as_they_are_written_while_they_are_the_same() {
+    for ports in [
+        "[\"tcp/443\", \"tcp/80,8000-8099\"]",
+        "\"tcp/443,80,8000-8099\"",
+        "[ \"tcp/443,8000-8099\",\n\"tcp/80\" ] # web",
+    ] {
+        let text = AFTER.replace("\"tcp/25\"", ports);
+        assert_eq!(save(&text, &config(&text)).expect("saved"), text);
+        let more = config(&text.replace("8099", "8199"));
+        let saved = save(&text, &more).expect("saved");
+        assert!(saved.contains("ports = \"tcp/443,80,8000-8199\""), "{saved}");
+        assert_eq!(saved.contains("# web"), ports.contains("# web"), "{saved}");
+        assert_eq!(config(&saved), more);
+    }
+}
+
+#[test]
 fn an_empty_file_gets_sections() {
     let saved = save("", &config(AFTER)).expect("saved");
     assert!(saved.contains("[firewall]\ndefault = \"pass\"\nrules = ["), "{saved}");
