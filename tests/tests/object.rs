@@ -55,6 +55,7 @@ fn wanted() -> BTreeMap<&'static str, Shape> {
         (map::NEEDS, table(layout::NEEDS_WORDS)),
         (map::LINKS, table(layout::LINKS_WORDS)),
         (map::TERMS, table(layout::TERMS_WORDS)),
+        (map::GROUPS, table(layout::GROUPS_WORDS)),
         (map::SERVICES, table(layout::SERVICES_WORDS)),
         (map::RINGS, table(layout::RINGS_WORDS)),
         (map::NEXT_HOPS, table(layout::NEXT_HOPS_WORDS)),

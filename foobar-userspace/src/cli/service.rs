@@ -33,8 +33,8 @@ pub struct Add {
     name: String,
     /// The address that clients use
     address: String,
-    /// tcp/PORT or udp/PORT
-    #[arg(value_name = "PORT")]
+    /// Its ports, of tcp or of udp: tcp/443, tcp/80,443,8000-8099 or tcp/any
+    #[arg(value_name = "PORTS")]
     port: String,
     /// A server behind it, and its share of new connections (100)
     #[arg(long = "backend", value_name = "ADDRESS[=WEIGHT]", required = true)]

@@ -6,7 +6,7 @@ use foobar_common::terms::Terms;
 use foobar_userspace::{
     config::{Firewall, Policy},
     daemon::state::State,
-    domain::{Backend, BackendState},
+    domain::{Backend, BackendState, ServicePorts},
 };
 
 use super::{Lab, parse};
@@ -38,6 +38,17 @@ impl Lab {
         self.change(|state| {
             for service in &mut state.config.services {
                 service.backends.retain(|backend| backend.address != address);
+            }
+        });
+    }
+
+    /// Gives the services at an address these ports.
+    pub fn listen(&mut self, address: &str, ports: &str) {
+        let address = parse(address);
+        let ports: ServicePorts = ports.parse().unwrap_or_else(|mistake| panic!("{ports:?} are ports: {mistake}"));
+        self.change(|state| {
+            for service in state.config.services.iter_mut().filter(|service| service.address == address) {
+                service.ports = ports.clone();
             }
         });
     }
