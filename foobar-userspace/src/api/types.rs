@@ -173,7 +173,7 @@ pub struct NotesStatus {
 pub struct ServiceStatus {
     pub name: String,
     pub address: IpAddr,
-    /// `tcp/443`.
+    /// `tcp/443`, `tcp/80,443,5000-5999`, `tcp/any`.
     pub port: String,
     pub forward: Forward,
     pub queries: Queries,
@@ -278,7 +278,7 @@ pub struct OutcomeCount {
 pub struct ServiceCount {
     pub name: String,
     pub address: IpAddr,
-    /// `tcp/443`.
+    /// `tcp/443`, `tcp/80,443,5000-5999`, `tcp/any`.
     pub port: String,
     pub backends: Vec<BackendCount>,
 }
