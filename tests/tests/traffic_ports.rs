@@ -46,22 +46,27 @@ fn two_ports_of_a_service_are_served_and_stay_through_restarts_and_changes() {
     site.wait_for_next_hops();
     let (plain, other) = (site.hold(PLAIN, 20), site.hold(OTHER, 20));
     let loads = [site.load(PLAIN, 60), site.load(OTHER, 60)];
-    loads.iter().for_each(|load| load.wait_for(30));
+    let answered = || {
+        for load in &loads {
+            load.wait_for(30);
+        }
+    };
+    answered();
     assert!(site.tell(&["status"]).contains("tcp/80,8443"));
     assert!(site.tell(&["stats"]).contains("tcp/80,8443"), "{}", site.tell(&["stats"]));
 
     site.foobar.kill();
-    loads.iter().for_each(|load| load.wait_for(30));
+    answered();
     site.foobar.start();
     assert_eq!(site.status().services[0].port, "tcp/80,8443");
-    loads.iter().for_each(|load| load.wait_for(30));
+    answered();
 
     let applied = ask(&site, "apply", "\"tcp/80,8443,5000-5999\"").done();
     assert!(applied.contains("~ service web: ports tcp/80,8443 -> tcp/80,5000-5999,8443"), "{applied}");
     site.foobar.stop();
     site.foobar.start();
     assert_eq!(site.status().services[0].port, "tcp/80,5000-5999,8443");
-    loads.iter().for_each(|load| load.wait_for(30));
+    answered();
 
     for held in [&plain, &other] {
         let fates = held.wait_for(3);

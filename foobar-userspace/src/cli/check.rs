@@ -126,12 +126,12 @@ impl Summary {
         )
     }
 
-    /// What of the tables the rules take, but for the ports, which have one each.
+    /// What of the tables the rules and services take, but for the ports, which have one each, and rings.
     fn memory(&self) -> String {
         let bytes: usize = self.tables.iter().map(|table| table.bytes).sum();
         let used = self.tables.iter().filter(|table| table.used > 0);
         let used: Vec<_> = used.map(|Fill { of, used, room, bytes: _ }| format!("{used} of {room} {of}")).collect();
-        format!("its rules take {} KiB of a bank's tables: {}", bytes.div_ceil(KIB), used.join(", "))
+        format!("its rules and services take {} KiB of a bank's tables: {}", bytes.div_ceil(KIB), used.join(", "))
     }
 }
 

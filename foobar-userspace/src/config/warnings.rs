@@ -86,9 +86,10 @@ impl Config {
     /// A sentence for each rule that denies ports of a service to everyone.
     fn denied_service(&self, service: &Service, rules: &Earlier) -> Vec<String> {
         let ports = &service.ports;
+        let first_for = rules.by_port(ports.transport());
         let mut denied = BTreeMap::<usize, Vec<RangeInclusive<u16>>>::new();
         for port in ports.ranges().iter().cloned().flatten() {
-            if let Some(first) = rules.first_for(ports.transport(), port)
+            if let Some(first) = first_for(port)
                 && self.firewall.rules[first].verdict == Verdict::Deny
             {
                 denied.entry(first).or_default().push(port..=port);
@@ -161,14 +162,14 @@ impl Earlier {
         }
     }
 
-    /// The first rule that decides about packets from anywhere to this port.
-    fn first_for(&self, transport: Transport, port: u16) -> Option<usize> {
+    /// By port, the first rule that decides about packets from anywhere.
+    fn by_port(&self, transport: Transport) -> impl Fn(u16) -> Option<usize> {
         let protocol = match transport {
             Transport::Tcp => TCP,
             Transport::Udp => UDP,
         };
-        let by_port = self.protocols.get(&protocol).and_then(|decided| decided[usize::from(port)]);
-        by_port.into_iter().chain(self.all).min()
+        let decided = self.protocols.get(&protocol);
+        move |port| decided.and_then(|decided| decided[usize::from(port)]).into_iter().chain(self.all).min()
     }
 }
 

@@ -352,6 +352,23 @@ mod tests {
     }
 
     #[test]
+    fn every_key_of_a_service_is_of_the_ring_that_its_first_port_has() {
+        let json = r#"{"name":"web","address":"2001:db8::1","port":"tcp/443,80,8000-8099","ring":1009,
+            "backends":[{"address":"2001:db8::2"}]}"#;
+        let web = serde_json::from_str::<Service>(json).expect("a service");
+        let mut saved = State { config: Config { services: vec![web], ..Config::default() }, ..State::default() };
+        let plan = plan(&mut saved, &Rings::new(), &Forced::new(), 1).expect("a plan");
+        let words = |(key, words): (&_, &_)| (*key, ServiceEntry::from_words(*words));
+        let by_key: std::collections::HashMap<_, _> = plan.image.services.iter().map(words).collect();
+        assert_eq!(by_key.len(), 2, "HTTP, and what is none");
+        let services = KnownServices { groups: plan.image.groups, by_key };
+
+        let rings = rings_in_force(&saved, services, |_| Ok(plan.rings["web"].slots.clone())).expect("rings");
+
+        assert_eq!(rings, plan.rings);
+    }
+
+    #[test]
     fn a_changed_file_begins_the_time_of_its_rules_anew_and_a_restart_does_not() {
         let saved = State {
             boot: boot_id().expect("a boot"),

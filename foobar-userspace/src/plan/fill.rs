@@ -1,8 +1,12 @@
 //! How full a configuration makes the tables of a bank.
 
 use foobar_common::{
+    find::BUCKET_WORDS,
     image::Image,
-    layout::{MAX_INTERFACES, MAX_LINKS, MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_SOURCES, MAX_SPARSE, NODE_WORDS},
+    layout::{
+        MAX_INTERFACES, MAX_LINKS, MAX_NARROWED, MAX_NODES, MAX_PAIRS, MAX_SERVICE_KEYS, MAX_SOURCES, MAX_SPARSE,
+        NODE_WORDS,
+    },
 };
 use serde::Serialize;
 
@@ -17,7 +21,7 @@ pub struct Fill {
     pub bytes: usize,
 }
 
-/// The tables that rules fill, as they are planned.
+/// The tables that rules and services fill, as they are planned.
 pub fn fill(image: &Image) -> Vec<Fill> {
     let fill = |of, used, room, each| Fill { of, used, room, bytes: used * each };
     vec![
@@ -28,5 +32,6 @@ pub fn fill(image: &Image) -> Vec<Fill> {
         fill("pairs", image.pairs.len(), MAX_PAIRS, 4),
         fill("hashed pairs", image.sparse.len(), MAX_SPARSE, 8),
         fill("links", image.links.len(), MAX_LINKS, 8),
+        fill("keys of services", image.services.len(), MAX_SERVICE_KEYS, BUCKET_WORDS * 8),
     ]
 }
