@@ -20,6 +20,7 @@ use crate::{
 pub struct Claim {
     /// Its key without the group.
     pub key: ServiceKey,
+    /// No two ranges overlap.
     pub ports: Vec<RangeInclusive<u16>>,
     /// What the key's bucket says.
     pub entry: [u64; 2],
