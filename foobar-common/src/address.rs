@@ -16,6 +16,9 @@ pub trait Address: Copy + Eq {
 
     fn from_wire(wire: Self::Wire) -> Self;
 
+    /// Of words as [`Address::words`] has them.
+    fn from_words(words: [u64; 2]) -> Self;
+
     /// The first two bytes: the index into a trie's root.
     fn prefix16(self) -> u16;
 
@@ -56,6 +59,11 @@ impl Address for V4 {
     #[inline(always)]
     fn from_wire(wire: Be32) -> Self {
         Self(wire.value())
+    }
+
+    #[inline(always)]
+    fn from_words(words: [u64; 2]) -> Self {
+        Self(words[1] as u32)
     }
 
     #[inline(always)]
@@ -113,6 +121,11 @@ impl Address for V6 {
     #[inline(always)]
     fn from_wire(wire: Wide) -> Self {
         Self([{ wire.high }.value(), { wire.low }.value()])
+    }
+
+    #[inline(always)]
+    fn from_words(words: [u64; 2]) -> Self {
+        Self(words)
     }
 
     #[inline(always)]

@@ -1,13 +1,16 @@
-//! Is this (address, port, protocol) a service? One read of a perfect hash table, since a hash map costs 20 ns.
+//! Is this (address, port, protocol) a service, or does it come from a backend or a balancer? One read of a perfect hash
+//! table for each question, since a hash map costs 20 ns.
 //!
 //! Userspace looks for a seed under which no two services of a bank share a bucket.
 
 use crate::{
     address::Address,
-    flow::Flow,
+    flow::{Flow, port_word},
+    generation::Generation,
     layout::SERVICE_BUCKETS,
     pick::{flow_hash, slot_index},
     tables::Tables,
+    target::Mode,
 };
 
 /// What a packet is looked up by: the address in two words; port, protocol and family in the third.
@@ -17,6 +20,7 @@ use crate::{
 /// | 0–15 | port |
 /// | 16–23 | protocol |
 /// | 24 | 1: IPv6 |
+/// | 25–26 | what is asked: see [`Kind`] |
 pub type ServiceKey = [u64; 3];
 
 /// A key and its service's words; all zero where there is none.
@@ -24,6 +28,40 @@ pub type Bucket = [u64; BUCKET_WORDS];
 pub const BUCKET_WORDS: usize = 5;
 
 const V6: u64 = 1 << 24;
+const KIND_SHIFT: u32 = 25;
+
+/// What a key is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A service's address and port.
+    Service = 0,
+    /// A `nat` backend's address and port; what stands in the bucket is the backend's id.
+    Backend = 1,
+    /// An address that `snat` gives packets, without a port; in the bucket is its place.
+    Pool = 2,
+    /// A balancer whose tunnels are taken off, without a port; in the bucket is 1.
+    Balancer = 3,
+}
+
+impl Kind {
+    /// What a key is of.
+    #[inline(always)]
+    pub const fn of(key: &ServiceKey) -> Self {
+        match key[2] >> KIND_SHIFT {
+            0 => Self::Service,
+            1 => Self::Backend,
+            2 => Self::Pool,
+            _ => Self::Balancer,
+        }
+    }
+}
+
+/// The key of something that is not a service.
+#[inline(always)]
+pub fn key_of<A: Address>(kind: Kind, address: A, port: u16, protocol: u8) -> ServiceKey {
+    let [high, low, ports] = service_key(address, port, protocol);
+    [high, low, ports | (kind as u64) << KIND_SHIFT]
+}
 
 /// A service as the tables hold it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,22 +76,29 @@ pub struct ServiceEntry {
     pub by_source: bool,
     /// Whether request starts of HTTP/1 are the queries; else connections are.
     pub http: bool,
+    pub mode: Mode,
 }
 
 impl ServiceEntry {
     const HTTP: u64 = 1;
     const BY_SOURCE: u64 = 1 << 1;
+    const MODE_SHIFT: u32 = 2;
     const SLOTS_SHIFT: u32 = 32;
 
     /// | bits of the first word | | bits of the second | |
     /// |---|---|---|---|
     /// | 0–31 | ring | 0 | queries are HTTP's |
     /// | 32–63 | seed | 1 | affinity of sources |
+    /// | | | 2–3 | mode |
     /// | | | 32–63 | slots |
     pub const fn to_words(self) -> [u64; 2] {
         let http = if self.http { Self::HTTP } else { 0 };
         let by_source = if self.by_source { Self::BY_SOURCE } else { 0 };
-        [self.ring as u64 | (self.seed as u64) << 32, http | by_source | (self.slots as u64) << Self::SLOTS_SHIFT]
+        let mode = (self.mode as u64) << Self::MODE_SHIFT;
+        [
+            self.ring as u64 | (self.seed as u64) << 32,
+            http | by_source | mode | (self.slots as u64) << Self::SLOTS_SHIFT,
+        ]
     }
 
     #[inline(always)]
@@ -64,14 +109,25 @@ impl ServiceEntry {
             seed: (words[0] >> 32) as u32,
             by_source: words[1] & Self::BY_SOURCE != 0,
             http: words[1] & Self::HTTP != 0,
+            mode: Mode::from_bits(words[1] >> Self::MODE_SHIFT),
         }
     }
 
     /// The slot of a flow: of its source alone, where the service wants that.
-    #[inline(always)]
     pub fn slot_of<A: Address>(&self, source: A, destination: A, ports: u64) -> u32 {
+        self.slot_of_hash(self.hash_of(source, destination, ports))
+    }
+
+    /// The hash of a flow: of its source alone, where the service wants that.
+    #[inline(always)]
+    pub fn hash_of<A: Address>(&self, source: A, destination: A, ports: u64) -> u32 {
         let ports = if self.by_source { 0 } else { ports };
-        slot_index(flow_hash(source, destination, ports, self.seed), self.slots)
+        flow_hash(source, destination, ports, self.seed)
+    }
+
+    #[inline(always)]
+    pub const fn slot_of_hash(&self, hash: u32) -> u32 {
+        slot_index(hash, self.slots)
     }
 }
 
@@ -98,9 +154,53 @@ pub const fn bucket_index(key: ServiceKey, seed: u64) -> usize {
 #[inline(always)]
 pub fn find<A: Address, T: Tables>(flow: &Flow<A>, bank: usize, tables: &T) -> Option<ServiceEntry> {
     let (_, port) = flow.ports()?;
-    let key = service_key(flow.destination, port, flow.protocol);
+    found(service_key(flow.destination, port, flow.protocol), bank, tables).map(ServiceEntry::from_words)
+}
+
+/// What a packet that is for no service is an answer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The backend's id.
+    pub backend: u32,
+    /// What the next stage is told: of an answer to `snat` one more than its place, else 0.
+    pub detail: u64,
+}
+
+/// The backend that this packet is an answer of, to somebody who asked a service.
+#[inline(always)]
+pub fn find_answer<A: Address, T: Tables>(flow: &Flow<A>, generation: Generation, tables: &T) -> Option<Answer> {
+    let (source, destination) = flow.ports()?;
+    if generation.has_pool() {
+        let key = key_of(Kind::Pool, flow.destination, 0, 0);
+        if let Some([pool, _]) = found(key, generation.bank(), tables) {
+            let ports = port_word(flow.protocol, source, destination);
+            match tables.answered(pool as u32, flow.source.words(), ports) {
+                0 => {}
+                word => return Some(Answer { backend: (word >> 32) as u32, detail: word & 0xffff_ffff }),
+            }
+        }
+    }
+    if !generation.has_nat() {
+        return None;
+    }
+    let key = key_of(Kind::Backend, flow.source, source, flow.protocol);
+    let [backend, _] = found(key, generation.bank(), tables)?;
+    // To this host itself, and to who never asked, a backend speaks for itself.
+    tables.way_back(flow.destination)?;
+    Some(Answer { backend: backend as u32, detail: 0 })
+}
+
+/// Whether the packet comes from a balancer whose tunnels are taken off.
+#[inline(always)]
+pub fn is_balancers<A: Address, T: Tables>(flow: &Flow<A>, bank: usize, tables: &T) -> bool {
+    found(key_of(Kind::Balancer, flow.source, 0, 0), bank, tables).is_some()
+}
+
+/// What stands under a key.
+#[inline(always)]
+fn found<T: Tables>(key: ServiceKey, bank: usize, tables: &T) -> Option<[u64; 2]> {
     let [high, low, ports, first, second] = tables.service(bank, key)?;
     // Word by word: comparing arrays calls memcmp, which costs as much as all else here.
     let differs = (high ^ key[0]) | (low ^ key[1]) | (ports ^ key[2]);
-    if differs == 0 { Some(ServiceEntry::from_words([first, second])) } else { None }
+    if differs == 0 { Some([first, second]) } else { None }
 }

@@ -3,24 +3,30 @@
 //! What userspace writes into the maps is exactly this; what host tests and explanations run on is exactly this.
 
 mod host;
+mod received;
 
 use std::collections::{BTreeMap, HashMap};
 
-pub use self::host::{HostTables, SentFrame, Tally};
+pub use self::{
+    host::{HostTables, SentFrame, Tally},
+    received::{HandedOver, ReceivedFrame, serve_whole},
+};
 use crate::{
     address::{Address, V4},
     class::{Class, Port},
-    find::{BUCKET_WORDS, ServiceEntry, ServiceKey, bucket_index, service_key},
+    find::{BUCKET_WORDS, Kind, ServiceEntry, ServiceKey, bucket_index, key_of, service_key},
     fragment::Need,
     interface::{self, Named},
     layout::{
-        INTERFACE_WORDS, MAX_ASKED, PORT_ENTRIES, ROOTS, SERVICE_WORDS, SPARSE_SEED, SPARSE_WORDS, Side, service_entry,
+        INTERFACE_WORDS, MAX_ASKED, PORT_ENTRIES, PROTOCOLS, ROOTS, SERVICE_WORDS, SPARSE_SEED, SPARSE_WORDS, Side,
+        UDP_PORTS, service_entry,
     },
     plane::{Plane, Way},
     sets::asked_word,
     sparse,
     terms::Link,
     trie::{Nodes, Root},
+    tunnel::{GUE_PORT, IN_IPV4, IN_IPV6},
 };
 
 /// What is published together.
@@ -54,6 +60,8 @@ pub struct Image {
     pub roots: [Root; ROOTS],
     pub nodes: Nodes,
     pub services: HashMap<ServiceKey, ServiceEntry>,
+    /// What else stands in the services' table (see [`Kind`]): backends' ids, places of addresses.
+    pub others: HashMap<ServiceKey, u64>,
 }
 
 impl Default for Image {
@@ -74,6 +82,7 @@ impl Default for Image {
             roots: std::array::from_fn(|_| Root::default()),
             nodes: Nodes::default(),
             services: HashMap::new(),
+            others: HashMap::new(),
         }
     }
 }
@@ -118,6 +127,31 @@ impl Image {
         let Some(entry) = service_entry(protocol, port) else { return };
         self.ports[entry].listens = true;
         self.services.insert(service_key(address, port, protocol), service);
+    }
+
+    /// Lets answers of a `nat` backend's address and port be told.
+    pub fn answer<A: Address>(&mut self, address: A, protocol: u8, port: u16, backend: u32) {
+        self.others.insert(key_of(Kind::Backend, address, port, protocol), u64::from(backend));
+    }
+
+    /// Lets answers be told that come to an address that `snat` gives packets, by its place.
+    pub fn pool<A: Address>(&mut self, address: A, place: usize) {
+        self.others.insert(key_of(Kind::Pool, address, 0, 0), place as u64);
+    }
+
+    /// Has tunnels of a balancer taken off.
+    pub fn balancer<A: Address>(&mut self, address: A) {
+        for entry in
+            [PROTOCOLS + usize::from(IN_IPV4), PROTOCOLS + usize::from(IN_IPV6), UDP_PORTS + usize::from(GUE_PORT)]
+        {
+            self.ports[entry].listens = true;
+        }
+        self.others.insert(key_of(Kind::Balancer, address, 0, 0), 1);
+    }
+
+    /// Whether there is an entry of this kind beside the services.
+    pub fn has(&self, kind: Kind) -> bool {
+        self.others.keys().any(|key| Kind::of(key) == kind)
     }
 
     /// The services as a bank's table holds them: a seed under which no two share a bucket, and the buckets.
@@ -168,14 +202,15 @@ impl Image {
     fn table_with(&self, seed: u64) -> Option<Vec<u64>> {
         let mut words = vec![0; SERVICE_WORDS];
         words[0] = seed;
-        for (key, entry) in &self.services {
+        let services = self.services.iter().map(|(key, entry)| (key, entry.to_words()));
+        for (key, entry) in services.chain(self.others.iter().map(|(key, word)| (key, [*word, 0]))) {
             let start = 1 + bucket_index(*key, seed) * BUCKET_WORDS;
             let bucket = &mut words[start..start + BUCKET_WORDS];
             if bucket.iter().any(|word| *word != 0) {
                 return None;
             }
             bucket[..3].copy_from_slice(key);
-            bucket[3..].copy_from_slice(&entry.to_words());
+            bucket[3..].copy_from_slice(&entry);
         }
         Some(words)
     }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Changes whenever a map's meaning or size does; pins of another layout are not adopted.
-pub const LAYOUT: u32 = 6;
+pub const LAYOUT: u32 = 7;
 
 /// Names of the maps: of their pins and, but for the tables, as the kernel program declares them.
 pub mod map {
@@ -29,6 +29,13 @@ pub mod map {
     pub const SERVICES: &str = "SERVICES";
     pub const RINGS: &str = "RINGS";
     pub const NEXT_HOPS: &str = "NEXT_HOPS";
+    pub const TARGETS: &str = "TARGETS";
+    pub const CLIENTS: &str = "CLIENTS";
+    pub const HANDOFFS: &str = "HANDOFFS";
+    pub const POOL: &str = "POOL";
+    pub const TAGS: &str = "TAGS";
+    pub const MAPPINGS: &str = "MAPPINGS";
+    pub const STAGES: &str = "STAGES";
     pub const ROOM: &str = "ROOM";
     pub const SETS: &str = "SETS";
     pub const ASKED: &str = "ASKED";
@@ -57,12 +64,13 @@ pub mod map {
     /// What every packet reads at a fixed address: the statics of the program's `.bss.NAME` sections.
     pub const TABLES: &[&str] = &[
         GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, INTERFACES, PAIRS, NEEDS, LINKS, TERMS, SERVICES, RINGS,
-        NEXT_HOPS, ROOM, WATCH, BUCKETS, SETS, ASKED, SET_FRONTS, QUESTIONS,
+        NEXT_HOPS, TARGETS, CLIENTS, HANDOFFS, POOL, TAGS, MAPPINGS, ROOM, WATCH, BUCKETS, SETS, ASKED, SET_FRONTS,
+        QUESTIONS,
     ];
     /// What is looked up.
     pub const MAPS: &[&str] = &[
         NOTES_V4, NOTES_V6, STATES_V4, STATES_V6, HEARD_V4, HEARD_V6, FIRSTS_V4, FIRSTS_V6, OUTCOMES, SENT, RULES,
-        BACKENDS, EVENTS, BUDGETS, LIMITED, SET_LINES, TIMED,
+        BACKENDS, EVENTS, BUDGETS, LIMITED, SET_LINES, TIMED, STAGES,
     ];
 }
 
@@ -75,7 +83,24 @@ pub mod program {
     /// Passes everything; makes a veth's other end accept frames that the first one sends from XDP.
     pub const PASS: &str = "foobar_pass";
 
-    pub const ALL: &[&str] = &[MAIN, EGRESS, PASS];
+    /// Go on with packets that the first one hands over.
+    pub const TUNNEL: &str = "foobar_tunnel";
+    pub const NAT: &str = "foobar_nat";
+    pub const SNAT: &str = "foobar_snat";
+    pub const ANSWER: &str = "foobar_answer";
+    pub const UNTUNNEL: &str = "foobar_untunnel";
+
+    pub const ALL: &[&str] = &[MAIN, EGRESS, PASS, TUNNEL, NAT, SNAT, ANSWER, UNTUNNEL];
+
+    /// Which program a stage is.
+    pub const STAGES: &[(crate::handoff::Stage, &str)] = &[
+        (crate::handoff::Stage::Tunnel, TUNNEL),
+        (crate::handoff::Stage::Nat, NAT),
+        (crate::handoff::Stage::Snat, SNAT),
+        (crate::handoff::Stage::Answer, ANSWER),
+        (crate::handoff::Stage::Untunnel, UNTUNNEL),
+        (crate::handoff::Stage::Main, MAIN),
+    ];
 }
 
 /// Rules that a configuration can have; a rule's id is below this.
@@ -221,6 +246,16 @@ pub const TERMS_WORDS: usize = MAX_RULES as usize * TERMS_OF_RULE;
 pub const SERVICES_WORDS: usize = 2 * SERVICE_WORDS;
 pub const RINGS_WORDS: usize = RING_UNITS as usize * RING_UNIT as usize / 2;
 pub const NEXT_HOPS_WORDS: usize = MAX_BACKENDS as usize * NEXT_HOP_WORDS;
+pub const TARGETS_WORDS: usize = MAX_BACKENDS as usize * crate::target::TARGET_WORDS;
+/// Clients of `nat` services whose way is remembered, by their hash: the last one that had a place keeps it.
+pub const MAX_CLIENTS: usize = 65_536;
+/// A client's address and the way to it.
+pub const CLIENT_WORDS: usize = 4;
+pub const CLIENTS_WORDS: usize = MAX_CLIENTS * CLIENT_WORDS;
+pub const HANDOFFS_WORDS: usize = MAX_CPUS * crate::handoff::HANDOFF_WORDS;
+pub const POOL_WORDS: usize = crate::snat::MAX_POOL * 2;
+pub const TAGS_WORDS: usize = crate::snat::MAX_POOL * crate::snat::TAG_WORDS;
+pub const MAPPINGS_WORDS: usize = crate::snat::MAX_POOL * crate::snat::PLACES * crate::snat::MAPPING_WORDS;
 /// Unproven notes by family and kind, then by a ring's region the second when a flow last found no room.
 pub const ROOM_WORDS: usize = UNPROVEN_WORDS + RING_UNITS as usize;
 pub const UNPROVEN_WORDS: usize = 4;

@@ -5,11 +5,12 @@ use crate::{
     admit::{admit, decide},
     decision::Decision,
     essential::is_essential,
-    find::{ServiceEntry, find},
+    find::{ServiceEntry, find, find_answer, is_balancers},
     flow::Flow,
     forward::forward,
     fragment::{follow, remember},
     frame::{Frame, FrameMut},
+    handoff::{Handoff, Stage},
     outcome::{Outcome, Step},
     parse::{self, Network},
     pick::{Picked, pick},
@@ -17,6 +18,7 @@ use crate::{
     query::queries,
     state::{is_reply, note_heard},
     tables::Tables,
+    untunnel::is_tunnel,
 };
 
 /// Decides what becomes of a frame, and rewrites it if it goes to a backend.
@@ -32,32 +34,47 @@ fn stages<F: FrameMut + ?Sized, T: Tables>(frame: &mut F, tables: &T) -> Step<Ou
     match parse::link(frame)? {
         Network::V4(offset) => {
             let flow = parse::ipv4(frame, offset)?;
-            judge(frame, &flow, tables)
+            judge(frame, offset, &flow, tables)
         }
         Network::V6(offset) => {
             let flow = parse::ipv6(frame, offset)?;
-            judge(frame, &flow, tables)
+            judge(frame, offset, &flow, tables)
         }
     }
 }
 
 #[inline(always)]
-fn judge<F: FrameMut + ?Sized, A: Address, T: Tables>(frame: &mut F, flow: &Flow<A>, tables: &T) -> Step<Outcome> {
+fn judge<F: FrameMut + ?Sized, A: Address, T: Tables>(
+    frame: &mut F,
+    ip: usize,
+    flow: &Flow<A>,
+    tables: &T,
+) -> Step<Outcome> {
     let generation = tables.generation();
     let (settled, listens) = decide(flow, generation, Way::In, tables);
     if flow.fragment.is_later() {
-        return follow(frame, flow, settled, generation, tables);
+        return follow(frame, flow, settled, (generation, ip), tables);
     }
     admit(flow, settled, tables, frame.len())?;
-    if listens
-        && let Some(service) = find(flow, generation.bank(), tables)
-        && !is_for_a_group(frame)
+    if listens && !is_for_a_group(frame) {
+        if let Some(service) = find(flow, generation.bank(), tables) {
+            let picked = pick(frame, flow, &service, tables)?;
+            if picked.next_hop.interface().is_none() {
+                return Err(Outcome::Unresolved);
+            }
+            count(frame, flow, &service, &picked, tables);
+            remember(flow, Way::In, Outcome::Forwarded, picked.backend, tables);
+            return forward::<F, A, T>(frame, ip, service.mode, &picked, tables);
+        }
+        if is_tunnel(flow) && is_balancers(flow, generation.bank(), tables) {
+            return Ok(tables.hand_over(Stage::Untunnel, Handoff::of::<A>(ip, 0, 0, frame.len())));
+        }
+    }
+    if (generation.has_nat() || generation.has_pool())
+        && let Some(answer) = find_answer(flow, generation, tables)
     {
-        let picked = pick(frame, flow, &service, tables)?;
-        let outcome = forward(frame, &picked, tables)?;
-        count(frame, flow, &service, &picked, tables);
-        remember(flow, Way::In, outcome, picked.backend, tables);
-        return Ok(outcome);
+        let handoff = Handoff::of::<A>(ip, answer.backend, 0, frame.len());
+        return Ok(tables.hand_over(Stage::Answer, Handoff { detail: answer.detail, ..handoff }));
     }
     let outcome = unserved(frame, flow, settled.decision, (Way::In, generation.drops()), tables);
     if generation.hears() && matches!(outcome, Outcome::Allowed | Outcome::DefaultPass) {

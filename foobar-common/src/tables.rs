@@ -10,13 +10,16 @@ use crate::{
     find::{Bucket, ServiceKey},
     fragment::{First, Need, Part},
     generation::Generation,
+    handoff::{Handoff, Stage},
     next_hop::NextHop,
     note::{Kind, Note},
     outcome::Outcome,
     plane::{Plane, Way},
     sets::SetTables,
     slot::Slot,
+    snat::{Mapping, answered},
     state::State,
+    target::Target,
     terms::{Candidates, Link, Settled, Terms, settle},
 };
 
@@ -104,6 +107,44 @@ pub trait Tables: SetTables {
 
     /// The way to a backend; `None` for a backend that is dead or was never there.
     fn next_hop(&self, backend: u32) -> Option<NextHop>;
+
+    /// Where a backend is; `None` for an id that none has.
+    fn target(&self, backend: u32) -> Option<Target>;
+
+    /// Remembers the way to a client.
+    fn learn<A: Address>(&self, client: A, way: NextHop);
+
+    /// The way to a client that sent something to a `nat` service.
+    fn way_back<A: Address>(&self, client: A) -> Option<NextHop>;
+
+    /// Has another program go on with the packet. In the kernel this returns only where that program is not there.
+    fn hand_over(&self, stage: Stage, handoff: Handoff) -> Outcome;
+
+    /// A word of the tags of `snat`'s places.
+    fn tags(&self, word: usize) -> u64;
+
+    /// Writes `after` where `before` still stands; false where it does not.
+    fn swap_tags(&self, word: usize, before: u64, after: u64) -> bool;
+
+    fn mapping(&self, place: usize) -> Option<Mapping>;
+
+    /// Writes a whole mapping, which nobody else reads yet.
+    fn set_mapping(&self, place: usize, mapping: Mapping);
+
+    /// Writes what changes while a mapping's flow lives.
+    fn renew_mapping(&self, place: usize, mapping: Mapping);
+
+    /// An address that `snat` gives packets, by its place.
+    fn pool_address(&self, place: usize) -> Option<[u64; 2]>;
+
+    /// The place and backend that an answer to such an address is for: one more than the place in the lower half, the
+    /// backend's id in the upper; 0: nobody's. See [`answered`] for the arguments.
+    fn answered(&self, pool: u32, source: [u64; 2], ports: u64) -> u64
+    where
+        Self: Sized,
+    {
+        answered(pool, source, ports, self).map_or(0, |(place, backend)| place as u64 + 1 | u64::from(backend) << 32)
+    }
 
     fn note<A: Address>(&self, key: &A::FlowKey) -> Option<Note>;
 
