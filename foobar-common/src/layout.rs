@@ -64,13 +64,12 @@ pub mod map {
     /// What every packet reads at a fixed address: the statics of the program's `.bss.NAME` sections.
     pub const TABLES: &[&str] = &[
         GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, INTERFACES, PAIRS, NEEDS, LINKS, TERMS, SERVICES, RINGS,
-        NEXT_HOPS, TARGETS, CLIENTS, HANDOFFS, POOL, TAGS, MAPPINGS, ROOM, WATCH, BUCKETS, SETS, ASKED, SET_FRONTS,
-        QUESTIONS,
+        NEXT_HOPS, TARGETS, POOL, ROOM, WATCH, BUCKETS, SETS, ASKED, SET_FRONTS, QUESTIONS,
     ];
     /// What is looked up.
     pub const MAPS: &[&str] = &[
         NOTES_V4, NOTES_V6, STATES_V4, STATES_V6, HEARD_V4, HEARD_V6, FIRSTS_V4, FIRSTS_V6, OUTCOMES, SENT, RULES,
-        BACKENDS, EVENTS, BUDGETS, LIMITED, SET_LINES, TIMED, STAGES,
+        BACKENDS, EVENTS, BUDGETS, LIMITED, SET_LINES, TIMED, STAGES, HANDOFFS, CLIENTS, TAGS, MAPPINGS,
     ];
 }
 
@@ -251,11 +250,9 @@ pub const TARGETS_WORDS: usize = MAX_BACKENDS as usize * crate::target::TARGET_W
 pub const MAX_CLIENTS: usize = 65_536;
 /// A client's address and the way to it.
 pub const CLIENT_WORDS: usize = 4;
-pub const CLIENTS_WORDS: usize = MAX_CLIENTS * CLIENT_WORDS;
-pub const HANDOFFS_WORDS: usize = MAX_CPUS * crate::handoff::HANDOFF_WORDS;
 pub const POOL_WORDS: usize = crate::snat::MAX_POOL * 2;
 pub const TAGS_WORDS: usize = crate::snat::MAX_POOL * crate::snat::TAG_WORDS;
-pub const MAPPINGS_WORDS: usize = crate::snat::MAX_POOL * crate::snat::PLACES * crate::snat::MAPPING_WORDS;
+pub const MAX_MAPPINGS: usize = crate::snat::MAX_POOL * crate::snat::PLACES;
 /// Unproven notes by family and kind, then by a ring's region the second when a flow last found no room.
 pub const ROOM_WORDS: usize = UNPROVEN_WORDS + RING_UNITS as usize;
 pub const UNPROVEN_WORDS: usize = 4;

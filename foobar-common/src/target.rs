@@ -1,6 +1,11 @@
 //! Where a backend is, for the modes that write its address into packets, and what of theirs is written back.
 
-use crate::header::{Be32, Wide};
+use crate::{
+    address::Address,
+    hash::mix,
+    header::{Be32, Wide},
+    layout::MAX_CLIENTS,
+};
 
 /// How a packet reaches its backend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -100,6 +105,13 @@ impl Target {
     pub const fn port_for(&self, service_port: u16) -> u16 {
         if self.port == 0 { service_port } else { self.port }
     }
+}
+
+/// Where a client's way stands, among [`MAX_CLIENTS`].
+#[inline(always)]
+pub fn client_index<A: Address>(client: A) -> u32 {
+    let [high, low] = client.words();
+    mix(high.rotate_left(29) ^ low) as u32 & (MAX_CLIENTS as u32 - 1)
 }
 
 /// An address of either family as it stands in an IPv4 header.

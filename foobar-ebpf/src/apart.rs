@@ -8,6 +8,7 @@ use foobar_common::{
     admit::walk,
     decision::Decision,
     fragment::Part,
+    snat::answered,
     terms::{Candidates, settle},
 };
 
@@ -27,6 +28,14 @@ impl Context for () {
 pub extern "C" fn settle_apart(bank: u64, source: u32, target: u32, pair: u32) -> u64 {
     let [source, target, pair] = [source, target, pair].map(Decision::from_word);
     settle(bank as usize, Candidates { source, target, pair }, &Maps::apart()).word()
+}
+
+/// [`answered`], where services rewrite both ends.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn answered_apart(pool: u32, high: u64, low: u64, ports: u64) -> u64 {
+    let found = answered(pool, [high, low], ports, &Maps::apart());
+    found.map_or(0, |(place, backend)| place as u64 + 1 | u64::from(backend) << 32)
 }
 
 /// What a first fragment's later ones follow.

@@ -11,6 +11,7 @@ mod maps;
 mod packet;
 mod report;
 mod sets;
+mod stages;
 mod table;
 
 use aya_ebpf::{
@@ -18,7 +19,7 @@ use aya_ebpf::{
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
-use foobar_common::{Departure, depart, serve};
+use foobar_common::{Departure, Frame as _, Outcome, depart, serve};
 
 // `inline(always)`: the macros wrap a function, and one of this size would be called, by every packet.
 
@@ -29,7 +30,11 @@ pub fn foobar(context: XdpContext) -> u32 {
     let mut packet = packet::Packet::new(&context);
     let maps = maps::Maps::new(&context);
     let outcome = serve(&mut packet, &maps);
-    exit::leave(&context, &packet, outcome, maps.remarked())
+    if matches!(outcome, Outcome::NotIp) {
+        // Nothing has asked for the rest of a multi-buffer frame yet, whose bytes count too.
+        packet.reaches(usize::MAX);
+    }
+    exit::leave(&context, packet.len(), outcome, maps.remarked())
 }
 
 /// Judges what this host sends, notes what it opens, and lets others decide about what may leave.

@@ -5,6 +5,7 @@ mod counts;
 mod flows;
 mod limits;
 mod shown;
+mod stages;
 
 use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_redirect};
 use foobar_common::{
@@ -14,6 +15,7 @@ use foobar_common::{
     find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
     fragment::{First, Need, Part},
     generation::Generation,
+    handoff::{Handoff, Stage},
     interface::{self, Named},
     layout::{
         GENERATION_WORDS, INTERFACE_WORDS, INTERFACES_WORDS, LINKS_WORDS, MAX_LINKS, MAX_PAIRS, MAX_UNPROVEN,
@@ -26,9 +28,11 @@ use foobar_common::{
     note::{Kind, Note},
     plane::{Plane, Way},
     slot::Slot,
+    snat::Mapping,
     sparse,
     state::State,
     tables::Node,
+    target::Target,
     terms::{Candidates, Link, Settled, Terms},
 };
 
@@ -36,9 +40,10 @@ pub use self::{
     context::Context,
     counts::count_outcome,
     shown::{Remark, count_lost, event, is_watched, watched_at, within_budget},
+    stages::handoff,
 };
 use crate::{
-    apart::{recall_v4, recall_v6, remember_v4, remember_v6, settle_apart, walk_v4, walk_v6},
+    apart::{answered_apart, recall_v4, recall_v6, remember_v4, remember_v6, settle_apart, walk_v4, walk_v6},
     hide::{InMemory, hide},
     table::{Record, Table},
 };
@@ -267,6 +272,63 @@ impl<C: Context> Tables for Maps<'_, C> {
         let (second, first) = (record.word::<1>(), record.word::<0>());
         // Userspace empties the second word while it changes both.
         if record.word::<1>() == second { NextHop::from_words([first, second]) } else { Some(NextHop::UNRESOLVED) }
+    }
+
+    #[inline(always)]
+    fn target(&self, backend: u32) -> Option<Target> {
+        stages::target(backend)
+    }
+
+    #[inline(always)]
+    fn learn<A: Address>(&self, client: A, way: NextHop) {
+        stages::learn(client, way);
+    }
+
+    #[inline(always)]
+    fn way_back<A: Address>(&self, client: A) -> Option<NextHop> {
+        stages::way_back(client)
+    }
+
+    #[inline(always)]
+    fn hand_over(&self, stage: Stage, handoff: Handoff) -> Outcome {
+        stages::hand_over(self.context, stage, Handoff { remark: self.remark.get().word(), ..handoff });
+        Outcome::NoStage
+    }
+
+    #[inline(always)]
+    fn tags(&self, word: usize) -> u64 {
+        stages::tags(word)
+    }
+
+    #[inline(always)]
+    fn swap_tags(&self, word: usize, before: u64, after: u64) -> bool {
+        stages::swap_tags(word, before, after)
+    }
+
+    #[inline(always)]
+    fn mapping(&self, place: usize) -> Option<Mapping> {
+        stages::mapping(place)
+    }
+
+    #[inline(always)]
+    fn set_mapping(&self, place: usize, mapping: Mapping) {
+        stages::set_mapping(place, mapping);
+    }
+
+    #[inline(always)]
+    fn renew_mapping(&self, place: usize, mapping: Mapping) {
+        stages::renew_mapping(place, mapping);
+    }
+
+    #[inline(always)]
+    fn pool_address(&self, place: usize) -> Option<[u64; 2]> {
+        stages::pool_address(place)
+    }
+
+    #[inline(always)]
+    fn answered(&self, pool: u32, source: [u64; 2], ports: u64) -> u64 {
+        let [high, low] = source;
+        answered_apart(pool, high, low, ports)
     }
 
     #[inline(always)]

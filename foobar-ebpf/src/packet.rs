@@ -2,12 +2,15 @@
 
 use aya_ebpf::{
     bindings::{__sk_buff, BPF_F_INGRESS, xdp_md},
-    helpers::generated::{bpf_redirect, bpf_skb_change_tail, bpf_skb_store_bytes, bpf_xdp_get_buff_len},
+    helpers::generated::{
+        bpf_redirect, bpf_skb_change_tail, bpf_skb_store_bytes, bpf_xdp_adjust_head, bpf_xdp_adjust_tail,
+        bpf_xdp_get_buff_len,
+    },
     programs::{TcContext, XdpContext},
 };
 use foobar_common::{
     Frame, FrameMut,
-    frame::{Header, Resize},
+    frame::{Grow, Header, Resize},
 };
 
 use crate::hide::{InMemory, hide};
@@ -99,6 +102,53 @@ impl FrameMut for Packet {
         // SAFETY: as for `read`; nobody else holds a reference into the packet.
         unsafe { *place = header };
         Some(())
+    }
+}
+
+impl Packet {
+    /// Finds the linear part again, which may have moved.
+    #[inline(always)]
+    fn find(&mut self) {
+        // SAFETY: the context is this very program's. The verifier knows that a helper came between.
+        let (start, end) = unsafe { ((&raw const (*self.context).data), (&raw const (*self.context).data_end)) };
+        // SAFETY: as above.
+        let (start, end) = unsafe { (start.read_volatile() as usize, end.read_volatile() as usize) };
+        self.linear = Linear { start, end };
+    }
+
+    /// Moves the frame's front by so many bytes: to the front where they are negative.
+    #[inline(always)]
+    fn move_front(&mut self, by: i32) -> Option<()> {
+        // SAFETY: the context is this very program's.
+        let done = unsafe { bpf_xdp_adjust_head(self.context, by) };
+        self.find();
+        self.len.set(self.len.get().wrapping_sub(by as isize as usize));
+        (done == 0).then_some(())
+    }
+}
+
+impl Grow for Packet {
+    #[inline(always)]
+    fn grow(&mut self, bytes: usize) -> Option<()> {
+        self.move_front(-(bytes as i32))
+    }
+
+    #[inline(always)]
+    fn shrink(&mut self, bytes: usize) -> Option<()> {
+        self.move_front(bytes as i32)
+    }
+}
+
+impl Resize for Packet {
+    #[inline(always)]
+    fn resize(&mut self, len: usize) -> Option<()> {
+        // SAFETY: the context is this very program's.
+        let by = len as i32 - unsafe { bpf_xdp_get_buff_len(self.context) } as i32;
+        // SAFETY: as above.
+        let done = unsafe { bpf_xdp_adjust_tail(self.context, by) };
+        self.find();
+        self.len.set(len);
+        (done == 0).then_some(())
     }
 }
 

@@ -7,13 +7,16 @@ use foobar_common::{
     Address, Outcome,
     address::{V4, V6},
     event,
+    handoff::{HANDOFF_WORDS, Stage},
     layout::{self, map},
+    snat::MAPPING_WORDS,
 };
 use foobar_userspace::datapath;
 
 const ARRAY: u32 = 2;
 const HASH: u32 = 1;
 const ARRAY_OF_MAPS: u32 = 12;
+const PROGRAM_ARRAY: u32 = 3;
 const PER_CPU_ARRAY: u32 = 6;
 const LRU_HASH: u32 = 9;
 const RING: u32 = 27;
@@ -27,6 +30,10 @@ const fn table(words: usize) -> Shape {
 
 const fn counters(words: usize, entries: u32) -> Shape {
     (PER_CPU_ARRAY, 4, words * 8, entries)
+}
+
+const fn array(words: usize, entries: usize) -> Shape {
+    (ARRAY, 4, words * 8, entries as u32)
 }
 
 const fn notes<A: Address>() -> Shape {
@@ -80,6 +87,13 @@ fn wanted() -> BTreeMap<&'static str, Shape> {
         (map::EVENTS, (RING, 0, 0, layout::EVENTS_BYTES)),
         (map::BUCKETS, table(layout::BUCKETS_WORDS)),
         (map::LIMITED, counters(layout::TALLY_WORDS, layout::MAX_RULES)),
+        (map::TARGETS, table(layout::TARGETS_WORDS)),
+        (map::POOL, table(layout::POOL_WORDS)),
+        (map::HANDOFFS, counters(HANDOFF_WORDS, 1)),
+        (map::CLIENTS, array(layout::CLIENT_WORDS, layout::MAX_CLIENTS)),
+        (map::TAGS, array(1, layout::TAGS_WORDS)),
+        (map::MAPPINGS, array(MAPPING_WORDS, layout::MAX_MAPPINGS)),
+        (map::STAGES, (PROGRAM_ARRAY, 4, 4, Stage::COUNT as u32)),
         (map::BUDGETS, counters(layout::BUDGET_WORDS, event::Kind::COUNT as u32)),
         (map::BACKENDS, counters(layout::BACKEND_TALLY_WORDS, layout::MAX_BACKENDS)),
     ])

@@ -10,8 +10,8 @@ use crate::{
     config::Interface,
     daemon::caution::{Caution, Connection},
     domain::{
-        Affinity, Backend, BackendAddress, Forward, Mistake, Queries, Rule, Service, ServiceFault, ServicePort,
-        duration,
+        Affinity, Backend, BackendAddress, Encapsulation, Forward, Mistake, Queries, Rule, Service, ServiceFault,
+        ServicePort, duration,
         mistake::{Fault, Word},
         name, prefix,
         service::{DEFAULT_IDLE, DEFAULT_WEIGHT},
@@ -84,10 +84,12 @@ pub fn place(before: Option<String>, after: Option<String>) -> Result<Place, Ref
 
 /// A checked service.
 pub fn service(spec: ServiceSpec) -> Result<Service, Refusal> {
-    let ServiceSpec { name, address, port, forward, queries, affinity, ring, idle, backends } = spec;
+    let ServiceSpec { name, address, port, forward, encapsulation, snat, queries, affinity, ring, idle, backends } =
+        spec;
     let notation: ServicePort = port.parse()?;
+    let forward = self::forward(forward.as_deref())?;
     let backends = backends.iter().map(|spec| {
-        let backend = backend(&spec.address, spec.weight, notation)?;
+        let backend = backend(&spec.address, spec.weight, notation, forward)?;
         Ok(Backend { backup: spec.backup, ..backend })
     });
     let service = Service {
@@ -95,7 +97,9 @@ pub fn service(spec: ServiceSpec) -> Result<Service, Refusal> {
         address: prefix::address(Word::whole(&address))?,
         transport: notation.transport,
         port: notation.port,
-        forward: self::forward(forward.as_deref())?,
+        forward,
+        encapsulation: encapsulation.as_deref().map_or(Ok(Encapsulation::Ip), str::parse)?,
+        snat: snat.iter().map(|text| prefix::address(Word::whole(text))).collect::<Result<_, _>>()?,
         queries: self::queries(queries.as_deref())?,
         affinity: affinity.as_deref().map_or(Ok(Affinity::Flow), str::parse)?,
         ring: ring.unwrap_or(RING_SLOTS),
@@ -107,9 +111,9 @@ pub fn service(spec: ServiceSpec) -> Result<Service, Refusal> {
 }
 
 /// A ready backend of a service on this port.
-pub fn backend(address: &str, weight: Option<u16>, port: ServicePort) -> Result<Backend, Refusal> {
-    let address = address.parse::<BackendAddress>()?.for_service(port)?;
-    Ok(Backend::new(address, weight.unwrap_or(DEFAULT_WEIGHT)))
+pub fn backend(address: &str, weight: Option<u16>, service: ServicePort, forward: Forward) -> Result<Backend, Refusal> {
+    let (address, port) = address.parse::<BackendAddress>()?.for_service(service, forward)?;
+    Ok(Backend { port, ..Backend::new(address, weight.unwrap_or(DEFAULT_WEIGHT)) })
 }
 
 /// The name of a new set.
@@ -196,6 +200,8 @@ mod tests {
             address: "192.0.2.10".into(),
             port: "tcp/80".into(),
             forward: None,
+            encapsulation: None,
+            snat: vec![],
             queries: None,
             affinity: None,
             ring: None,
@@ -219,7 +225,8 @@ mod tests {
             (ServiceSpec { name: "Web".into(), ..web() }, "is not a name"),
             (ServiceSpec { address: "web".into(), ..web() }, "is not an address"),
             (ServiceSpec { port: "tcp/80,443".into(), ..web() }, "one port"),
-            (ServiceSpec { forward: Some("nat".into()), ..web() }, "later version"),
+            (ServiceSpec { snat: vec!["10.0.0.5".into()], ..web() }, "keep their source"),
+            (ServiceSpec { encapsulation: Some("gue".into()), ..web() }, "no tunnel"),
             (ServiceSpec { forward: Some("magic".into()), ..web() }, "`magic` is not"),
             (ServiceSpec { queries: Some("mysql".into()), ..web() }, "`mysql` is not"),
             (ServiceSpec { idle: Some("soon".into()), ..web() }, "not a duration"),

@@ -17,7 +17,7 @@ pub use super::{
 };
 use crate::{
     config::Policy,
-    domain::{Affinity, BackendState, Forward, Queries},
+    domain::{Affinity, BackendState, Encapsulation, Forward, Queries},
 };
 
 /// A number of packets and what they weighed.
@@ -176,6 +176,12 @@ pub struct ServiceStatus {
     /// `tcp/443`.
     pub port: String,
     pub forward: Forward,
+    /// What a tunnel's packets are put into.
+    #[serde(default)]
+    pub encapsulation: Encapsulation,
+    /// Addresses that packets of a `snat` service come from: those that are configured, or in use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snat: Vec<SnatStatus>,
     pub queries: Queries,
     pub affinity: Affinity,
     /// Slots of its ring.
@@ -185,10 +191,21 @@ pub struct ServiceStatus {
     pub backends: Vec<BackendStatus>,
 }
 
+/// An address of this host that packets come from, and how many of its ports are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnatStatus {
+    pub address: IpAddr,
+    pub ports_used: u64,
+    pub ports: u64,
+}
+
 /// A backend, its share and the way to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackendStatus {
     pub address: IpAddr,
+    /// With `nat` and `snat`, where it is not the service's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
     /// 0..=1000.
     pub weight: u16,
     pub state: BackendState,

@@ -181,7 +181,7 @@ impl Engine {
             let stays = service.backends.iter().any(|backend| backend.state != BackendState::Removing);
             for backend in &service.backends {
                 let leaves = backend.state == BackendState::Removing && stays;
-                let Some(id) = self.state.ids.backend(service, backend.address) else { continue };
+                let Some(id) = self.state.ids.backend(service, backend) else { continue };
                 if (leaves || backend.state == BackendState::Emptying)
                     && held.as_ref().is_some_and(|held| !held.contains(&id))
                 {

@@ -12,7 +12,10 @@ use super::{engine::Engine, plan::key};
 use crate::{
     api::types::{Explained, ExplainedRule, InterfaceStatus, Refusal},
     datapath::Explanation,
-    domain::packet::{SaidPacket, hex},
+    domain::{
+        Backend,
+        packet::{SaidPacket, hex},
+    },
     nexthop::NextHop,
 };
 
@@ -29,8 +32,8 @@ impl Engine {
         let reaches = matches!(outcome.action(), Action::Tx | Action::Redirect);
         let service = self.state.config.services.iter().find(|candidate| Some(key(candidate)) == service);
         let address_of = |id: u32| {
-            let of = |address| self.state.ids.backend(service?, address);
-            service?.backends.iter().map(|backend| backend.address).find(|address| of(*address) == Some(id))
+            let of = |backend: &&Backend| self.state.ids.backend(service?, backend);
+            service?.backends.iter().find(|backend| of(backend) == Some(id)).map(|backend| backend.address)
         };
         let interface = match redirected {
             Some(index) => self.interface_name(index),

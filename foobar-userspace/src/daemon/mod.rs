@@ -26,3 +26,4 @@ mod sweep;
 pub mod terms;
 mod waiting;
 mod watching;
+pub mod ways;

@@ -15,6 +15,7 @@ use foobar_common::{
     plane::{Room, Way},
     ring::{self, Member},
     slot::Slot,
+    target::Mode,
     terms::Terms,
 };
 
@@ -25,7 +26,7 @@ use super::{
 use crate::{
     api::types::Refusal,
     config::{Config, Egress, Firewall, Policy},
-    domain::{Affinity, Backend, BackendState, Queries, Rule, Service, Transport},
+    domain::{Affinity, Backend, BackendState, Forward, Queries, Rule, Service, Transport},
     plan::{
         classify::{Numbered, classify},
         fill::{Fill, fill},
@@ -87,11 +88,19 @@ pub fn plan(state: &mut State, live: &Rings, forced: &Forced, now: u64) -> Resul
     let terms = terms::bring_up_to_date(state, &rule_ids, &new_rules, now);
     let limits = terms::limits(state, &rule_ids);
     let new_backends = state.ids.number_backends(&services)?;
+    state.pool.number(&services)?;
     let numbered = numbered(&state.config.firewall.rules, &rule_ids);
     classify(&numbered, &state.ifindexes, state.ids.sets(), &mut image)?;
     let (rings, changed) = plan_rings(state, &services, live, forced, now)?;
     for service in &services {
         listen(service, rings[&service.name].region, &mut image);
+        answers(service, state, &mut image);
+    }
+    for balancer in &state.config.tunnels {
+        match balancer {
+            IpAddr::V4(address) => image.balancer(V4::from(*address)),
+            IpAddr::V6(address) => image.balancer(V6::from(*address)),
+        }
     }
     Ok(Plan { image, rings, changed, rule_ids, egress_ids, new_rules, terms, limits, new_backends })
 }
@@ -239,7 +248,7 @@ pub fn members(service: &Service, state: &State) -> Vec<Member> {
     let member = |backend: &Backend| {
         let serves = can_serve(backend) && !(backend.backup && others_serve);
         let weight = if serves { backend.weight } else { 0 };
-        let id = state.ids.backend(service, backend.address)?;
+        let id = state.ids.backend(service, backend)?;
         Some(Member { id, name: ring::name(bits(backend.address)), weight })
     };
     service.backends.iter().filter_map(member).collect()
@@ -261,6 +270,45 @@ fn listen(service: &Service, ring: u32, image: &mut Image) {
     }
 }
 
+/// Whose answers are rewritten: a `nat` service's backends, by address and port; and what comes to `snat`'s addresses.
+fn answers(service: &Service, state: &State, image: &mut Image) {
+    match service.forward {
+        Forward::Nat => {
+            for (backend, id) in living(service, state) {
+                let port = backend.port.unwrap_or(service.port);
+                match backend.address {
+                    IpAddr::V4(address) => image.answer(V4::from(address), protocol(service), port, id),
+                    IpAddr::V6(address) => image.answer(V6::from(address), protocol(service), port, id),
+                }
+            }
+        }
+        Forward::Snat => {
+            for address in &state.pool.of(service) {
+                let Some(place) = state.pool.place(*address) else { continue };
+                match address {
+                    IpAddr::V4(address) => image.pool(V4::from(*address), place),
+                    IpAddr::V6(address) => image.pool(V6::from(*address), place),
+                }
+            }
+        }
+        Forward::Dsr | Forward::Tunnel => {}
+    }
+}
+
+fn living<'a>(service: &'a Service, state: &'a State) -> impl Iterator<Item = (&'a Backend, u32)> {
+    service.backends.iter().filter_map(|backend| Some((backend, state.ids.backend(service, backend)?)))
+}
+
+/// How packets get to a service's backends.
+pub fn mode(service: &Service) -> Mode {
+    match service.forward {
+        Forward::Dsr => Mode::Dsr,
+        Forward::Tunnel => Mode::Tunnel,
+        Forward::Nat => Mode::Nat,
+        Forward::Snat => Mode::Snat,
+    }
+}
+
 /// What packets know of a service, but for its ring's region.
 pub fn entry(service: &Service) -> ServiceEntry {
     ServiceEntry {
@@ -269,6 +317,7 @@ pub fn entry(service: &Service) -> ServiceEntry {
         seed: seed(service),
         by_source: service.affinity == Affinity::Source,
         http: counts_http(service),
+        mode: mode(service),
     }
 }
 

@@ -42,7 +42,7 @@ impl Engine {
         let mut owners = HashMap::new();
         for service in &services {
             for backend in &service.backends {
-                if let Some(id) = self.state.ids.backend(service, backend.address) {
+                if let Some(id) = self.state.ids.backend(service, backend) {
                     owners.insert(id, service);
                 }
             }

@@ -5,13 +5,18 @@ use std::{fs, thread, time::Duration};
 use anyhow::{Context as _, Result, bail};
 use aya::{
     Ebpf, EbpfLoader,
+    maps::ProgramArray,
     programs::{Program, ProgramError, SchedClassifier, Xdp},
 };
 use aya_log::EbpfLogger;
 use aya_obj::Object;
 use foobar_common::layout::{map, program};
 
-use super::{mapped::section, pins::Pins, tables::Tables};
+use super::{
+    mapped::section,
+    pins::Pins,
+    tables::{Tables, take},
+};
 
 /// What the build script built; empty where it had no BPF toolchain.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/foobar-ebpf"));
@@ -57,7 +62,19 @@ pub fn load(pins: &Pins, trace_packets: bool) -> Result<(Ebpf, Tables)> {
         };
         done.map_err(|error| explain(name, error))?;
     }
+    fill_stages(&mut ebpf)?;
     Ok((ebpf, tables))
+}
+
+/// Lets programs hand packets over to each other. Where those of an earlier start are in there, they are replaced one by
+/// one: both are of one layout, and understand each other.
+fn fill_stages(ebpf: &mut Ebpf) -> Result<()> {
+    let mut stages: ProgramArray<_> = take(ebpf, map::STAGES)?;
+    for (stage, name) in program::STAGES {
+        let fd = xdp(program(ebpf, name)?, name)?.fd().with_context(|| format!("{name} is loaded"))?;
+        stages.set(*stage as u32, fd, 0).with_context(|| format!("putting {name} into the stages"))?;
+    }
+    Ok(())
 }
 
 /// Passes what the program logs on to this process's log, for as long as it lives.

@@ -21,14 +21,15 @@ use foobar_common::{
     generation::Generation,
     image::Image,
     layout::{
-        ASKED_BANK_WORDS, BACKEND_TALLY_WORDS, INTERFACE_WORDS, MAX_LINKS, MAX_PAIRS, MAX_RULES, NEXT_HOP_WORDS,
-        NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, RING_UNIT, ROOT_ENTRIES, SERVICE_WORDS, Side, TALLY_WORDS,
-        TERMS_OF_RULE, map, refused_index,
+        ASKED_BANK_WORDS, BACKEND_TALLY_WORDS, CLIENT_WORDS, INTERFACE_WORDS, MAX_LINKS, MAX_PAIRS, MAX_RULES,
+        NEXT_HOP_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, RING_UNIT, ROOT_ENTRIES, SERVICE_WORDS, Side,
+        TALLY_WORDS, TERMS_OF_RULE, map, refused_index,
     },
     next_hop::NextHop,
     plane::{Plane, Way},
     sets::LINE_WORDS,
     slot::Slot,
+    target::{TARGET_WORDS, Target},
     terms::Terms,
 };
 
@@ -53,6 +54,8 @@ pub struct Tables {
     pub(super) services: Mapped,
     pub(super) rings: Mapped,
     next_hops: Mapped,
+    targets: Mapped,
+    pool: Mapped,
     room: Mapped,
     watch: Mapped,
     pub(super) buckets: Mapped,
@@ -80,6 +83,7 @@ pub struct Maps {
     pub backends: PerCpuArray<MapData, [u64; BACKEND_TALLY_WORDS]>,
     pub set_lines: ArrayOfMaps<MapData, Array<MapData, Line>>,
     pub timed: HashTable<MapData, [u64; 3], u64>,
+    pub clients: Array<MapData, [u64; CLIENT_WORDS]>,
 }
 
 /// A line of a set.
@@ -103,6 +107,7 @@ impl Maps {
             backends: take(ebpf, map::BACKENDS)?,
             set_lines: take(ebpf, map::SET_LINES)?,
             timed: take(ebpf, map::TIMED)?,
+            clients: take(ebpf, map::CLIENTS)?,
         })
     }
 
@@ -152,6 +157,8 @@ impl Tables {
             services: open(map::SERVICES)?,
             rings: open(map::RINGS)?,
             next_hops: open(map::NEXT_HOPS)?,
+            targets: open(map::TARGETS)?,
+            pool: open(map::POOL)?,
             room: open(map::ROOM)?,
             watch: open(map::WATCH)?,
             buckets: open(map::BUCKETS)?,
@@ -179,6 +186,8 @@ impl Tables {
             (map::SERVICES, &self.services),
             (map::RINGS, &self.rings),
             (map::NEXT_HOPS, &self.next_hops),
+            (map::TARGETS, &self.targets),
+            (map::POOL, &self.pool),
             (map::ROOM, &self.room),
             (map::WATCH, &self.watch),
             (map::BUCKETS, &self.buckets),
@@ -340,6 +349,27 @@ impl Tables {
         first.store(words[0], Ordering::Release);
         second.store(words[1], Ordering::Release);
         Ok(())
+    }
+
+    /// Where a backend is. To be written before packets can be sent there.
+    pub fn set_target(&self, backend: u32, target: Target) -> Result<()> {
+        store_words(self.target_words(backend)?, target.to_words().into_iter());
+        Ok(())
+    }
+
+    pub fn target(&self, backend: u32) -> Result<Target> {
+        let words = self.target_words(backend)?;
+        Ok(Target::from_words(std::array::from_fn(|index| words[index].load(Ordering::Relaxed))))
+    }
+
+    fn target_words(&self, backend: u32) -> Result<&[AtomicU64; TARGET_WORDS]> {
+        let targets = self.targets.words().as_chunks::<TARGET_WORDS>().0;
+        targets.get(backend as usize).with_context(|| format!("no backend has the id {backend}"))
+    }
+
+    /// Addresses that `snat` gives packets, by their place, as [`foobar_common::Address::words`] has them.
+    pub fn pool(&self) -> &[[AtomicU64; 2]] {
+        self.pool.words().as_chunks::<2>().0
     }
 
     fn next_hop_words(&self, backend: u32) -> Result<&[AtomicU64; NEXT_HOP_WORDS]> {

@@ -6,7 +6,7 @@ use std::{
     str::FromStr,
 };
 
-use super::{Backend, DEFAULT_WEIGHT, MAX_WEIGHT, ServicePort};
+use super::{Backend, DEFAULT_WEIGHT, Forward, MAX_WEIGHT, ServicePort};
 use crate::domain::{
     Mistake,
     mistake::{Fault, Parsed, Word},
@@ -30,32 +30,36 @@ pub struct BackendArg {
 }
 
 impl BackendAddress {
-    /// The address, unless another port than the service's is asked for, which dsr cannot give.
-    pub fn for_service(self, service: ServicePort) -> Result<IpAddr, Mistake> {
-        match self.port {
-            Some(port) if port != service.port => {
+    /// The address, and the port where it is not the service's own, which `dsr` and `tunnel` cannot give.
+    pub fn for_service(self, service: ServicePort, forward: Forward) -> Result<(IpAddr, Option<u16>), Mistake> {
+        match self.port.filter(|port| *port != service.port) {
+            Some(port) if !forward.has_ports() => {
                 let text = self.to_string();
                 let start = text.len() - port.to_string().len();
-                Err(other_port(start..text.len(), port, service).within(&text))
+                Err(other_port(start..text.len(), port, service, forward).within(&text))
             }
-            _ => Ok(self.address),
+            port => Ok((self.address, port)),
         }
     }
 }
 
-/// The refusal of a backend port in dsr.
-pub(crate) fn other_port(span: std::ops::Range<usize>, port: u16, service: ServicePort) -> Fault {
+/// The refusal of a backend's own port where packets keep theirs.
+pub(crate) fn other_port(span: std::ops::Range<usize>, port: u16, service: ServicePort, forward: Forward) -> Fault {
     Fault::new(
         span,
-        format!("a backend of a `dsr` service has the service's own port, {}, and cannot have {port}", service.port),
+        format!(
+            "a backend of a `{forward}` service has the service's own port, {}, and cannot have {port}",
+            service.port
+        ),
     )
-    .hint("leave the port out; other ports need the mode `nat`, which comes with a later version")
+    .hint("leave the port out; with `forward = \"nat\"` or `\"snat\"` a backend has a port of its own")
 }
 
 impl BackendArg {
     /// A ready backend of a service on this port.
-    pub fn into_backend(self, service: ServicePort) -> Result<Backend, Mistake> {
-        Ok(Backend::new(self.at.for_service(service)?, self.weight))
+    pub fn into_backend(self, service: ServicePort, forward: Forward) -> Result<Backend, Mistake> {
+        let (address, port) = self.at.for_service(service, forward)?;
+        Ok(Backend { port, ..Backend::new(address, self.weight) })
     }
 }
 
@@ -173,10 +177,16 @@ mod tests {
     #[test]
     fn another_port_needs_another_mode() {
         let same: BackendArg = "10.0.0.11:443=7".parse().unwrap();
-        assert_eq!(same.into_backend(HTTPS), Ok(Backend::new("10.0.0.11".parse().unwrap(), 7)));
+        assert_eq!(same.into_backend(HTTPS, Forward::Dsr), Ok(Backend::new("10.0.0.11".parse().unwrap(), 7)));
         let other: BackendArg = "[2001:db8::1]:8443".parse().unwrap();
-        let mistake = other.into_backend(HTTPS).unwrap_err();
-        assert_eq!(mistake.words(), "8443");
-        assert!(mistake.hint.unwrap().contains("`nat`, which comes with a later version"));
+        for forward in [Forward::Dsr, Forward::Tunnel] {
+            let mistake = other.into_backend(HTTPS, forward).unwrap_err();
+            assert_eq!(mistake.words(), "8443");
+            assert!(mistake.hint.unwrap().contains("with `forward = \"nat\"`"));
+        }
+        for forward in [Forward::Nat, Forward::Snat] {
+            assert_eq!(other.into_backend(HTTPS, forward).unwrap().port, Some(8443));
+            assert_eq!(same.into_backend(HTTPS, forward).unwrap().port, None);
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use foobar_common::layout::RING_SLOTS;
 use serde::{Deserialize, Serialize};
 
-use super::{Affinity, Backend, DEFAULT_IDLE, Forward, Queries, Service, ServiceFault, ServicePort};
+use super::{Affinity, Backend, DEFAULT_IDLE, Encapsulation, Forward, Queries, Service, ServiceFault, ServicePort};
 use crate::domain::duration;
 
 #[derive(Serialize, Deserialize)]
@@ -16,6 +16,10 @@ pub struct ServiceJson {
     port: ServicePort,
     #[serde(default)]
     forward: Forward,
+    #[serde(default, skip_serializing_if = "is_default")]
+    encapsulation: Encapsulation,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    snat: Vec<IpAddr>,
     #[serde(default)]
     queries: Queries,
     #[serde(default)]
@@ -31,6 +35,10 @@ fn default_ring() -> u32 {
     RING_SLOTS
 }
 
+fn is_default(encapsulation: &Encapsulation) -> bool {
+    *encapsulation == Encapsulation::default()
+}
+
 fn default_idle() -> Duration {
     DEFAULT_IDLE
 }
@@ -38,9 +46,9 @@ fn default_idle() -> Duration {
 impl From<Service> for ServiceJson {
     fn from(service: Service) -> Self {
         let port = service.notation();
-        let Service { name, address, transport: _, port: _, forward, queries, affinity, ring, idle, backends } =
-            service;
-        Self { name, address, port, forward, queries, affinity, ring, idle, backends }
+        let Service { name, address, transport: _, port: _, forward, encapsulation, snat, queries, .. } = service;
+        let Service { affinity, ring, idle, backends, .. } = service;
+        Self { name, address, port, forward, encapsulation, snat, queries, affinity, ring, idle, backends }
     }
 }
 
@@ -48,9 +56,23 @@ impl TryFrom<ServiceJson> for Service {
     type Error = ServiceFault;
 
     fn try_from(json: ServiceJson) -> Result<Self, ServiceFault> {
-        let ServiceJson { name, address, port, forward, queries, affinity, ring, idle, backends } = json;
+        let ServiceJson { name, address, port, forward, encapsulation, snat, queries, affinity, ring, idle, backends } =
+            json;
         let ServicePort { transport, port } = port;
-        let service = Self { name, address, transport, port, forward, queries, affinity, ring, idle, backends };
+        let service = Self {
+            name,
+            address,
+            transport,
+            port,
+            forward,
+            encapsulation,
+            snat,
+            queries,
+            affinity,
+            ring,
+            idle,
+            backends,
+        };
         service.check()?;
         Ok(service)
     }

@@ -1,0 +1,72 @@
+//! The programs that go on with a packet where the first one hands it over. Each leaves by the same exit.
+
+use aya_ebpf::{macros::xdp, programs::XdpContext};
+use foobar_common::{
+    Tables as _,
+    handoff::{Handoff, Stage},
+    nat,
+    outcome::{Outcome, Step},
+    snat, tunnel, untunnel,
+};
+
+use crate::{
+    exit,
+    maps::{self, Maps, Remark},
+    packet::Packet,
+};
+
+/// To a backend, inside another packet.
+#[xdp(frags)]
+#[inline(always)]
+pub fn foobar_tunnel(context: XdpContext) -> u32 {
+    let (mut packet, handoff) = (Packet::new(&context), maps::handoff());
+    let done = tunnel::tunnel(&mut packet, &handoff, &Maps::new(&context));
+    leave(&context, &handoff, done)
+}
+
+/// To a backend's own address and port.
+#[xdp(frags)]
+#[inline(always)]
+pub fn foobar_nat(context: XdpContext) -> u32 {
+    let (mut packet, handoff) = (Packet::new(&context), maps::handoff());
+    let done = nat::nat(&mut packet, &handoff, &Maps::new(&context));
+    leave(&context, &handoff, done)
+}
+
+/// The same, from an address and port of this host's.
+#[xdp(frags)]
+#[inline(always)]
+pub fn foobar_snat(context: XdpContext) -> u32 {
+    let (mut packet, handoff) = (Packet::new(&context), maps::handoff());
+    let done = snat::snat(&mut packet, &handoff, &Maps::new(&context));
+    leave(&context, &handoff, done)
+}
+
+/// From a backend to a client.
+#[xdp(frags)]
+#[inline(always)]
+pub fn foobar_answer(context: XdpContext) -> u32 {
+    let (mut packet, handoff, maps) = (Packet::new(&context), maps::handoff(), Maps::new(&context));
+    let done = if handoff.detail == 0 {
+        nat::answer(&mut packet, &handoff, &maps)
+    } else {
+        snat::answer(&mut packet, &handoff, &maps)
+    };
+    leave(&context, &handoff, done)
+}
+
+/// Out of a balancer's tunnel: what was inside is a packet like any other.
+#[xdp(frags)]
+#[inline(always)]
+pub fn foobar_untunnel(context: XdpContext) -> u32 {
+    let (mut packet, handoff) = (Packet::new(&context), maps::handoff());
+    let done = untunnel::untunnel(&mut packet, &handoff);
+    let done = done.map(|()| Maps::new(&context).hand_over(Stage::Main, handoff));
+    leave(&context, &handoff, done)
+}
+
+#[inline(always)]
+fn leave(context: &XdpContext, handoff: &Handoff, done: Step<Outcome>) -> u32 {
+    let (Ok(outcome) | Err(outcome)) = done;
+    exit::leave(context, handoff.len as usize, outcome, Remark::from_word(handoff.remark))
+}
