@@ -60,6 +60,8 @@ pub enum Way {
     Elsewhere,
     /// Nobody knows.
     Unresolved,
+    /// The balancer itself is the backend.
+    ThisHost,
 }
 
 /// A balancer to run frames through.
@@ -162,6 +164,15 @@ impl Lab {
         self
     }
 
+    /// Packets of services come from these addresses, by family.
+    pub fn snat_each(mut self, v4: &[&str], v6: &[&str]) -> Self {
+        for service in &mut self.state.config.services {
+            let addresses = if service.address.is_ipv4() { v4 } else { v6 };
+            service.snat = addresses.iter().map(|address| parse(address)).collect();
+        }
+        self
+    }
+
     /// The last service's backends listen on this port.
     pub fn backends_port(mut self, port: u16) -> Self {
         for backend in &mut self.state.config.services.last_mut().expect("a service").backends {
@@ -206,6 +217,7 @@ impl Lab {
             Way::Here => INGRESS,
             Way::Elsewhere => ELSEWHERE,
             Way::Unresolved => return None,
+            Way::ThisHost => return Some(nexthop::NextHop::here()),
         };
         Some(nexthop::NextHop {
             interface: "eth0".to_owned(),
