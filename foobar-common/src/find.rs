@@ -157,43 +157,99 @@ pub fn find<A: Address, T: Tables>(flow: &Flow<A>, bank: usize, tables: &T) -> O
     found(service_key(flow.destination, port, flow.protocol), bank, tables).map(ServiceEntry::from_words)
 }
 
-/// What a packet that is for no service is an answer to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The backend's id.
-    pub backend: u32,
-    /// What the next stage is told: of an answer to `snat` one more than its place, else 0.
-    pub detail: u64,
+/// A question of numbers alone, as functions of their own have them: who sent what to whom, and in which generation.
+///
+/// | bits | |
+/// |---|---|
+/// | 0–39 | source port, destination port and protocol, as [`port_word`] has them |
+/// | 40 | 1: IPv6 |
+/// | 41 | bank |
+/// | 42 | some service is `nat` |
+/// | 43 | some service is `snat` |
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    pub source: [u64; 2],
+    pub destination: [u64; 2],
+    pub word: u64,
 }
 
-/// The backend that this packet is an answer of, to somebody who asked a service.
+impl Asked {
+    const V6: u64 = 1 << 40;
+    const NAT: u64 = 1 << 42;
+    const POOL: u64 = 1 << 43;
+
+    #[inline(always)]
+    fn of<A: Address>(flow: &Flow<A>, generation: Generation) -> Self {
+        let (source, destination) = flow.ports().unwrap_or((0, 0));
+        let v6 = if A::V6 { Self::V6 } else { 0 };
+        let nat = if generation.has_nat() { Self::NAT } else { 0 };
+        let pool = if generation.has_pool() { Self::POOL } else { 0 };
+        let bank = (generation.bank() as u64) << 41;
+        let word = port_word(flow.protocol, source, destination) | v6 | bank | nat | pool;
+        Self { source: flow.source.words(), destination: flow.destination.words(), word }
+    }
+
+    #[inline(always)]
+    const fn bank(&self) -> usize {
+        (self.word >> 41) as usize & 1
+    }
+
+    /// The third word of a key, but for the port.
+    #[inline(always)]
+    const fn key_word(&self, kind: Kind) -> u64 {
+        (if self.word & Self::V6 == 0 { 0 } else { V6 }) | (kind as u64) << KIND_SHIFT
+    }
+
+    #[inline(always)]
+    const fn is(&self, flag: u64) -> bool {
+        self.word & flag != 0
+    }
+}
+
+/// The backend that a packet for no service is an answer of, to somebody who asked one: its id in the upper half, and in the
+/// lower one of an answer to `snat` one more than its place. 0: it is none.
 #[inline(always)]
-pub fn find_answer<A: Address, T: Tables>(flow: &Flow<A>, generation: Generation, tables: &T) -> Option<Answer> {
-    let (source, destination) = flow.ports()?;
-    if generation.has_pool() {
-        let key = key_of(Kind::Pool, flow.destination, 0, 0);
-        if let Some([pool, _]) = found(key, generation.bank(), tables) {
-            let ports = port_word(flow.protocol, source, destination);
-            match tables.answered(pool as u32, flow.source.words(), ports) {
-                0 => {}
-                word => return Some(Answer { backend: (word >> 32) as u32, detail: word & 0xffff_ffff }),
-            }
+pub fn find_answer<A: Address, T: Tables>(flow: &Flow<A>, generation: Generation, tables: &T) -> u64 {
+    if flow.ports().is_none() {
+        return 0;
+    }
+    tables.answer(Asked::of(flow, generation))
+}
+
+/// [`find_answer`], of numbers.
+#[inline(always)]
+pub fn answer<T: Tables>(asked: Asked, tables: &T) -> u64 {
+    let Asked { source, destination, word } = asked;
+    let ports = word & 0xff_ffff_ffff;
+    if asked.is(Asked::POOL)
+        && let Some([pool, _]) =
+            found([destination[0], destination[1], asked.key_word(Kind::Pool)], asked.bank(), tables)
+    {
+        let place = tables.answered(pool as u32, source, ports);
+        if place != 0 {
+            return place;
         }
     }
-    if !generation.has_nat() {
-        return None;
+    if !asked.is(Asked::NAT) {
+        return 0;
     }
-    let key = key_of(Kind::Backend, flow.source, source, flow.protocol);
-    let [backend, _] = found(key, generation.bank(), tables)?;
+    let port = asked.key_word(Kind::Backend) | ports & 0xffff | (ports >> 32) << 16;
+    let Some([backend, _]) = found([source[0], source[1], port], asked.bank(), tables) else { return 0 };
     // To this host itself, and to who never asked, a backend speaks for itself.
-    tables.way_back(flow.destination)?;
-    Some(Answer { backend: backend as u32, detail: 0 })
+    if tables.way_back(destination).is_none() { 0 } else { backend << 32 }
 }
 
 /// Whether the packet comes from a balancer whose tunnels are taken off.
 #[inline(always)]
-pub fn is_balancers<A: Address, T: Tables>(flow: &Flow<A>, bank: usize, tables: &T) -> bool {
-    found(key_of(Kind::Balancer, flow.source, 0, 0), bank, tables).is_some()
+pub fn is_balancers<A: Address, T: Tables>(flow: &Flow<A>, generation: Generation, tables: &T) -> bool {
+    tables.is_balancers(Asked::of(flow, generation))
+}
+
+/// [`is_balancers`], of numbers.
+#[inline(always)]
+pub fn is_from_balancer<T: Tables>(asked: Asked, tables: &T) -> bool {
+    let [high, low] = asked.source;
+    found([high, low, asked.key_word(Kind::Balancer)], asked.bank(), tables).is_some()
 }
 
 /// What stands under a key.

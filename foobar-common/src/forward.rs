@@ -22,13 +22,9 @@ pub fn forward<F: FrameMut + ?Sized, A: Address, T: Tables>(
     tables: &T,
 ) -> Step<Outcome> {
     let &Picked { backend, next_hop, hash } = picked;
-    if matches!(mode, Mode::Dsr) || next_hop.interface() == Some(NextHop::THIS_HOST) {
+    let interface = next_hop.interface().ok_or(Outcome::Unresolved)?;
+    if matches!(mode, Mode::Dsr) || interface == NextHop::THIS_HOST {
         return send(frame, next_hop, tables);
     }
-    let stage = match mode {
-        Mode::Nat => Stage::Nat,
-        Mode::Snat => Stage::Snat,
-        Mode::Tunnel | Mode::Dsr => Stage::Tunnel,
-    };
-    Ok(tables.hand_over(stage, Handoff::of::<A>(ip, backend, hash, frame.len())))
+    Ok(tables.hand_over(Handoff::of::<A>(Stage::of(mode), ip, backend, hash, frame.len())))
 }

@@ -354,11 +354,9 @@ pub fn follow<F: FrameMut + ?Sized, A: Address, T: Tables>(
         }
         let next_hop = tables.next_hop(backend).ok_or(Outcome::NoBackend)?;
         let mode = tables.target(backend).map_or(Mode::Dsr, |target| target.mode);
-        if next_hop.interface().is_none() {
-            return Err(Outcome::Unresolved);
-        }
+        let outcome = forward::<F, A, T>(frame, ip, mode, &Picked { backend, next_hop, hash: 0 }, tables)?;
         tables.count_backend(backend, frame.len(), 0, 0);
-        return forward::<F, A, T>(frame, ip, mode, &Picked { backend, next_hop, hash: 0 }, tables);
+        return Ok(outcome);
     }
     unforwarded(first, admission, generation.drops())
 }

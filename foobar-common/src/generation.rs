@@ -18,6 +18,7 @@ use crate::plane::{Plane, Way};
 /// | 7 | 1: what others open to it is |
 /// | 8 | 1: some service is `nat` |
 /// | 9 | 1: some service is `snat` |
+/// | 10 | 1: tunnels of some balancer are taken off |
 /// | 12–23 | the lowest twelve bits as they are from the deadline on |
 /// | 32–63 | the deadline: the second of the monotonic clock from which on the change is undone; 0: nothing waits |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +34,7 @@ impl Generation {
     const HEARS: u64 = 1 << 7;
     const NAT: u64 = 1 << 8;
     const POOL: u64 = 1 << 9;
+    const TUNNELS: u64 = 1 << 10;
     const FLAGS: u64 = 0xfff;
     const BEFORE_SHIFT: u32 = 12;
     const DEADLINE_SHIFT: u32 = 32;
@@ -165,7 +167,25 @@ impl Generation {
         matches!(way, Way::Out) || self.0 & Self::NARROWS != 0
     }
 
-    /// Whether backends' answers are rewritten that go to a client's own address.
+    /// The same, where tunnels are taken off, or not.
+    #[must_use]
+    pub const fn untunnelling(self, tunnels: bool) -> Self {
+        Self(self.0 & !Self::TUNNELS | if tunnels { Self::TUNNELS } else { 0 })
+    }
+
+    /// Whether tunnels of some balancer are taken off.
+    #[inline(always)]
+    pub const fn has_tunnels(self) -> bool {
+        self.0 & Self::TUNNELS != 0
+    }
+
+    /// Whether backends' answers are rewritten.
+    #[inline(always)]
+    pub const fn rewrites_answers(self) -> bool {
+        self.0 & (Self::NAT | Self::POOL) != 0
+    }
+
+    /// Whether those are that go to a client's own address.
     #[inline(always)]
     pub const fn has_nat(self) -> bool {
         self.0 & Self::NAT != 0

@@ -1,38 +1,42 @@
 //! What a packet's first program knows that the one which goes on with it has to: words of this CPU's own.
 
-use crate::address::Address;
+use crate::{address::Address, target::Mode};
 
 /// Who goes on with a packet: the index of a program, where the first one cannot do all by itself.
+///
+/// A number and not an enumeration: the verifier would look at all that follows once for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stage {
-    /// Puts it into another IP packet, to its backend.
-    Tunnel = 0,
-    /// Rewrites its destination to its backend.
-    Nat = 1,
-    /// Rewrites both ends.
-    Snat = 2,
-    /// Gives an answer of a backend the service's address back.
-    Answer = 3,
-    /// Takes the outer IP packet off.
-    Untunnel = 4,
-    /// Sends an ICMP error to where it came from.
-    Complain = 5,
-    /// Takes an ICMP error to the end of the flow that it quotes, or answers an echo to a service's address.
-    Quoted = 6,
-    /// The first program, once more.
-    Main = 7,
-}
+pub struct Stage(pub u32);
 
 impl Stage {
+    /// Puts it into another IP packet, to its backend.
+    pub const TUNNEL: Self = Self(Mode::Tunnel as u32);
+    /// Rewrites its destination to its backend.
+    pub const NAT: Self = Self(Mode::Nat as u32);
+    /// Rewrites both ends.
+    pub const SNAT: Self = Self(Mode::Snat as u32);
+    /// Gives an answer of a backend the service's address back.
+    pub const ANSWER: Self = Self(4);
+    /// Takes the outer IP packet off.
+    pub const UNTUNNEL: Self = Self(5);
+    /// The first program, once more.
+    pub const MAIN: Self = Self(6);
     pub const COUNT: usize = 8;
+
+    /// Who goes on with packets of a mode. With those of `dsr` nobody has to.
+    #[inline(always)]
+    pub const fn of(mode: Mode) -> Self {
+        Self(mode as u32)
+    }
 }
 
 /// Words of a handoff.
 pub const HANDOFF_WORDS: usize = 4;
 
 /// A packet that another program goes on with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handoff {
+    pub stage: Stage,
     /// Offset of the IP header from the frame's start, in bytes.
     pub ip: u16,
     pub v6: bool,
@@ -50,11 +54,12 @@ pub struct Handoff {
 
 impl Handoff {
     const V6: u64 = 1 << 16;
+    const STAGE_SHIFT: u32 = 48;
 
     /// A packet to or from a backend. `ip`: offset of the IP header; `len`: the frame's length.
     #[inline(always)]
-    pub const fn of<A: Address>(ip: usize, backend: u32, hash: u32, len: usize) -> Self {
-        Self { ip: ip as u16, v6: A::V6, backend: backend as u16, hash, len: len as u32, remark: 0, detail: 0 }
+    pub const fn of<A: Address>(stage: Stage, ip: usize, backend: u32, hash: u32, len: usize) -> Self {
+        Self { stage, ip: ip as u16, v6: A::V6, backend: backend as u16, hash, len: len as u32, remark: 0, detail: 0 }
     }
 
     /// As the parser has it: no header stands further behind.
@@ -65,10 +70,12 @@ impl Handoff {
     /// | 0–15 | IP header | 1 | 0–31 hash, 32–63 length |
     /// | 16 | IPv6 | 2 | remark |
     /// | 32–47 | backend | 3 | detail |
+    /// | 48–50 | stage | | |
     #[inline(always)]
     pub const fn to_words(self) -> [u64; HANDOFF_WORDS] {
         let v6 = if self.v6 { Self::V6 } else { 0 };
-        let first = self.ip as u64 | v6 | (self.backend as u64) << 32;
+        let stage = (self.stage.0 as u64) << Self::STAGE_SHIFT;
+        let first = self.ip as u64 | v6 | (self.backend as u64) << 32 | stage;
         [first, self.hash as u64 | (self.len as u64) << 32, self.remark, self.detail]
     }
 
@@ -76,6 +83,7 @@ impl Handoff {
     pub const fn from_words(words: [u64; HANDOFF_WORDS]) -> Self {
         let [first, second, remark, detail] = words;
         Self {
+            stage: Stage((first >> Self::STAGE_SHIFT) as u32 & (Stage::COUNT as u32 - 1)),
             ip: first as u16 & Self::MAX_OFFSET,
             v6: first & Self::V6 != 0,
             backend: (first >> 32) as u16,
@@ -93,9 +101,16 @@ mod tests {
 
     #[test]
     fn words_come_back() {
-        let handoff =
-            Handoff { ip: 18, v6: true, backend: 4095, hash: 0xdead_beef, len: 9014, remark: 1 << 63 | 7, detail: 9 };
+        let handoff = Handoff {
+            stage: Stage::ANSWER,
+            ip: 18,
+            v6: true,
+            backend: 4095,
+            hash: 0xdead_beef,
+            len: 9014,
+            remark: 1 << 63 | 7,
+            detail: 9,
+        };
         assert_eq!(Handoff::from_words(handoff.to_words()), handoff);
-        assert_eq!(Handoff::from_words([0; HANDOFF_WORDS]), Handoff::default());
     }
 }

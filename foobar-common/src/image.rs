@@ -18,15 +18,13 @@ use crate::{
     fragment::Need,
     interface::{self, Named},
     layout::{
-        INTERFACE_WORDS, MAX_ASKED, PORT_ENTRIES, PROTOCOLS, ROOTS, SERVICE_WORDS, SPARSE_SEED, SPARSE_WORDS, Side,
-        UDP_PORTS, service_entry,
+        INTERFACE_WORDS, MAX_ASKED, PORT_ENTRIES, ROOTS, SERVICE_WORDS, SPARSE_SEED, SPARSE_WORDS, Side, service_entry,
     },
     plane::{Plane, Way},
     sets::asked_word,
     sparse,
     terms::Link,
     trie::{Nodes, Root},
-    tunnel::{GUE_PORT, IN_IPV4, IN_IPV6},
 };
 
 /// What is published together.
@@ -141,11 +139,6 @@ impl Image {
 
     /// Has tunnels of a balancer taken off.
     pub fn balancer<A: Address>(&mut self, address: A) {
-        for entry in
-            [PROTOCOLS + usize::from(IN_IPV4), PROTOCOLS + usize::from(IN_IPV6), UDP_PORTS + usize::from(GUE_PORT)]
-        {
-            self.ports[entry].listens = true;
-        }
         self.others.insert(key_of(Kind::Balancer, address, 0, 0), 1);
     }
 

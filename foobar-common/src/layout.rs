@@ -93,12 +93,12 @@ pub mod program {
 
     /// Which program a stage is.
     pub const STAGES: &[(crate::handoff::Stage, &str)] = &[
-        (crate::handoff::Stage::Tunnel, TUNNEL),
-        (crate::handoff::Stage::Nat, NAT),
-        (crate::handoff::Stage::Snat, SNAT),
-        (crate::handoff::Stage::Answer, ANSWER),
-        (crate::handoff::Stage::Untunnel, UNTUNNEL),
-        (crate::handoff::Stage::Main, MAIN),
+        (crate::handoff::Stage::TUNNEL, TUNNEL),
+        (crate::handoff::Stage::NAT, NAT),
+        (crate::handoff::Stage::SNAT, SNAT),
+        (crate::handoff::Stage::ANSWER, ANSWER),
+        (crate::handoff::Stage::UNTUNNEL, UNTUNNEL),
+        (crate::handoff::Stage::MAIN, MAIN),
     ];
 }
 

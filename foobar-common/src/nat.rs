@@ -42,7 +42,7 @@ fn to_backend<F: FrameMut + ?Sized, A: Address, T: Tables>(
     let (client_port, service_port) = flow.ports().unwrap_or((0, 0));
     take_hop::<F, A>(frame, ip)?;
     if let Some(back) = way_back(frame, tables.ingress()) {
-        tables.learn(flow.source, back);
+        tables.learn(flow.source.words(), back);
     }
     let to = (target.address, target.port_for(service_port));
     readdress(frame, ip, flow, (flow.source.words(), client_port), to)?;
@@ -71,7 +71,7 @@ fn to_client<F: FrameMut + ?Sized, A: Address, T: Tables>(
 ) -> Step<Outcome> {
     let target = tables.target(u32::from(handoff.backend)).ok_or(Outcome::NoBackend)?;
     let (backend_port, client_port) = flow.ports().unwrap_or((0, 0));
-    let next_hop = tables.way_back(flow.destination).ok_or(Outcome::Unresolved)?;
+    let next_hop = tables.way_back(flow.destination.words()).ok_or(Outcome::Unresolved)?;
     let ip = usize::from(handoff.ip);
     take_hop::<F, A>(frame, ip)?;
     let service_port = if target.service_port == 0 { backend_port } else { target.service_port };

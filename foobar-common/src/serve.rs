@@ -5,7 +5,7 @@ use crate::{
     admit::{admit, decide},
     decision::Decision,
     essential::is_essential,
-    find::{ServiceEntry, find, find_answer, is_balancers},
+    find::{ServiceEntry, find, find_answer},
     flow::Flow,
     forward::forward,
     fragment::{follow, remember},
@@ -18,7 +18,6 @@ use crate::{
     query::queries,
     state::{is_reply, note_heard},
     tables::Tables,
-    untunnel::is_tunnel,
 };
 
 /// Decides what becomes of a frame, and rewrites it if it goes to a backend.
@@ -66,15 +65,13 @@ fn judge<F: FrameMut + ?Sized, A: Address, T: Tables>(
             remember(flow, Way::In, Outcome::Forwarded, picked.backend, tables);
             return forward::<F, A, T>(frame, ip, service.mode, &picked, tables);
         }
-        if is_tunnel(flow) && is_balancers(flow, generation.bank(), tables) {
-            return Ok(tables.hand_over(Stage::Untunnel, Handoff::of::<A>(ip, 0, 0, frame.len())));
-        }
     }
-    if (generation.has_nat() || generation.has_pool())
-        && let Some(answer) = find_answer(flow, generation, tables)
-    {
-        let handoff = Handoff::of::<A>(ip, answer.backend, 0, frame.len());
-        return Ok(tables.hand_over(Stage::Answer, Handoff { detail: answer.detail, ..handoff }));
+    if generation.rewrites_answers() {
+        let answer = find_answer(flow, generation, tables);
+        if answer != 0 {
+            let handoff = Handoff::of::<A>(Stage::ANSWER, ip, (answer >> 32) as u32, 0, frame.len());
+            return Ok(tables.hand_over(Handoff { detail: answer & 0xffff_ffff, ..handoff }));
+        }
     }
     let outcome = unserved(frame, flow, settled.decision, (Way::In, generation.drops()), tables);
     if generation.hears() && matches!(outcome, Outcome::Allowed | Outcome::DefaultPass) {

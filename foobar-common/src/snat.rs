@@ -8,7 +8,7 @@ mod search;
 
 pub use self::{
     place::{FIRST_PORT, MAPPING_WORDS, MAX_POOL, Mapping, PLACES, PORTS, Pool, TAG_WORDS, Whose, port_of},
-    search::{Tags, find, take},
+    search::{Tags, find, gives_way, over_in, room_in, take},
 };
 use crate::{
     address::Address,

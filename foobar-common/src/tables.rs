@@ -7,17 +7,17 @@ use crate::{
     admit::walk,
     class::{Class, Port},
     decision::Decision,
-    find::{Bucket, ServiceKey},
+    find::{Asked, Bucket, ServiceKey, answer, is_from_balancer},
     fragment::{First, Need, Part},
     generation::Generation,
-    handoff::{Handoff, Stage},
+    handoff::Handoff,
     next_hop::NextHop,
     note::{Kind, Note},
     outcome::Outcome,
     plane::{Plane, Way},
     sets::SetTables,
     slot::Slot,
-    snat::{Mapping, answered},
+    snat::{Mapping, answered, gives_way, over_in, room_in},
     state::State,
     target::Target,
     terms::{Candidates, Link, Settled, Terms, settle},
@@ -112,13 +112,29 @@ pub trait Tables: SetTables {
     fn target(&self, backend: u32) -> Option<Target>;
 
     /// Remembers the way to a client.
-    fn learn<A: Address>(&self, client: A, way: NextHop);
+    fn learn(&self, client: [u64; 2], way: NextHop);
 
     /// The way to a client that sent something to a `nat` service.
-    fn way_back<A: Address>(&self, client: A) -> Option<NextHop>;
+    fn way_back(&self, client: [u64; 2]) -> Option<NextHop>;
 
-    /// Has another program go on with the packet. In the kernel this returns only where that program is not there.
-    fn hand_over(&self, stage: Stage, handoff: Handoff) -> Outcome;
+    /// See [`answer`]. The kernel does this and the next in functions of their own.
+    fn answer(&self, asked: Asked) -> u64
+    where
+        Self: Sized,
+    {
+        answer(asked, self)
+    }
+
+    /// See [`is_from_balancer`].
+    fn is_balancers(&self, asked: Asked) -> bool
+    where
+        Self: Sized,
+    {
+        is_from_balancer(asked, self)
+    }
+
+    /// Has another program go on with the packet, when this one has come to its end: the outcome where it is not there.
+    fn hand_over(&self, handoff: Handoff) -> Outcome;
 
     /// A word of the tags of `snat`'s places.
     fn tags(&self, word: usize) -> u64;
@@ -133,6 +149,30 @@ pub trait Tables: SetTables {
 
     /// Writes what changes while a mapping's flow lives.
     fn renew_mapping(&self, place: usize, mapping: Mapping);
+
+    /// See [`room_in`]. The kernel does this and the next ones in functions of their own.
+    fn room_in(&self, bucket: usize) -> u64
+    where
+        Self: Sized,
+    {
+        room_in(bucket, self)
+    }
+
+    /// See [`gives_way`].
+    fn gives_way(&self, place: usize, now: u32) -> bool
+    where
+        Self: Sized,
+    {
+        gives_way(place, now, self)
+    }
+
+    /// See [`over_in`].
+    fn over_in(&self, bucket: usize, now: u32) -> u64
+    where
+        Self: Sized,
+    {
+        over_in(bucket, now, self)
+    }
 
     /// An address that `snat` gives packets, by its place.
     fn pool_address(&self, place: usize) -> Option<[u64; 2]>;

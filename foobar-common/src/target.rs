@@ -1,7 +1,6 @@
 //! Where a backend is, for the modes that write its address into packets, and what of theirs is written back.
 
 use crate::{
-    address::Address,
     hash::mix,
     header::{Be32, Wide},
     layout::MAX_CLIENTS,
@@ -109,8 +108,7 @@ impl Target {
 
 /// Where a client's way stands, among [`MAX_CLIENTS`].
 #[inline(always)]
-pub fn client_index<A: Address>(client: A) -> u32 {
-    let [high, low] = client.words();
+pub const fn client_index([high, low]: [u64; 2]) -> u32 {
     mix(high.rotate_left(29) ^ low) as u32 & (MAX_CLIENTS as u32 - 1)
 }
 

@@ -176,12 +176,16 @@ impl Tags {
     /// Writes them where they stood, and the type behind them.
     #[inline(always)]
     pub fn write<F: FrameMut + ?Sized>(self, frame: &mut F, ip: usize, ether_type: u16) -> Step<()> {
-        if ip > Ethernet::LEN {
-            frame.write(TYPE, self.first).ok_or(Outcome::Truncated)?;
+        let ether_type = Be16::new(ether_type);
+        // At fixed places, of which the kernel's verifier knows that they are in the frame.
+        if ip == Ethernet::LEN {
+            return frame.write(TYPE, ether_type).ok_or(Outcome::Truncated);
         }
-        if ip >= TWO {
-            frame.write(TYPE + VlanTag::LEN, self.second).ok_or(Outcome::Truncated)?;
+        frame.write(TYPE, self.first).ok_or(Outcome::Truncated)?;
+        if ip < TWO {
+            return frame.write(TYPE + VlanTag::LEN, ether_type).ok_or(Outcome::Truncated);
         }
-        frame.write(ip - 2, Be16::new(ether_type)).ok_or(Outcome::Truncated)
+        frame.write(TYPE + VlanTag::LEN, self.second).ok_or(Outcome::Truncated)?;
+        frame.write(TYPE + 2 * VlanTag::LEN, ether_type).ok_or(Outcome::Truncated)
     }
 }

@@ -5,13 +5,16 @@
 use crate::{
     address::Address,
     checksum::Delta,
+    find::is_balancers,
     flow::{Flow, Transport, UDP},
     fragment::Fragment,
-    frame::{FrameMut, Grow},
-    handoff::Handoff,
+    frame::{Frame, FrameMut, Grow},
+    generation::Generation,
+    handoff::{Handoff, Stage},
     header::{Be16, Be32, Gue, Ipv4, Ipv6, MacAddresses, Udp},
     outcome::{Outcome, Step},
-    parse::{IPV4, IPV6},
+    parse::{self, IPV4, IPV6, Network},
+    tables::Tables,
     tunnel::{GUE_PORT, IN_IPV4, IN_IPV6, Tags},
 };
 
@@ -21,7 +24,7 @@ const ECN: u8 = 3;
 
 /// Whether the packet may hold another one: what its sender is asked for.
 #[inline(always)]
-pub fn is_tunnel<A: Address>(flow: &Flow<A>) -> bool {
+fn is_tunnel<A: Address>(flow: &Flow<A>) -> bool {
     if flow.fragment != Fragment::WHOLE || flow.extensions != 0 {
         return false;
     }
@@ -30,6 +33,37 @@ pub fn is_tunnel<A: Address>(flow: &Flow<A>) -> bool {
         Transport::Udp { destination, .. } => destination == GUE_PORT,
         _ => false,
     }
+}
+
+/// Hands a packet over that a known balancer put around another one, unless a rule denied it; false where it is none.
+#[inline(always)]
+pub fn peel<F: Frame + ?Sized, T: Tables>(frame: &F, generation: Generation, tables: &T) -> bool {
+    match parse::link(frame) {
+        Ok(Network::V4(ip)) => parse::ipv4(frame, ip).is_ok_and(|flow| peel_at(frame, ip, &flow, generation, tables)),
+        Ok(Network::V6(ip)) => parse::ipv6(frame, ip).is_ok_and(|flow| peel_at(frame, ip, &flow, generation, tables)),
+        Err(_) => false,
+    }
+}
+
+#[inline(always)]
+fn peel_at<F: Frame + ?Sized, A: Address, T: Tables>(
+    frame: &F,
+    ip: usize,
+    flow: &Flow<A>,
+    generation: Generation,
+    tables: &T,
+) -> bool {
+    let is_balancers = is_tunnel(flow) && is_balancers(flow, generation, tables);
+    if is_balancers {
+        tables.hand_over(Handoff::of::<A>(Stage::UNTUNNEL, ip, 0, 0, frame.len()));
+    }
+    is_balancers
+}
+
+/// Whether a packet of this fate may be a tunnel's: no rule denied it, and it is for no service.
+#[inline(always)]
+pub const fn may_be_peeled(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Allowed | Outcome::DefaultPass | Outcome::DefaultDrop)
 }
 
 /// What is inside.

@@ -12,10 +12,10 @@ use foobar_common::{
     Address, Outcome, Tables,
     class::{Class, Port},
     decision::Decision,
-    find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
+    find::{Asked, BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
     fragment::{First, Need, Part},
     generation::Generation,
-    handoff::{Handoff, Stage},
+    handoff::Handoff,
     interface::{self, Named},
     layout::{
         GENERATION_WORDS, INTERFACE_WORDS, INTERFACES_WORDS, LINKS_WORDS, MAX_LINKS, MAX_PAIRS, MAX_UNPROVEN,
@@ -43,7 +43,10 @@ pub use self::{
     stages::handoff,
 };
 use crate::{
-    apart::{answered_apart, recall_v4, recall_v6, remember_v4, remember_v6, settle_apart, walk_v4, walk_v6},
+    apart::{
+        answer_apart, answered_apart, gives_way_apart, is_balancers_apart, over_in_apart, recall_v4, recall_v6,
+        remember_v4, remember_v6, room_in_apart, settle_apart, walk_v4, walk_v6,
+    },
     hide::{InMemory, hide},
     table::{Record, Table},
 };
@@ -151,6 +154,14 @@ impl<'a, C> Maps<'a, C> {
     #[inline(always)]
     pub fn remarked(&self) -> Remark {
         self.remark.get()
+    }
+}
+
+impl<C: Context> Maps<'_, C> {
+    /// Has the program go on that the packet was handed over to; returns where it is not there.
+    #[inline(always)]
+    pub fn go_on(&self) {
+        stages::go_on(self.context);
     }
 }
 
@@ -280,18 +291,30 @@ impl<C: Context> Tables for Maps<'_, C> {
     }
 
     #[inline(always)]
-    fn learn<A: Address>(&self, client: A, way: NextHop) {
+    fn learn(&self, client: [u64; 2], way: NextHop) {
         stages::learn(client, way);
     }
 
     #[inline(always)]
-    fn way_back<A: Address>(&self, client: A) -> Option<NextHop> {
+    fn way_back(&self, client: [u64; 2]) -> Option<NextHop> {
         stages::way_back(client)
     }
 
     #[inline(always)]
-    fn hand_over(&self, stage: Stage, handoff: Handoff) -> Outcome {
-        stages::hand_over(self.context, stage, Handoff { remark: self.remark.get().word(), ..handoff });
+    fn answer(&self, asked: Asked) -> u64 {
+        let Asked { source: [high, low], destination: [far_high, far_low], word } = asked;
+        answer_apart(high, low, far_high, far_low, word)
+    }
+
+    #[inline(always)]
+    fn is_balancers(&self, asked: Asked) -> bool {
+        let Asked { source: [high, low], word, .. } = asked;
+        is_balancers_apart(high, low, word) != 0
+    }
+
+    #[inline(always)]
+    fn hand_over(&self, handoff: Handoff) -> Outcome {
+        stages::hand_over(Handoff { remark: self.remark.get().word(), ..handoff });
         Outcome::NoStage
     }
 
@@ -323,6 +346,21 @@ impl<C: Context> Tables for Maps<'_, C> {
     #[inline(always)]
     fn pool_address(&self, place: usize) -> Option<[u64; 2]> {
         stages::pool_address(place)
+    }
+
+    #[inline(always)]
+    fn room_in(&self, bucket: usize) -> u64 {
+        room_in_apart(bucket as u64)
+    }
+
+    #[inline(always)]
+    fn gives_way(&self, place: usize, now: u32) -> bool {
+        gives_way_apart(place as u64, now) != 0
+    }
+
+    #[inline(always)]
+    fn over_in(&self, bucket: usize, now: u32) -> u64 {
+        over_in_apart(bucket as u64, now)
     }
 
     #[inline(always)]

@@ -38,11 +38,28 @@ impl Linear {
         Some(start as *mut H)
     }
 
+    /// The same by a check of its own: the compiler would leave out one that another implies, of which the verifier knows
+    /// nothing.
+    #[inline(always)]
+    fn own_place<H>(&self, offset: usize) -> Option<*mut H> {
+        let start = hide(self.start + offset);
+        if start + size_of::<H>() > self.end {
+            return None;
+        }
+        Some(start as *mut H)
+    }
+
     #[inline(always)]
     fn forget(&self, number: usize) -> usize {
         // The verifier does not see that a number mixed twice with an unknown one is the same again.
         let unknown = self.len();
         hide(number ^ unknown) ^ unknown
+    }
+
+    #[inline(always)]
+    fn reread<H: Header>(&self, offset: usize) -> Option<H> {
+        // SAFETY: as for `read`.
+        self.own_place::<H>(offset).map(|header| unsafe { *header })
     }
 
     #[inline(always)]
@@ -52,14 +69,15 @@ impl Linear {
     }
 }
 
-/// A received frame, and as much of its length as had to be found out.
-pub struct Packet {
+/// A received frame, and as much of its length as had to be found out. `WARY`: each header is read by a check of its own,
+/// since writes come between, after which the verifier knows less than the compiler.
+pub struct Packet<const WARY: bool> {
     context: *mut xdp_md,
     linear: Linear,
     len: InMemory<usize>,
 }
 
-impl Packet {
+impl<const WARY: bool> Packet<WARY> {
     #[inline(always)]
     pub fn new(context: &XdpContext) -> Self {
         let linear = Linear { start: context.data(), end: context.data_end() };
@@ -68,7 +86,7 @@ impl Packet {
     }
 }
 
-impl Frame for Packet {
+impl<const WARY: bool> Frame for Packet<WARY> {
     #[inline(always)]
     fn len(&self) -> usize {
         self.len.get()
@@ -91,21 +109,21 @@ impl Frame for Packet {
 
     #[inline(always)]
     fn read<H: Header>(&self, offset: usize) -> Option<H> {
-        self.linear.read(offset)
+        if WARY { self.linear.reread(offset) } else { self.linear.read(offset) }
     }
 }
 
-impl FrameMut for Packet {
+impl<const WARY: bool> FrameMut for Packet<WARY> {
     #[inline(always)]
     fn write<H: Header>(&mut self, offset: usize, header: H) -> Option<()> {
-        let place = self.linear.at::<H>(offset)?;
+        let place = self.linear.own_place::<H>(offset)?;
         // SAFETY: as for `read`; nobody else holds a reference into the packet.
         unsafe { *place = header };
         Some(())
     }
 }
 
-impl Packet {
+impl<const WARY: bool> Packet<WARY> {
     /// Finds the linear part again, which may have moved.
     #[inline(always)]
     fn find(&mut self) {
@@ -127,7 +145,7 @@ impl Packet {
     }
 }
 
-impl Grow for Packet {
+impl<const WARY: bool> Grow for Packet<WARY> {
     #[inline(always)]
     fn grow(&mut self, bytes: usize) -> Option<()> {
         self.move_front(-(bytes as i32))
@@ -139,7 +157,7 @@ impl Grow for Packet {
     }
 }
 
-impl Resize for Packet {
+impl<const WARY: bool> Resize for Packet<WARY> {
     #[inline(always)]
     fn resize(&mut self, len: usize) -> Option<()> {
         // SAFETY: the context is this very program's.

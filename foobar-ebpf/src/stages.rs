@@ -1,6 +1,6 @@
 //! The programs that go on with a packet where the first one hands it over. Each leaves by the same exit.
 
-use aya_ebpf::{macros::xdp, programs::XdpContext};
+use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use foobar_common::{
     Tables as _,
     handoff::{Handoff, Stage},
@@ -19,7 +19,8 @@ use crate::{
 #[xdp(frags)]
 #[inline(always)]
 pub fn foobar_tunnel(context: XdpContext) -> u32 {
-    let (mut packet, handoff) = (Packet::new(&context), maps::handoff());
+    let Some(handoff) = maps::handoff() else { return xdp_action::XDP_ABORTED };
+    let mut packet = Packet::<true>::new(&context);
     let done = tunnel::tunnel(&mut packet, &handoff, &Maps::new(&context));
     leave(&context, &handoff, done)
 }
@@ -28,7 +29,8 @@ pub fn foobar_tunnel(context: XdpContext) -> u32 {
 #[xdp(frags)]
 #[inline(always)]
 pub fn foobar_nat(context: XdpContext) -> u32 {
-    let (mut packet, handoff) = (Packet::new(&context), maps::handoff());
+    let Some(handoff) = maps::handoff() else { return xdp_action::XDP_ABORTED };
+    let mut packet = Packet::<true>::new(&context);
     let done = nat::nat(&mut packet, &handoff, &Maps::new(&context));
     leave(&context, &handoff, done)
 }
@@ -37,7 +39,8 @@ pub fn foobar_nat(context: XdpContext) -> u32 {
 #[xdp(frags)]
 #[inline(always)]
 pub fn foobar_snat(context: XdpContext) -> u32 {
-    let (mut packet, handoff) = (Packet::new(&context), maps::handoff());
+    let Some(handoff) = maps::handoff() else { return xdp_action::XDP_ABORTED };
+    let mut packet = Packet::<true>::new(&context);
     let done = snat::snat(&mut packet, &handoff, &Maps::new(&context));
     leave(&context, &handoff, done)
 }
@@ -46,7 +49,8 @@ pub fn foobar_snat(context: XdpContext) -> u32 {
 #[xdp(frags)]
 #[inline(always)]
 pub fn foobar_answer(context: XdpContext) -> u32 {
-    let (mut packet, handoff, maps) = (Packet::new(&context), maps::handoff(), Maps::new(&context));
+    let Some(handoff) = maps::handoff() else { return xdp_action::XDP_ABORTED };
+    let (mut packet, maps) = (Packet::<true>::new(&context), Maps::new(&context));
     let done = if handoff.detail == 0 {
         nat::answer(&mut packet, &handoff, &maps)
     } else {
@@ -59,10 +63,15 @@ pub fn foobar_answer(context: XdpContext) -> u32 {
 #[xdp(frags)]
 #[inline(always)]
 pub fn foobar_untunnel(context: XdpContext) -> u32 {
-    let (mut packet, handoff) = (Packet::new(&context), maps::handoff());
+    let Some(handoff) = maps::handoff() else { return xdp_action::XDP_ABORTED };
+    let mut packet = Packet::<true>::new(&context);
     let done = untunnel::untunnel(&mut packet, &handoff);
-    let done = done.map(|()| Maps::new(&context).hand_over(Stage::Main, handoff));
-    leave(&context, &handoff, done)
+    if done.is_ok() {
+        let maps = Maps::new(&context);
+        maps.hand_over(Handoff { stage: Stage::MAIN, ..handoff });
+        maps.go_on();
+    }
+    leave(&context, &handoff, done.map(|()| Outcome::NoStage))
 }
 
 #[inline(always)]

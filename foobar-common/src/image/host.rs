@@ -18,7 +18,7 @@ use crate::{
     fragment::{First, Need},
     frame::{Frame, FrameMut, Header, Resize},
     generation::Generation,
-    handoff::{Handoff, Stage},
+    handoff::Handoff,
     layout::{ROOTS, Side},
     next_hop::NextHop,
     note::{Kind, Note},
@@ -55,7 +55,7 @@ pub struct HostTables {
     pub tags: RefCell<HashMap<usize, u64>>,
     pub mappings: RefCell<HashMap<usize, Mapping>>,
     /// What the next program goes on with.
-    pub handed_over: Cell<Option<(Stage, Handoff)>>,
+    pub handed_over: Cell<Option<Handoff>>,
     /// By the words of a flow's key.
     pub notes: RefCell<HashMap<Vec<u64>, Note>>,
     /// By the words of an answer's key, what this host opened.
@@ -158,7 +158,7 @@ fn add<const N: usize>(total: &mut [u64; N], amounts: [u64; N]) {
 }
 
 impl HandedOver for HostTables {
-    fn handed_over(&self) -> Option<(Stage, Handoff)> {
+    fn handed_over(&self) -> Option<Handoff> {
         self.handed_over.take()
     }
 }
@@ -169,6 +169,7 @@ impl Tables for HostTables {
         let sent_drops = sent.as_ref().is_some_and(|sent| sent.drops);
         let inward = Generation::new(0, *drops, !narrowed.is_empty()).asking_sets(self.image.asks_sets());
         let inward = inward.answering(self.image.has(KeyKind::Backend), self.image.has(KeyKind::Pool));
+        let inward = inward.untunnelling(self.image.has(KeyKind::Balancer));
         inward.sending(sent.is_some(), sent_drops).noting(*drops, sent_drops)
     }
 
@@ -256,16 +257,16 @@ impl Tables for HostTables {
         self.targets.get(&backend).copied()
     }
 
-    fn learn<A: Address>(&self, client: A, way: NextHop) {
-        self.clients.borrow_mut().insert(client.words(), way);
+    fn learn(&self, client: [u64; 2], way: NextHop) {
+        self.clients.borrow_mut().insert(client, way);
     }
 
-    fn way_back<A: Address>(&self, client: A) -> Option<NextHop> {
-        self.clients.borrow().get(&client.words()).copied()
+    fn way_back(&self, client: [u64; 2]) -> Option<NextHop> {
+        self.clients.borrow().get(&client).copied()
     }
 
-    fn hand_over(&self, stage: Stage, handoff: Handoff) -> Outcome {
-        self.handed_over.set(Some((stage, handoff)));
+    fn hand_over(&self, handoff: Handoff) -> Outcome {
+        self.handed_over.set(Some(handoff));
         Outcome::NoStage
     }
 

@@ -9,13 +9,13 @@ use crate::{
     snat::{self, snat},
     tables::Tables,
     tunnel::tunnel,
-    untunnel::untunnel,
+    untunnel::{may_be_peeled, peel, untunnel},
 };
 
 /// The host's tables, which cannot call a program: what would be called is what the packet goes on with.
 pub trait HandedOver: Tables {
     /// What was handed over last, once.
-    fn handed_over(&self) -> Option<(Stage, Handoff)>;
+    fn handed_over(&self) -> Option<Handoff>;
 }
 
 /// A frame that came in.
@@ -69,26 +69,35 @@ const MAX_STAGES: usize = 33;
 
 /// Serves a frame by every stage that it is handed over to.
 pub fn serve_whole<T: HandedOver>(frame: &mut ReceivedFrame, tables: &T) -> Outcome {
-    let mut outcome = serve(frame, tables);
+    let mut outcome = serve_or_peel(frame, tables);
     for _ in 0..MAX_STAGES {
-        let Some((stage, handoff)) = tables.handed_over() else { return outcome };
-        outcome = go_on(frame, stage, &handoff, tables).unwrap_or_else(|left| left);
+        let Some(handoff) = tables.handed_over() else { return outcome };
+        outcome = go_on(frame, &handoff, tables).unwrap_or_else(|left| left);
     }
     Outcome::NoStage
 }
 
-fn go_on<T: HandedOver>(frame: &mut ReceivedFrame, stage: Stage, handoff: &Handoff, tables: &T) -> Step<Outcome> {
-    match stage {
-        Stage::Tunnel => tunnel(frame, handoff, tables),
-        Stage::Nat => nat(frame, handoff, tables),
-        Stage::Snat => snat(frame, handoff, tables),
-        Stage::Answer if handoff.detail == 0 => answer(frame, handoff, tables),
-        Stage::Answer => snat::answer(frame, handoff, tables),
-        Stage::Untunnel => {
+/// As the first program does it.
+fn serve_or_peel<T: HandedOver>(frame: &mut ReceivedFrame, tables: &T) -> Outcome {
+    let (generation, outcome) = (tables.generation(), serve(frame, tables));
+    if generation.has_tunnels() && may_be_peeled(outcome) && peel(frame, generation, tables) {
+        return Outcome::NoStage;
+    }
+    outcome
+}
+
+fn go_on<T: HandedOver>(frame: &mut ReceivedFrame, handoff: &Handoff, tables: &T) -> Step<Outcome> {
+    match handoff.stage {
+        Stage::TUNNEL => tunnel(frame, handoff, tables),
+        Stage::NAT => nat(frame, handoff, tables),
+        Stage::SNAT => snat(frame, handoff, tables),
+        Stage::ANSWER if handoff.detail == 0 => answer(frame, handoff, tables),
+        Stage::ANSWER => snat::answer(frame, handoff, tables),
+        Stage::UNTUNNEL => {
             untunnel(frame, handoff)?;
-            Ok(tables.hand_over(Stage::Main, *handoff))
+            Ok(tables.hand_over(Handoff { stage: Stage::MAIN, ..*handoff }))
         }
-        Stage::Main => Ok(serve(frame, tables)),
-        Stage::Complain | Stage::Quoted => Err(Outcome::NoStage),
+        Stage::MAIN => Ok(serve_or_peel(frame, tables)),
+        _ => Err(Outcome::NoStage),
     }
 }

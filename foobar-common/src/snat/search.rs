@@ -46,7 +46,8 @@ const fn bucket(hash: u32, pool: Pool) -> usize {
 #[inline(always)]
 pub fn find<T: Tables>(tags: &Tags, whose: &Whose, tables: &T) -> Option<usize> {
     for bucket in tags.buckets {
-        for word in bucket..bucket + BUCKET_TAGS {
+        for index in 0..BUCKET_TAGS {
+            let word = bucket + index;
             let lanes = tables.tags(word);
             // A lane that is the tag is 0 in here (Mycroft's test; lanes above the first may be taken for it).
             let differs = lanes ^ (tags.tag * ONES);
@@ -71,8 +72,15 @@ pub fn find<T: Tables>(tags: &Tags, whose: &Whose, tables: &T) -> Option<usize> 
 pub fn take<T: Tables>(tags: &Tags, mapping: Mapping, tables: &T) -> Option<usize> {
     let [first, second] = tags.buckets;
     for _ in 0..TRIES {
-        let emptier = if free_in(second, tables) > free_in(first, tables) { second } else { first };
-        let place = free_place(emptier, tables).or_else(|| place_of_others(tags, mapping.seen, tables))?;
+        let room = tables.room_in(first).max(tables.room_in(second));
+        let place = if room == 0 {
+            let now = mapping.seen;
+            let over = tables.over_in(first, now);
+            if over == 0 { tables.over_in(second, now) } else { over }
+        } else {
+            room & PLACE
+        };
+        let place = place.checked_sub(1)? as usize;
         if claim(place, tags.tag, tables) {
             tables.set_mapping(place, mapping);
             return Some(place);
@@ -81,42 +89,42 @@ pub fn take<T: Tables>(tags: &Tags, mapping: Mapping, tables: &T) -> Option<usiz
     None
 }
 
-/// How many places of a bucket are free.
-#[inline(always)]
-fn free_in<T: Tables>(bucket: usize, tables: &T) -> u64 {
-    let mut free = 0;
-    for word in bucket..bucket + BUCKET_TAGS {
-        // Tags have their highest bit.
-        let taken = tables.tags(word) & TOPS;
-        free += ((taken ^ TOPS) >> 15).wrapping_mul(ONES) >> 48;
-    }
-    free
-}
+/// The part of [`room_in`] that is one more than a place.
+const PLACE: u64 = 0xffff_ffff;
 
+/// How many places of a bucket are free, in the upper half, and one more than one of them; 0: none is.
 #[inline(always)]
-fn free_place<T: Tables>(bucket: usize, tables: &T) -> Option<usize> {
-    for word in bucket..bucket + BUCKET_TAGS {
+pub fn room_in<T: Tables>(bucket: usize, tables: &T) -> u64 {
+    let (mut free, mut last) = (0, 0);
+    for index in 0..BUCKET_TAGS {
+        let word = bucket + index;
         let lanes = tables.tags(word);
         for lane in 0..LANES {
-            if (lanes >> (16 * lane)) & 0xffff == 0 {
-                return Some(word * LANES + lane);
-            }
+            // Tags have their highest bit.
+            let is_free = (lanes >> (16 * lane + 15) & 1) ^ 1;
+            free += is_free;
+            last = ((word * LANES + lane + 1) as u64 * is_free).max(last);
         }
     }
-    None
+    free << 32 | last
 }
 
-/// A place of either bucket whose flow is over, or was never answered.
+/// One more than a place of a bucket whose flow is over, or was never answered; 0: there is none.
 #[inline(always)]
-fn place_of_others<T: Tables>(tags: &Tags, now: u32, tables: &T) -> Option<usize> {
-    for bucket in tags.buckets {
-        for place in bucket * LANES..bucket * LANES + BUCKET {
-            if tables.mapping(place).is_some_and(|mapping| mapping.is_over(now, u32::MAX, true)) {
-                return Some(place);
-            }
+pub fn over_in<T: Tables>(bucket: usize, now: u32, tables: &T) -> u64 {
+    for index in 0..BUCKET {
+        let place = bucket * LANES + index;
+        if tables.gives_way(place, now) {
+            return place as u64 + 1;
         }
     }
-    None
+    0
+}
+
+/// Whether a place is free for others where they find none.
+#[inline(always)]
+pub fn gives_way<T: Tables>(place: usize, now: u32, tables: &T) -> bool {
+    tables.mapping(place).is_some_and(|mapping| mapping.is_over(now, u32::MAX, true))
 }
 
 /// Writes a tag into its lane; false where another packet was faster.

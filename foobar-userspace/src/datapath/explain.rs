@@ -14,7 +14,7 @@ use foobar_common::{
     find::{BUCKET_WORDS, Bucket, ServiceKey, bucket_index},
     fragment::{First, Need},
     generation::Generation,
-    handoff::{Handoff, Stage},
+    handoff::Handoff,
     image::{HandedOver, ReceivedFrame, serve_whole},
     interface::{self, Named},
     layout::{
@@ -72,11 +72,11 @@ pub(super) struct Reading<'a> {
     note: Cell<Option<Note>>,
     redirected: Cell<Option<u32>>,
     question: Cell<[u64; QUESTION_WORDS]>,
-    handed_over: Cell<Option<(Stage, Handoff)>>,
+    handed_over: Cell<Option<Handoff>>,
 }
 
 impl HandedOver for Reading<'_> {
-    fn handed_over(&self) -> Option<(Stage, Handoff)> {
+    fn handed_over(&self) -> Option<Handoff> {
         self.handed_over.take()
     }
 }
@@ -240,16 +240,15 @@ impl Seen for Reading<'_> {
         self.tables().target(backend).ok()
     }
 
-    fn learn<A: Address>(&self, _: A, _: NextHop) {}
+    fn learn(&self, _: [u64; 2], _: NextHop) {}
 
-    fn way_back<A: Address>(&self, client: A) -> Option<NextHop> {
+    fn way_back(&self, client: [u64; 2]) -> Option<NextHop> {
         let words = self.datapath.maps.clients.get(&client_index(client), 0).ok()?;
-        let [high, low] = client.words();
-        (words[..2] == [high, low]).then(|| NextHop::from_raw([words[2], words[3]]))
+        (words[..2] == client).then(|| NextHop::from_raw([words[2], words[3]]))
     }
 
-    fn hand_over(&self, stage: Stage, handoff: Handoff) -> Outcome {
-        self.handed_over.set(Some((stage, handoff)));
+    fn hand_over(&self, handoff: Handoff) -> Outcome {
+        self.handed_over.set(Some(handoff));
         Outcome::NoStage
     }
 

@@ -72,7 +72,7 @@ fn fill_stages(ebpf: &mut Ebpf) -> Result<()> {
     let mut stages: ProgramArray<_> = take(ebpf, map::STAGES)?;
     for (stage, name) in program::STAGES {
         let fd = xdp(program(ebpf, name)?, name)?.fd().with_context(|| format!("{name} is loaded"))?;
-        stages.set(*stage as u32, fd, 0).with_context(|| format!("putting {name} into the stages"))?;
+        stages.set(stage.0, fd, 0).with_context(|| format!("putting {name} into the stages"))?;
     }
     Ok(())
 }
