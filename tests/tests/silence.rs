@@ -10,11 +10,11 @@ use foobar_tests::site::{Echo, Echoes, Site, Way};
 
 /// Half of them are opened before backends change, and half amid it.
 const CONNECTIONS: usize = 1000;
-const IDLE: Duration = Duration::from_secs(26);
+const IDLE: Duration = Duration::from_secs(25);
 /// Until they speak the first time: less than `idle` after the first change.
 const FIRST: Duration = Duration::from_secs(18);
 /// Until they speak again: previous backends are given up by then, which is looked for every ten seconds.
-const SECOND: Duration = Duration::from_secs(38);
+const SECOND: Duration = Duration::from_secs(37);
 
 foobar_tests::every_way!(silent);
 
@@ -38,11 +38,14 @@ fn silent(way: Way) {
 
     let kinds = [("early", &early), ("late", &late)];
     for at in [FIRST, SECOND] {
+        assert_eq!(site.status().services[0].backends.len(), 5, "who has connections stays");
         thread::sleep((changed + at).saturating_duration_since(Instant::now()));
         for (kind, echoes) in &kinds {
             speaks(echoes, &format!("the {kind} ones, after {:?}", changed.elapsed()));
         }
     }
+    let drained = site.status().services[0].backends[1].left.expect("b2 drains");
+    assert_eq!(drained.certain_in_seconds, 0, "only what is noted is on b2");
 }
 
 /// Connections that echoed once and say nothing more.

@@ -4,6 +4,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use super::{
     EchoServer, Echoes, Shorts, Site, client::Target, daemon::Foobar, layout::Layout, network::Network, privilege,
 };
@@ -66,6 +68,7 @@ impl Way {
     /// A site with foobar running and attached, and an echo server on each backend.
     pub fn site(self, backends: u8) -> (Site, Vec<EchoServer>) {
         privilege::demand();
+        open_many();
         let network = Network::lay(self.mode.layout, backends);
         let mut site = Site { servers: Vec::new(), foobar: Foobar::new(&network.names), network };
         let listen = |host: String| site.network.within(&host, || EchoServer::listen(&host, ECHO));
@@ -96,4 +99,11 @@ impl Way {
         let address = SocketAddr::new(self.service(), ECHO);
         Shorts::begin(&site.network.names.namespace("client"), address, sources, per_second)
     }
+}
+
+/// Raises how many files this process may have open to what it may ask for.
+fn open_many() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where this is refused, connections that cannot be made say so.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }

@@ -32,7 +32,7 @@ const MOST_OPEN: usize = 4096;
 /// What is begun at once after a pause.
 const MOST_BEHIND: Duration = Duration::from_millis(50);
 /// After which a connection has failed.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// One connection from its begin to its end.
