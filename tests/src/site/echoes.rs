@@ -59,7 +59,7 @@ pub struct Echo {
 /// Connections that keep echoing until this is dropped.
 #[derive(Debug)]
 pub struct Echoes {
-    echoes: Arc<Mutex<Vec<Echo>>>,
+    found: Arc<Mutex<Vec<Echo>>>,
     switches: Arc<Switches>,
     thread: Option<JoinHandle<()>>,
 }
@@ -76,17 +76,17 @@ impl Echoes {
         let open = || (0..count).map(|index| greeted(target.from(sources[index % sources.len()]))).collect();
         let opened: Vec<(TcpStream, Echo)> = netns::within(namespace, open).expect("the client's namespace");
         let (streams, echoes): (Vec<_>, Vec<_>) = opened.into_iter().unzip();
-        let (echoes, switches) = (Arc::new(Mutex::new(echoes)), Arc::<Switches>::default());
-        let (shared, switched) = (Arc::clone(&echoes), Arc::clone(&switches));
+        let (found, switches) = (Arc::new(Mutex::new(echoes)), Arc::<Switches>::default());
+        let (shared, told) = (Arc::clone(&found), Arc::clone(&switches));
         let thread = thread::spawn(move || {
-            Talk::begin(streams, &shared).and_then(|talk| talk.go_on(&switched)).expect("the echoing thread");
+            Talk::begin(streams, &shared).and_then(|talk| talk.go_on(&told)).expect("the echoing thread");
         });
-        Self { echoes, switches, thread: Some(thread) }
+        Self { found, switches, thread: Some(thread) }
     }
 
     pub fn so_far(&self) -> Vec<Echo> {
         assert!(self.thread.as_ref().is_some_and(|thread| !thread.is_finished()), "the echoing thread ended");
-        locked(&self.echoes).clone()
+        locked(&self.found).clone()
     }
 
     /// Waits until each that is not broken has sent and got so many more messages.

@@ -27,7 +27,7 @@ pub enum Layout {
     Across,
 }
 
-/// A bridge, and what is addressed on it: 10.77.0.0/24 and fd77::/64, and so on.
+/// A bridge, and what is addressed on it: 10.77.0.0/24 and `fd77::/64`, and so on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Net {
     Clients,
