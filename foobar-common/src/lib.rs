@@ -39,6 +39,7 @@ pub mod sets;
 pub mod slot;
 pub mod sparse;
 pub mod state;
+pub mod sweep;
 pub mod tables;
 pub mod terms;
 

@@ -11,6 +11,7 @@ mod maps;
 mod packet;
 mod report;
 mod sets;
+mod sweep;
 mod table;
 
 use aya_ebpf::{

@@ -5,6 +5,7 @@ mod counts;
 mod flows;
 mod limits;
 mod shown;
+mod sweep;
 
 use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_redirect};
 use foobar_common::{
@@ -36,6 +37,7 @@ pub use self::{
     context::Context,
     counts::count_outcome,
     shown::{Remark, count_lost, event, is_watched, watched_at, within_budget},
+    sweep::{end as end_sweep, sweep},
 };
 use crate::{
     apart::{recall_v4, recall_v6, remember_v4, remember_v6, settle_apart, walk_v4, walk_v6},

@@ -20,8 +20,10 @@ mod pins;
 mod sets;
 mod sockets;
 mod states;
+mod sweep;
 mod tables;
 mod waiting;
+mod walk;
 
 use std::{
     collections::HashMap,
@@ -46,6 +48,8 @@ pub use notes::NotedFlow;
 pub use pins::{is_pinned, remove_pins};
 pub use sets::TooManyLengths;
 pub use sockets::Open;
+pub use sweep::{Sweeping, Swept};
+pub use walk::{SLICE, Walk};
 
 pub use self::attach::{AttachError, Attachment, Patience};
 use self::{
