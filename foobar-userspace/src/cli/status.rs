@@ -50,11 +50,7 @@ fn show(status: &Status) -> String {
     };
     let head = format!(
         "foobar {}, program {} (id {}), generation {}, default {default}, rules: {}",
-        status.version,
-        status.program.name,
-        status.program.id,
-        status.generation,
-        status.rules,
+        status.version, status.program.name, status.program.id, status.generation, status.rules,
     );
     let mut parts = vec![format!("{head}\n{}\n", notes(&status.notes))];
     if let Some(pending) = &status.pending {

@@ -74,7 +74,8 @@ impl Engine {
     }
 
     fn age(&mut self) -> Result<(), Refusal> {
-        let restless = !self.state.unrest.is_empty() || self.noted != [0; 2] || self.state.ids.retired().next().is_some();
+        let restless =
+            !self.state.unrest.is_empty() || self.noted != [0; 2] || self.state.ids.retired().next().is_some();
         if !restless && !self.anything_leaving() {
             self.swept = None;
             return Ok(());

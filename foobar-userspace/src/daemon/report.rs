@@ -20,7 +20,7 @@ use super::{
 use crate::{
     api::types::{
         AttachedMode, BackendCount, BackendStatus, BackendTally, HopStatus, InterfaceStatus, LeftStatus, NotesStatus,
-        NotesTable,        OutcomeCount, ProgramStatus, Refusal, RuleLine, ServiceCount, ServiceStatus, Stats, Status, Tally,
+        NotesTable, OutcomeCount, ProgramStatus, Refusal, RuleLine, ServiceCount, ServiceStatus, Stats, Status, Tally,
     },
     domain::{Backend, Service},
 };
@@ -111,7 +111,8 @@ impl Engine {
 
     fn notes_status(&self) -> Result<NotesStatus, Refusal> {
         let bytes = self.datapath.note_bytes()?;
-        let table = |family: usize| NotesTable { used: self.noted[family], size: MAX_NOTES.into(), bytes: bytes[family] };
+        let table =
+            |family: usize| NotesTable { used: self.noted[family], size: MAX_NOTES.into(), bytes: bytes[family] };
         Ok(NotesStatus::of(table(0), table(1)))
     }
 

@@ -35,7 +35,8 @@ impl Engine {
         let swept = self.datapath.sweep(&sweeping)?;
         self.noted = swept.left;
         tracing::debug!("swept the notes: {swept:?}");
-        let elsewhere = |service: &Service| Some((service.name.clone(), self.datapath.elsewhere(&self.placed(service)?)));
+        let elsewhere =
+            |service: &Service| Some((service.name.clone(), self.datapath.elsewhere(&self.placed(service)?)));
         let is_settling = |service: &&Service| self.state.unrest.get(&service.name) == Some(&Unrest::Settling);
         let settling = self.state.config.services.iter().filter(is_settling);
         Ok(Sweep { elsewhere: settling.filter_map(elsewhere).collect(), by_backend: swept.by_backend })

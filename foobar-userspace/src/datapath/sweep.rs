@@ -53,7 +53,8 @@ impl Datapath {
     pub fn sweep(&mut self, sweeping: &Sweeping) -> Result<Swept> {
         let before = self.unproven();
         self.prepare(sweeping, before)?;
-        let walks = [self.walk_v4().context("sweeping notes of IPv4")?, self.walk_v6().context("sweeping notes of IPv6")?];
+        let walks =
+            [self.walk_v4().context("sweeping notes of IPv4")?, self.walk_v6().context("sweeping notes of IPv6")?];
         let found = std::array::from_fn(|index| self.found(SWEPT_UNPROVEN + index));
         self.correct_unproven(before, found);
         let by_backend = (1..MAX_BACKENDS).map(|id| (id, self.found(SWEPT_BACKENDS + id as usize)));
@@ -95,7 +96,9 @@ impl Datapath {
             u64::from(is_scarce(sweeping.noted[usize::from(is_v6)], young)) << u32::from(is_v6)
         });
         let swept = self.tables.swept.words();
-        swept.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        for word in swept {
+            word.store(0, Ordering::Relaxed);
+        }
         swept[SWEPT_NOW].store(sweeping.now.into(), Ordering::Relaxed);
         swept[SWEPT_SCARCE].store(scarce[0] | scarce[1], Ordering::Relaxed);
         Ok(())
