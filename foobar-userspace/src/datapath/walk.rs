@@ -13,7 +13,7 @@ use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Elements of a slice at most; between slices the kernel may do something else.
-pub const SLICE: usize = 4096;
+pub const SLICE: usize = 1024;
 
 /// How a walk went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
