@@ -28,12 +28,14 @@ struct Meta {
     seq: *mut seq_file,
 }
 
+/// Looks at one note of IPv4.
 #[unsafe(link_section = "iter/bpf_map_elem")]
 #[unsafe(no_mangle)]
 pub extern "C" fn foobar_sweep_v4(step: *const Step) -> i32 {
     look::<V4>(step)
 }
 
+/// The same of IPv6, whose keys are longer.
 #[unsafe(link_section = "iter/bpf_map_elem")]
 #[unsafe(no_mangle)]
 pub extern "C" fn foobar_sweep_v6(step: *const Step) -> i32 {
@@ -57,4 +59,5 @@ fn look<A: Address>(step: *const Step) -> i32 {
     0
 }
 
+/// What a note is in the reader's buffer.
 static STEP: u8 = 1;

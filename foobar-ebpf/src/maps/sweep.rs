@@ -1,8 +1,8 @@
 //! What a sweep over the notes reads and what it leaves behind. One sweep runs at a time, so that its words have one
 //! writer.
 //!
-//! A slice ends amid a bucket, and the next one passes over as many notes of it as were met. So a note that is to go waits
-//! until the walk has left its bucket.
+//! A slice ends amid a bucket, and the next one passes over as many notes of it as were met. So a note that is to go
+//! waits until the walk has left its bucket.
 
 use foobar_common::{
     Address, Tables as _,
