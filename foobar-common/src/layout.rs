@@ -8,6 +8,7 @@ use crate::{
     fragment::Need,
     note::Kind,
     plane::Plane,
+    sweep::Owner,
 };
 
 /// Changes whenever a map's meaning or size does; pins of another layout are not adopted.
@@ -37,6 +38,9 @@ pub mod map {
     pub const MAPPINGS: &str = "MAPPINGS";
     pub const STAGES: &str = "STAGES";
     pub const ROOM: &str = "ROOM";
+    pub const OWNERS: &str = "OWNERS";
+    pub const SWEPT: &str = "SWEPT";
+    pub const MARKS: &str = "MARKS";
     pub const SETS: &str = "SETS";
     pub const ASKED: &str = "ASKED";
     pub const SET_FRONTS: &str = "SET_FRONTS";
@@ -64,7 +68,7 @@ pub mod map {
     /// What every packet reads at a fixed address: the statics of the program's `.bss.NAME` sections.
     pub const TABLES: &[&str] = &[
         GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, INTERFACES, PAIRS, NEEDS, LINKS, TERMS, SERVICES, RINGS,
-        NEXT_HOPS, TARGETS, POOL, ROOM, WATCH, BUCKETS, SETS, ASKED, SET_FRONTS, QUESTIONS,
+        NEXT_HOPS, TARGETS, POOL, ROOM, WATCH, BUCKETS, SETS, ASKED, SET_FRONTS, QUESTIONS, OWNERS, SWEPT, MARKS,
     ];
     /// What is looked up.
     pub const MAPS: &[&str] = &[
@@ -82,6 +86,10 @@ pub mod program {
     /// Passes everything; makes a veth's other end accept frames that the first one sends from XDP.
     pub const PASS: &str = "foobar_pass";
 
+    /// Sweeps over the notes of a family.
+    pub const SWEEP_V4: &str = "foobar_sweep_v4";
+    pub const SWEEP_V6: &str = "foobar_sweep_v6";
+
     /// Go on with packets that the first one hands over.
     pub const TUNNEL: &str = "foobar_tunnel";
     pub const NAT: &str = "foobar_nat";
@@ -89,7 +97,7 @@ pub mod program {
     pub const ANSWER: &str = "foobar_answer";
     pub const UNTUNNEL: &str = "foobar_untunnel";
 
-    pub const ALL: &[&str] = &[MAIN, EGRESS, PASS, TUNNEL, NAT, SNAT, ANSWER, UNTUNNEL];
+    pub const ALL: &[&str] = &[MAIN, EGRESS, PASS, SWEEP_V4, SWEEP_V6, TUNNEL, NAT, SNAT, ANSWER, UNTUNNEL];
 
     /// Which program a stage is.
     pub const STAGES: &[(crate::handoff::Stage, &str)] = &[
@@ -256,6 +264,29 @@ pub const MAX_MAPPINGS: usize = crate::snat::MAX_POOL * crate::snat::PLACES;
 /// Unproven notes by family and kind, then by a ring's region the second when a flow last found no room.
 pub const ROOM_WORDS: usize = UNPROVEN_WORDS + RING_UNITS as usize;
 pub const UNPROVEN_WORDS: usize = 4;
+/// Who owns each backend, by its id: what a sweep over the notes asks.
+pub const OWNERS_WORDS: usize = MAX_BACKENDS as usize * Owner::WORDS;
+/// A sweep's second and where notes are scarce, then how many notes stay: by family, those that are unproven as in
+/// [`unproven_index`], and by backend.
+///
+/// Then the notes that it met last and that are to go.
+pub const SWEPT_WORDS: usize = SWEPT_LEAVING + MAX_LEAVING * LEAVING_WORDS;
+pub const SWEPT_NOW: usize = 0;
+/// Bit 0: in IPv4; bit 1: in IPv6.
+pub const SWEPT_SCARCE: usize = 1;
+pub const SWEPT_NOTES: usize = 2;
+pub const SWEPT_UNPROVEN: usize = SWEPT_NOTES + 2;
+pub const SWEPT_BACKENDS: usize = SWEPT_UNPROVEN + UNPROVEN_WORDS;
+pub const SWEPT_STEPS: usize = SWEPT_BACKENDS + MAX_BACKENDS as usize;
+pub const SWEPT_LEAVING: usize = SWEPT_STEPS + 1;
+/// More than a bucket of a table of notes holds, which has as many buckets as notes.
+pub const MAX_LEAVING: usize = 32;
+/// 1 where there is one, the note, and a key of either family.
+pub const LEAVING_WORDS: usize = 1 + 2 + 5;
+/// A bit for each slot of all rings: a note of it is elsewhere.
+pub const MARKS_WORDS: usize = RING_UNITS as usize * MARKS_EACH;
+/// Words of a ring's unit.
+pub const MARKS_EACH: usize = RING_UNIT as usize / 64;
 /// A set's record: where each family's lines are, the strides of IPv6 (`sets::STRIDES_WORD`), the lengths of elements that
 /// end (`sets::TIMED_WORD`).
 pub const SET_RECORD_WORDS: usize = 8;

@@ -47,6 +47,7 @@ pub mod slot;
 pub mod snat;
 pub mod sparse;
 pub mod state;
+pub mod sweep;
 pub mod tables;
 pub mod target;
 pub mod terms;

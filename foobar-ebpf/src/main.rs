@@ -12,6 +12,7 @@ mod packet;
 mod report;
 mod sets;
 mod stages;
+mod sweep;
 mod table;
 
 use aya_ebpf::{

@@ -6,6 +6,7 @@ mod flows;
 mod limits;
 mod shown;
 mod stages;
+mod sweep;
 
 use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_redirect};
 use foobar_common::{
@@ -41,6 +42,7 @@ pub use self::{
     counts::count_outcome,
     shown::{Remark, count_lost, event, is_watched, watched_at, within_budget},
     stages::handoff,
+    sweep::{end as end_sweep, sweep},
 };
 use crate::{
     apart::{

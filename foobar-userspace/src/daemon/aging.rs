@@ -74,13 +74,13 @@ impl Engine {
     }
 
     fn age(&mut self) -> Result<(), Refusal> {
-        let restless = !self.state.unrest.is_empty() || self.noted > 0 || self.state.ids.retired().next().is_some();
+        let restless =
+            !self.state.unrest.is_empty() || self.noted != [0; 2] || self.state.ids.retired().next().is_some();
         if !restless && !self.anything_leaving() {
             self.swept = None;
             return Ok(());
         }
         let sweep = self.sweep()?;
-        self.noted = sweep.by_backend.values().sum();
         // What one part cannot do must not keep the others from theirs.
         let parts = [
             ("calming rings", self.settle(&sweep)),

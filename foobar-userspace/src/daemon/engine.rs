@@ -62,8 +62,8 @@ pub struct Engine {
     pub(super) unsaved: Option<String>,
     /// Addresses of backends to come.
     pub(super) expected: Vec<IpAddr>,
-    /// Notes that the last sweep found.
-    pub(super) noted: u64,
+    /// Notes that the last sweep left, by family, IPv4 first.
+    pub(super) noted: [u64; 2],
     /// The last sweep, where the one before this second's look matters.
     pub(super) swept: Option<Sweep>,
     pub(super) ticks: u64,

@@ -23,7 +23,8 @@ use super::{
 use crate::{
     api::types::{
         AttachedMode, BackendCount, BackendStatus, BackendTally, HopStatus, InterfaceStatus, LeftStatus, NotesStatus,
-        OutcomeCount, ProgramStatus, Refusal, RuleLine, ServiceCount, ServiceStatus, SnatStatus, Stats, Status, Tally,
+        NotesTable, OutcomeCount, ProgramStatus, Refusal, RuleLine, ServiceCount, ServiceStatus, SnatStatus, Stats,
+        Status, Tally,
     },
     domain::{Backend, Service},
 };
@@ -123,10 +124,17 @@ impl Engine {
             program,
             rules: self.rule_ids.len() as u32,
             services: self.services(),
-            notes: NotesStatus { used: self.noted, size: 2 * u64::from(MAX_NOTES) },
+            notes: self.notes_status()?,
             pending: self.pending_status(),
             warnings: self.warnings()?,
         })
+    }
+
+    fn notes_status(&self) -> Result<NotesStatus, Refusal> {
+        let bytes = self.datapath.note_bytes()?;
+        let table =
+            |family: usize| NotesTable { used: self.noted[family], size: MAX_NOTES.into(), bytes: bytes[family] };
+        Ok(NotesStatus::of(table(0), table(1)))
     }
 
     pub(super) fn interfaces(&self) -> Result<Vec<InterfaceStatus>, Refusal> {

@@ -21,8 +21,10 @@ mod places;
 mod sets;
 mod sockets;
 mod states;
+mod sweep;
 mod tables;
 mod waiting;
+mod walk;
 
 use std::{
     collections::HashMap,
@@ -48,6 +50,8 @@ pub use notes::NotedFlow;
 pub use pins::{is_pinned, remove_pins};
 pub use sets::TooManyLengths;
 pub use sockets::Open;
+pub use sweep::{Sweeping, Swept};
+pub use walk::{SLICE, Walk};
 
 pub use self::attach::{AttachError, Attachment, Patience};
 use self::{

@@ -12,6 +12,7 @@ mod privilege;
 mod run;
 mod send;
 mod sets;
+mod sweep;
 
 use std::{
     collections::BTreeMap,
