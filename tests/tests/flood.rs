@@ -42,7 +42,7 @@ fn flooded(way: Way) {
     unbroken(&echoes, "all SYNs");
     let mut used = 0;
     wait_until("the notes to be counted", PATIENCE, || {
-        used = site.status().notes.used;
+        used = site.status().notes.both.used;
         used >= u64::from(MAX_UNPROVEN) / 2
     });
     unbroken(&echoes, "all SYNs were swept over");
