@@ -21,7 +21,7 @@ pub fn is_essential<A: Address>(flow: &Flow<A>, way: Way) -> bool {
         Transport::Icmp { kind: 1..=4 | 130..=132 | 143, .. } => true,
         // Router and neighbour discovery, redirect.
         Transport::Icmp { kind: 133..=137, .. } => flow.hops == ON_LINK,
-        Transport::Udp { source, destination } => {
+        Transport::Udp { source, destination, .. } => {
             let (server, client) = match way {
                 Way::In => (source, destination),
                 Way::Out => (destination, source),

@@ -26,6 +26,8 @@ pub enum Transport {
     Udp {
         source: u16,
         destination: u16,
+        /// Offset of the header in the frame, in bytes.
+        header: usize,
     },
     /// ICMP in IPv4, ICMPv6 in IPv6.
     Icmp {
@@ -93,7 +95,7 @@ impl<A: Address> Flow<A> {
     pub fn ports(&self) -> Option<(u16, u16)> {
         match self.transport {
             Transport::Tcp(segment) => Some((segment.source, segment.destination)),
-            Transport::Udp { source, destination } => Some((source, destination)),
+            Transport::Udp { source, destination, .. } => Some((source, destination)),
             _ => None,
         }
     }

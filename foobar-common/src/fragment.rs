@@ -19,6 +19,7 @@ use crate::{
     pick::Picked,
     plane::{Plane, Way},
     tables::Tables,
+    target::Mode,
     terms::Settled,
 };
 
@@ -336,13 +337,13 @@ pub fn admit_later<A: Address, T: Tables>(
     Ok(Admission::Allowed)
 }
 
-/// What becomes of a later fragment, by the rules and by its first.
+/// What becomes of a later fragment, by the rules and by its first. `ip`: offset of its IP header.
 #[inline(always)]
 pub fn follow<F: FrameMut + ?Sized, A: Address, T: Tables>(
     frame: &mut F,
     flow: &Flow<A>,
     settled: Settled,
-    generation: Generation,
+    (generation, ip): (Generation, usize),
     tables: &T,
 ) -> Step<Outcome> {
     let admission = admit_later(flow, settled, generation.plane(Way::In), tables, frame.len())?;
@@ -352,7 +353,8 @@ pub fn follow<F: FrameMut + ?Sized, A: Address, T: Tables>(
             return Err(Outcome::FragmentUnknown);
         }
         let next_hop = tables.next_hop(backend).ok_or(Outcome::NoBackend)?;
-        let outcome = forward(frame, &Picked { backend, next_hop }, tables)?;
+        let mode = tables.target(backend).map_or(Mode::Dsr, |target| target.mode);
+        let outcome = forward::<F, A, T>(frame, ip, mode, &Picked { backend, next_hop, hash: 0 }, tables)?;
         tables.count_backend(backend, frame.len(), 0, 0);
         return Ok(outcome);
     }

@@ -53,6 +53,15 @@ pub trait Resize: FrameMut {
     fn resize(&mut self, len: usize) -> Option<()>;
 }
 
+/// A frame that can be made longer and shorter at its front. The bytes there are then anything.
+pub trait Grow: FrameMut {
+    /// Puts `bytes` before the frame; `None`, and the frame as it was, where there is no room.
+    fn grow(&mut self, bytes: usize) -> Option<()>;
+
+    /// Takes `bytes` off the front of the frame, which is longer.
+    fn shrink(&mut self, bytes: usize) -> Option<()>;
+}
+
 impl Frame for [u8] {
     fn len(&self) -> usize {
         <[u8]>::len(self)

@@ -2,7 +2,7 @@
 //!
 //! Rules and services are written into the idle bank and published together by this word. A change that waits for
 //! confirmation carries its own end: from the deadline on, the word means what it meant before the change, whoever lives
-//! to see it. What stands in a byte is published together, so that no packet sees a bank without its default.
+//! to see it. What stands in its flags is published together, so that no packet sees a bank without its default.
 
 use crate::plane::{Plane, Way};
 
@@ -16,7 +16,10 @@ use crate::plane::{Plane, Way};
 /// | 5 | 1: drop that by default |
 /// | 6 | 1: what this host opens is noted |
 /// | 7 | 1: what others open to it is |
-/// | 8–15 | the lowest byte as it is from the deadline on |
+/// | 8 | 1: some service is `nat` |
+/// | 9 | 1: some service is `snat` |
+/// | 10 | 1: tunnels of some balancer are taken off |
+/// | 12–23 | the lowest twelve bits as they are from the deadline on |
 /// | 32–63 | the deadline: the second of the monotonic clock from which on the change is undone; 0: nothing waits |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Generation(u64);
@@ -29,8 +32,11 @@ impl Generation {
     const SENT_DROPS: u64 = 1 << 5;
     const NOTES: u64 = 1 << 6;
     const HEARS: u64 = 1 << 7;
-    const FLAGS: u64 = 0xff;
-    const BEFORE_SHIFT: u32 = 8;
+    const NAT: u64 = 1 << 8;
+    const POOL: u64 = 1 << 9;
+    const TUNNELS: u64 = 1 << 10;
+    const FLAGS: u64 = 0xfff;
+    const BEFORE_SHIFT: u32 = 12;
     const DEADLINE_SHIFT: u32 = 32;
 
     pub const fn new(bank: usize, drops: bool, narrows: bool) -> Self {
@@ -59,6 +65,14 @@ impl Generation {
     #[must_use]
     pub const fn asking_sets(self, asks: bool) -> Self {
         Self(self.0 & !Self::ASKS_SETS | if asks { Self::ASKS_SETS } else { 0 })
+    }
+
+    /// The same, with services of which answers are rewritten, or without.
+    #[must_use]
+    pub const fn answering(self, nat: bool, pool: bool) -> Self {
+        let nat = if nat { Self::NAT } else { 0 };
+        let pool = if pool { Self::POOL } else { 0 };
+        Self(self.0 & !(Self::NAT | Self::POOL) | nat | pool)
     }
 
     #[inline(always)]
@@ -151,6 +165,36 @@ impl Generation {
     #[inline(always)]
     pub const fn narrows(self, way: Way) -> bool {
         matches!(way, Way::Out) || self.0 & Self::NARROWS != 0
+    }
+
+    /// The same, where tunnels are taken off, or not.
+    #[must_use]
+    pub const fn untunnelling(self, tunnels: bool) -> Self {
+        Self(self.0 & !Self::TUNNELS | if tunnels { Self::TUNNELS } else { 0 })
+    }
+
+    /// Whether tunnels of some balancer are taken off.
+    #[inline(always)]
+    pub const fn has_tunnels(self) -> bool {
+        self.0 & Self::TUNNELS != 0
+    }
+
+    /// Whether backends' answers are rewritten.
+    #[inline(always)]
+    pub const fn rewrites_answers(self) -> bool {
+        self.0 & (Self::NAT | Self::POOL) != 0
+    }
+
+    /// Whether those are that go to a client's own address.
+    #[inline(always)]
+    pub const fn has_nat(self) -> bool {
+        self.0 & Self::NAT != 0
+    }
+
+    /// Whether those are that go to an address of this host's.
+    #[inline(always)]
+    pub const fn has_pool(self) -> bool {
+        self.0 & Self::POOL != 0
     }
 
     /// Whether packets are asked for the sets that their addresses are in.

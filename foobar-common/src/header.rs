@@ -21,6 +21,17 @@ impl Be16 {
     pub const fn value(self) -> u16 {
         u16::from_be(self.0)
     }
+
+    /// The bytes as they stand in memory.
+    #[inline(always)]
+    pub const fn raw(self) -> u16 {
+        self.0
+    }
+
+    #[inline(always)]
+    pub const fn from_raw(raw: u16) -> Self {
+        Self(raw)
+    }
 }
 
 /// A 32-bit number in network byte order.
@@ -38,6 +49,12 @@ impl Be32 {
     pub const fn value(self) -> u32 {
         u32::from_be(self.0)
     }
+
+    /// The bytes as they stand in memory.
+    #[inline(always)]
+    pub const fn raw(self) -> u32 {
+        self.0
+    }
 }
 
 /// A 64-bit number in network byte order.
@@ -46,6 +63,17 @@ impl Be32 {
 pub struct Be64(u64);
 
 impl Be64 {
+    #[inline(always)]
+    pub const fn new(value: u64) -> Self {
+        Self(value.to_be())
+    }
+
+    /// The bytes as they stand in memory.
+    #[inline(always)]
+    pub const fn raw(self) -> u64 {
+        self.0
+    }
+
     #[inline(always)]
     pub const fn value(self) -> u64 {
         u64::from_be(self.0)
@@ -79,6 +107,17 @@ header! {
     MacAddresses, 12 { low: u64, high: u32 }
 }
 
+impl MacAddresses {
+    /// From the second address to the first.
+    #[inline(always)]
+    #[must_use]
+    pub const fn swapped(self) -> Self {
+        let (low, high) = (u64::from_le(self.low), u32::from_le(self.high));
+        let (first, second) = (low & 0xffff_ffff_ffff, low >> 48 | (high as u64) << 16);
+        Self { low: (second | first << 48).to_le(), high: ((first >> 16) as u32).to_le() }
+    }
+}
+
 header! {
     /// Eight bytes of payload, as they stand in memory.
     Start, 8 { bytes: u64 }
@@ -108,6 +147,14 @@ header! {
 header! {
     /// An IPv6 address (RFC 4291).
     Wide, 16 { high: Be64, low: Be64 }
+}
+
+impl Wide {
+    /// Of an address's upper and lower 64 bits.
+    #[inline(always)]
+    pub const fn new([high, low]: [u64; 2]) -> Self {
+        Self { high: Be64::new(high), low: Be64::new(low) }
+    }
 }
 
 header! {
@@ -163,4 +210,24 @@ header! {
 header! {
     /// What ICMP (RFC 792) and ICMPv6 (RFC 4443) messages begin with.
     Icmp, 8 { kind: u8, code: u8, checksum: Be16, rest: Be32 }
+}
+
+header! {
+    /// The ports that TCP and UDP begin with.
+    Ports, 4 { source: Be16, destination: Be16 }
+}
+
+header! {
+    /// Generic UDP Encapsulation, version 0 without extensions (draft-ietf-intarea-gue).
+    Gue, 4 { control_len: u8, protocol: u8, flags: Be16 }
+}
+
+header! {
+    /// Both addresses of an IPv4 header.
+    Ipv4Ends, 8 { source: Be32, destination: Be32 }
+}
+
+header! {
+    /// Both addresses of an IPv6 header.
+    Ipv6Ends, 32 { source: Wide, destination: Wide }
 }

@@ -4,17 +4,19 @@
 
 mod claims;
 mod host;
+mod received;
 
 use std::collections::{BTreeMap, HashMap};
 
 pub use self::{
     claims::Claim,
     host::{HostTables, SentFrame, Tally},
+    received::{HandedOver, ReceivedFrame, serve_whole},
 };
 use crate::{
-    address::V4,
+    address::{Address, V4},
     class::{Class, Port},
-    find::{Group, ServiceKey},
+    find::{Group, Kind, ServiceKey, key_of},
     fragment::Need,
     interface::{self, Named},
     layout::{INTERFACE_WORDS, MAX_ASKED, PORT_ENTRIES, ROOTS, SERVICE_PORTS, SPARSE_SEED, SPARSE_WORDS, Side},
@@ -59,6 +61,8 @@ pub struct Image {
     pub groups: Vec<Group>,
     /// By address, group and protocol, what is claimed for.
     pub services: HashMap<ServiceKey, [u64; 2]>,
+    /// What else stands in the services' table (see [`Kind`]): backends' ids, places of addresses.
+    pub others: HashMap<ServiceKey, u64>,
 }
 
 impl Default for Image {
@@ -80,6 +84,7 @@ impl Default for Image {
             nodes: Nodes::default(),
             groups: vec![0; SERVICE_PORTS],
             services: HashMap::new(),
+            others: HashMap::new(),
         }
     }
 }
@@ -117,6 +122,21 @@ impl Image {
     /// The list of asked sets as a bank's table holds it.
     pub fn asked_words(&self) -> Vec<u64> {
         (0..MAX_ASKED).flat_map(|place| self.asked(place)).collect()
+    }
+
+    /// Lets answers be told that come to an address that `snat` gives packets, by its place.
+    pub fn pool<A: Address>(&mut self, address: A, place: usize) {
+        self.others.insert(key_of(Kind::Pool, address, 0, 0), place as u64);
+    }
+
+    /// Has tunnels of a balancer taken off.
+    pub fn balancer<A: Address>(&mut self, address: A) {
+        self.others.insert(key_of(Kind::Balancer, address, 0, 0), 1);
+    }
+
+    /// Whether there is an entry of this kind beside the services.
+    pub fn has(&self, kind: Kind) -> bool {
+        self.others.keys().any(|key| Kind::of(key) == kind)
     }
 
     /// The hashed pairs as a bank holds them: the buckets, and a seed under which none overflows.

@@ -8,6 +8,7 @@ use crate::{
     fragment::Need,
     note::Kind,
     plane::Plane,
+    sweep::Owner,
 };
 
 /// Changes whenever a map's meaning or size does; pins of another layout are not adopted.
@@ -30,7 +31,17 @@ pub mod map {
     pub const SERVICES: &str = "SERVICES";
     pub const RINGS: &str = "RINGS";
     pub const NEXT_HOPS: &str = "NEXT_HOPS";
+    pub const TARGETS: &str = "TARGETS";
+    pub const CLIENTS: &str = "CLIENTS";
+    pub const HANDOFFS: &str = "HANDOFFS";
+    pub const POOL: &str = "POOL";
+    pub const TAGS: &str = "TAGS";
+    pub const MAPPINGS: &str = "MAPPINGS";
+    pub const STAGES: &str = "STAGES";
     pub const ROOM: &str = "ROOM";
+    pub const OWNERS: &str = "OWNERS";
+    pub const SWEPT: &str = "SWEPT";
+    pub const MARKS: &str = "MARKS";
     pub const SETS: &str = "SETS";
     pub const ASKED: &str = "ASKED";
     pub const SET_FRONTS: &str = "SET_FRONTS";
@@ -58,12 +69,13 @@ pub mod map {
     /// What every packet reads at a fixed address: the statics of the program's `.bss.NAME` sections.
     pub const TABLES: &[&str] = &[
         GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, INTERFACES, PAIRS, NEEDS, LINKS, TERMS, GROUPS, SERVICES,
-        RINGS, NEXT_HOPS, ROOM, WATCH, BUCKETS, SETS, ASKED, SET_FRONTS, QUESTIONS,
+        RINGS, NEXT_HOPS, TARGETS, POOL, ROOM, WATCH, BUCKETS, SETS, ASKED, SET_FRONTS, QUESTIONS, OWNERS, SWEPT,
+        MARKS,
     ];
     /// What is looked up.
     pub const MAPS: &[&str] = &[
         NOTES_V4, NOTES_V6, STATES_V4, STATES_V6, HEARD_V4, HEARD_V6, FIRSTS_V4, FIRSTS_V6, OUTCOMES, SENT, RULES,
-        BACKENDS, EVENTS, BUDGETS, LIMITED, SET_LINES, TIMED,
+        BACKENDS, EVENTS, BUDGETS, LIMITED, SET_LINES, TIMED, STAGES, HANDOFFS, CLIENTS, TAGS, MAPPINGS,
     ];
 }
 
@@ -76,7 +88,28 @@ pub mod program {
     /// Passes everything; makes a veth's other end accept frames that the first one sends from XDP.
     pub const PASS: &str = "foobar_pass";
 
-    pub const ALL: &[&str] = &[MAIN, EGRESS, PASS];
+    /// Sweeps over the notes of a family.
+    pub const SWEEP_V4: &str = "foobar_sweep_v4";
+    pub const SWEEP_V6: &str = "foobar_sweep_v6";
+
+    /// Go on with packets that the first one hands over.
+    pub const TUNNEL: &str = "foobar_tunnel";
+    pub const NAT: &str = "foobar_nat";
+    pub const SNAT: &str = "foobar_snat";
+    pub const ANSWER: &str = "foobar_answer";
+    pub const UNTUNNEL: &str = "foobar_untunnel";
+
+    pub const ALL: &[&str] = &[MAIN, EGRESS, PASS, SWEEP_V4, SWEEP_V6, TUNNEL, NAT, SNAT, ANSWER, UNTUNNEL];
+
+    /// Which program a stage is.
+    pub const STAGES: &[(crate::handoff::Stage, &str)] = &[
+        (crate::handoff::Stage::TUNNEL, TUNNEL),
+        (crate::handoff::Stage::NAT, NAT),
+        (crate::handoff::Stage::SNAT, SNAT),
+        (crate::handoff::Stage::ANSWER, ANSWER),
+        (crate::handoff::Stage::UNTUNNEL, UNTUNNEL),
+        (crate::handoff::Stage::MAIN, MAIN),
+    ];
 }
 
 /// Rules that a configuration can have; a rule's id is below this.
@@ -87,8 +120,14 @@ pub const MAX_SERVICES: u32 = 64;
 pub const MAX_SERVICE_KEYS: usize = 512;
 /// Buckets of a bank's table of services: a power of two, so many that one in some 3,000 seeds fits a full table.
 pub const SERVICE_BUCKETS: usize = 16_384;
-/// A bank's table of services in whole words: the seed, then the buckets.
-pub const SERVICE_WORDS: usize = 1 + SERVICE_BUCKETS * crate::find::BUCKET_WORDS;
+/// Keys of backends whose answers are rewritten, in one bank: each has one for every group of its ports.
+pub const MAX_ANSWER_KEYS: usize = 8192;
+/// Seeds of a bank's keys that are not services', which find a bucket that is free beside the services': a power of two.
+pub const SERVICE_DISPLACEMENTS: usize = 2048;
+/// A bank's table of services in whole words: the services' seed, the buckets, the other keys' seeds.
+pub const SERVICE_WORDS: usize = SERVICE_DISPLACED + SERVICE_DISPLACEMENTS;
+/// Where the other keys' seeds begin.
+pub const SERVICE_DISPLACED: usize = 1 + SERVICE_BUCKETS * crate::find::BUCKET_WORDS;
 /// Backend ids, 0 excluded.
 pub const MAX_BACKENDS: u32 = 4096;
 /// Flows that can be noted while backends change, per family.
@@ -231,9 +270,40 @@ pub const GROUPS_WORDS: usize = 2 * GROUP_WORDS;
 pub const SERVICES_WORDS: usize = 2 * SERVICE_WORDS;
 pub const RINGS_WORDS: usize = RING_UNITS as usize * RING_UNIT as usize / 2;
 pub const NEXT_HOPS_WORDS: usize = MAX_BACKENDS as usize * NEXT_HOP_WORDS;
+pub const TARGETS_WORDS: usize = MAX_BACKENDS as usize * crate::target::TARGET_WORDS;
+/// Clients of `nat` services whose way is remembered, by their hash: the last one that had a place keeps it.
+pub const MAX_CLIENTS: usize = 65_536;
+/// A client's address and the way to it.
+pub const CLIENT_WORDS: usize = 4;
+pub const POOL_WORDS: usize = crate::snat::MAX_POOL * 2;
+pub const TAGS_WORDS: usize = crate::snat::MAX_POOL * crate::snat::TAG_WORDS;
+pub const MAX_MAPPINGS: usize = crate::snat::MAX_POOL * crate::snat::PLACES;
 /// Unproven notes by family and kind, then by a ring's region the second when a flow last found no room.
 pub const ROOM_WORDS: usize = UNPROVEN_WORDS + RING_UNITS as usize;
 pub const UNPROVEN_WORDS: usize = 4;
+/// Who owns each backend, by its id: what a sweep over the notes asks.
+pub const OWNERS_WORDS: usize = MAX_BACKENDS as usize * Owner::WORDS;
+/// A sweep's second and where notes are scarce, then how many notes stay: by family, those that are unproven as in
+/// [`unproven_index`], and by backend.
+///
+/// Then the notes that it met last and that are to go.
+pub const SWEPT_WORDS: usize = SWEPT_LEAVING + MAX_LEAVING * LEAVING_WORDS;
+pub const SWEPT_NOW: usize = 0;
+/// Bit 0: in IPv4; bit 1: in IPv6.
+pub const SWEPT_SCARCE: usize = 1;
+pub const SWEPT_NOTES: usize = 2;
+pub const SWEPT_UNPROVEN: usize = SWEPT_NOTES + 2;
+pub const SWEPT_BACKENDS: usize = SWEPT_UNPROVEN + UNPROVEN_WORDS;
+pub const SWEPT_STEPS: usize = SWEPT_BACKENDS + MAX_BACKENDS as usize;
+pub const SWEPT_LEAVING: usize = SWEPT_STEPS + 1;
+/// More than a bucket of a table of notes holds, which has as many buckets as notes.
+pub const MAX_LEAVING: usize = 32;
+/// 1 where there is one, the note, and a key of either family.
+pub const LEAVING_WORDS: usize = 1 + 2 + 5;
+/// A bit for each slot of all rings: a note of it is elsewhere.
+pub const MARKS_WORDS: usize = RING_UNITS as usize * MARKS_EACH;
+/// Words of a ring's unit.
+pub const MARKS_EACH: usize = RING_UNIT as usize / 64;
 /// A set's record: where each family's lines are, the strides of IPv6 (`sets::STRIDES_WORD`), the lengths of elements that
 /// end (`sets::TIMED_WORD`).
 pub const SET_RECORD_WORDS: usize = 8;
@@ -299,7 +369,7 @@ pub const fn service_entry(protocol: u8, port: u16) -> Option<usize> {
     }
 }
 
-const _: () = assert!(SERVICE_BUCKETS.is_power_of_two());
+const _: () = assert!(SERVICE_BUCKETS.is_power_of_two() && SERVICE_DISPLACEMENTS.is_power_of_two());
 const _: () = assert!(SPARSE_SEED < MAX_PAIRS / 2);
 const _: () = assert!(MAX_SOURCES <= 1 << 15);
 const _: () = assert!(INTERFACE_BUCKETS.is_power_of_two());

@@ -8,8 +8,10 @@
 
 pub mod address;
 pub mod admit;
+pub mod checksum;
 pub mod child;
 pub mod class;
+pub mod complain;
 pub mod decision;
 pub mod depart;
 pub mod essential;
@@ -21,11 +23,14 @@ pub mod forward;
 pub mod fragment;
 pub mod frame;
 pub mod generation;
+pub mod handoff;
 pub mod hash;
 pub mod header;
+pub mod hops;
 pub mod interface;
 pub mod layout;
 pub mod limit;
+pub mod nat;
 pub mod next_hop;
 pub mod note;
 pub mod outcome;
@@ -33,14 +38,21 @@ pub mod parse;
 pub mod pick;
 pub mod plane;
 pub mod query;
+pub mod readdress;
 pub mod refuse;
+pub mod send;
 pub mod serve;
 pub mod sets;
 pub mod slot;
+pub mod snat;
 pub mod sparse;
 pub mod state;
+pub mod sweep;
 pub mod tables;
+pub mod target;
 pub mod terms;
+pub mod tunnel;
+pub mod untunnel;
 
 #[cfg(any(test, feature = "std"))]
 pub mod image;

@@ -23,14 +23,34 @@ impl NextHop {
         Self([u64::from_ne_bytes([d0, d1, d2, d3, d4, d5, s0, s1]), high | u64::from(interface) << 32])
     }
 
+    /// The way to a backend that is this host.
+    pub const HERE: Self = Self([1, (Self::THIS_HOST as u64) << 32]);
+
+    /// No interface has this index.
+    pub const THIS_HOST: u32 = u32::MAX;
+
+    /// To where a frame with these addresses came from, by the interface that it came in by.
+    #[inline(always)]
+    pub const fn back(addresses: MacAddresses, interface: u32) -> Self {
+        let back = addresses.swapped();
+        Self([back.low, back.high as u64 | (interface as u64) << 32])
+    }
+
     /// `None` for a dead backend.
     #[inline(always)]
     pub const fn from_words(words: [u64; 2]) -> Option<Self> {
         if words[0] == 0 && words[1] == 0 { None } else { Some(Self(words)) }
     }
 
+    #[inline(always)]
     pub const fn to_words(self) -> [u64; 2] {
         self.0
+    }
+
+    /// Of words that some next hop gave.
+    #[inline(always)]
+    pub const fn from_raw(words: [u64; 2]) -> Self {
+        Self(words)
     }
 
     /// The interface's index, if the way is known.

@@ -95,6 +95,22 @@ outcomes! {
     NoBackend "no_backend" Drop,
     /// The way to the backend is not known.
     Unresolved "unresolved" Drop,
+    /// For a service, and its backend is this host.
+    Here "here" Pass,
+    /// Its time to live ended here.
+    Expired "expired" Drop,
+    /// Too big for the tunnel to its backend; its sender was told.
+    TooBig "too_big" Tx,
+    /// Too big for the tunnel to its backend, and its sender could not be told.
+    TooBigUntold "too_big_untold" Drop,
+    /// No address and port of this host is free for it.
+    Exhausted "exhausted" Drop,
+    /// It met congestion in a tunnel, and its ends would not hear of it.
+    Congested "congested" Drop,
+    /// The driver left no room for an outer header.
+    NoRoom "no_room" Drop,
+    /// The program that goes on with it is not there.
+    NoStage "no_stage" Drop,
 }
 
 impl Outcome {

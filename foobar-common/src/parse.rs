@@ -15,8 +15,8 @@ use crate::{
     outcome::{Outcome, Step},
 };
 
-const IPV4: u16 = u16::from_be(EtherType::Ipv4 as u16);
-const IPV6: u16 = u16::from_be(EtherType::Ipv6 as u16);
+pub const IPV4: u16 = u16::from_be(EtherType::Ipv4 as u16);
+pub const IPV6: u16 = u16::from_be(EtherType::Ipv6 as u16);
 const DOT1Q: u16 = u16::from_be(EtherType::Ieee8021q as u16);
 const DOT1AD: u16 = u16::from_be(EtherType::Ieee8021ad as u16);
 
@@ -223,7 +223,7 @@ fn udp<F: Frame + ?Sized>(frame: &F, part: &Part) -> Step<Transport> {
     if len > part.len && !part.fragment.is_first() {
         return Err(Outcome::Truncated);
     }
-    Ok(Transport::Udp { source: udp.source.value(), destination: udp.destination.value() })
+    Ok(Transport::Udp { source: udp.source.value(), destination: udp.destination.value(), header: part.offset })
 }
 
 #[inline(always)]

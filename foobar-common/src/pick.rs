@@ -18,6 +18,8 @@ use crate::{
 pub struct Picked {
     pub backend: u32,
     pub next_hop: NextHop,
+    /// The flow's hash.
+    pub hash: u32,
 }
 
 #[inline(always)]
@@ -29,8 +31,8 @@ pub fn pick<F: Frame + ?Sized, A: Address, T: Tables>(
 ) -> Step<Picked> {
     let (source, destination) = flow.ports().unwrap_or((0, 0));
     let ports = port_word(flow.protocol, source, destination);
-    let index = service.slot_of(flow.source, flow.destination, ports);
-    let slot = tables.slot(service.ring, index).ok_or(Outcome::NoBackend)?;
+    let hash = service.hash_of(flow.source, flow.destination, ports);
+    let slot = tables.slot(service.ring, service.slot_of_hash(hash)).ok_or(Outcome::NoBackend)?;
     let backend = if slot.is_tracked() {
         let choice = choice(sign(frame, flow), flow, ports, slot, tables);
         choice.unwrap_or_else(|refused| {
@@ -41,7 +43,7 @@ pub fn pick<F: Frame + ?Sized, A: Address, T: Tables>(
         slot.current()
     };
     let next_hop = tables.next_hop(backend).ok_or(Outcome::NoBackend)?;
-    Ok(Picked { backend, next_hop })
+    Ok(Picked { backend, next_hop, hash })
 }
 
 /// Mixes a flow into 32 bits: multiply and fold, as in `MurmurHash3`'s finalizer. The same on every machine.

@@ -6,14 +6,15 @@
 
 use crate::{
     address::Address,
+    checksum::Sum,
     flow::{Flow, ICMP, ICMPV6, Segment, TCP, Transport},
     frame::{Frame, Resize},
-    header::{Be16, Be32, Icmp, Ipv4, Ipv6, MacAddresses, Start, Tcp, Wide},
+    header::{Be16, Be32, Icmp, Ipv4, Ipv6, MacAddresses, Start, Tcp},
 };
 
 /// Destination unreachable, communication administratively prohibited.
-const PROHIBITED_V4: (u8, u8) = (3, 13);
-const PROHIBITED_V6: (u8, u8) = (1, 1);
+const PROHIBITED_V4: Message = Message { kind: 3, code: 13, rest: 0 };
+const PROHIBITED_V6: Message = Message { kind: 1, code: 1, rest: 0 };
 /// What Linux sends.
 const HOPS: u8 = 64;
 const PLAIN: u8 = 0x45;
@@ -26,7 +27,7 @@ pub fn refuse<F: Resize + ?Sized, A: Address>(frame: &mut F, offset: usize, flow
     if !has_answer(frame, flow) {
         return None;
     }
-    let addresses = swapped(frame.read::<MacAddresses>(0)?);
+    let addresses = frame.read::<MacAddresses>(0)?.swapped();
     if A::V6 {
         refuse_v6(frame, offset, flow)?;
     } else {
@@ -61,15 +62,7 @@ fn refuse_v4<F: Resize + ?Sized, A: Address>(frame: &mut F, offset: usize, flow:
         frame.write(offset, back_v4(&ip, TCP, Tcp::LEN))?;
         return frame.write(payload, Tcp { checksum: pseudo.tcp(&reset).checksum(), ..reset });
     }
-    let quoted = frame.read::<Start>(payload)?;
-    let sum = Sum::default().ipv4(&ip).half(ip.checksum.value()).start(quoted);
-    let (kind, code) = PROHIBITED_V4;
-    let len = Icmp::LEN + Ipv4::LEN + QUOTED;
-    frame.resize(payload + len)?;
-    frame.write(offset, back_v4(&ip, ICMP, len))?;
-    frame.write(payload, error(kind, code, sum))?;
-    frame.write(payload + Icmp::LEN, ip)?;
-    frame.write(payload + Icmp::LEN + Ipv4::LEN, quoted)
+    quote_v4(frame, offset, &ip, PROHIBITED_V4)
 }
 
 #[inline(always)]
@@ -84,15 +77,36 @@ fn refuse_v6<F: Resize + ?Sized, A: Address>(frame: &mut F, offset: usize, flow:
         frame.write(offset, back_v6(&ip, TCP, Tcp::LEN))?;
         return frame.write(payload, Tcp { checksum: pseudo.tcp(&reset).checksum(), ..reset });
     }
+    quote_v6(frame, offset, &ip, PROHIBITED_V6)
+}
+
+/// Makes the frame an ICMP error about its packet, whose header stands at `offset`. Its Ethernet addresses stay.
+#[inline(always)]
+pub(crate) fn quote_v4<F: Resize + ?Sized>(frame: &mut F, offset: usize, ip: &Ipv4, says: Message) -> Option<()> {
+    let payload = offset + Ipv4::LEN;
+    let quoted = frame.read::<Start>(payload)?;
+    let sum = Sum::default().ipv4(ip).half(ip.checksum.value()).start(quoted);
+    let len = Icmp::LEN + Ipv4::LEN + QUOTED;
+    frame.resize(payload + len)?;
+    frame.write(offset, back_v4(ip, ICMP, len))?;
+    frame.write(payload, says.header(sum))?;
+    frame.write(payload + Icmp::LEN, *ip)?;
+    frame.write(payload + Icmp::LEN + Ipv4::LEN, quoted)
+}
+
+/// The same of an IPv6 packet.
+#[inline(always)]
+pub(crate) fn quote_v6<F: Resize + ?Sized>(frame: &mut F, offset: usize, ip: &Ipv6, says: Message) -> Option<()> {
+    let payload = offset + Ipv6::LEN;
     let quoted = frame.read::<Start>(payload)?;
     let len = Icmp::LEN + Ipv6::LEN + QUOTED;
     // The addresses are summed twice: those of the answer, and those that it quotes.
-    let sum = ends.half(u16::from(ICMPV6)).half(len as u16).ipv6(&ip).start(quoted);
-    let (kind, code) = PROHIBITED_V6;
+    let ends = Sum::default().wide(ip.source).wide(ip.destination);
+    let sum = ends.half(u16::from(ICMPV6)).half(len as u16).ipv6(ip).start(quoted);
     frame.resize(payload + len)?;
-    frame.write(offset, back_v6(&ip, ICMPV6, len))?;
-    frame.write(payload, error(kind, code, sum))?;
-    frame.write(payload + Icmp::LEN, ip)?;
+    frame.write(offset, back_v6(ip, ICMPV6, len))?;
+    frame.write(payload, says.header(sum))?;
+    frame.write(payload + Icmp::LEN, *ip)?;
     frame.write(payload + Icmp::LEN + Ipv6::LEN, quoted)
 }
 
@@ -118,10 +132,23 @@ fn reset(refused: &Tcp, segment: &Segment) -> Tcp {
     }
 }
 
-#[inline(always)]
-fn error(kind: u8, code: u8, sum: Sum) -> Icmp {
-    let checksum = sum.half(u16::from_be_bytes([kind, code])).checksum();
-    Icmp { kind, code, checksum, rest: Be32::new(0) }
+/// What an ICMP error says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Message {
+    pub kind: u8,
+    pub code: u8,
+    pub rest: u32,
+}
+
+impl Message {
+    /// Its header, where `sum` is that of all behind it, and of the pseudo-header.
+    #[inline(always)]
+    fn header(self, sum: Sum) -> Icmp {
+        let Self { kind, code, rest } = self;
+        let rest = Be32::new(rest);
+        let checksum = sum.half(u16::from_be_bytes([kind, code])).word(rest).checksum();
+        Icmp { kind, code, checksum, rest }
+    }
 }
 
 #[inline(always)]
@@ -150,76 +177,5 @@ fn back_v6(ip: &Ipv6, next_header: u8, len: usize) -> Ipv6 {
         hop_limit: HOPS,
         source: ip.destination,
         destination: ip.source,
-    }
-}
-
-/// From the second address to the first.
-#[inline(always)]
-fn swapped(addresses: MacAddresses) -> MacAddresses {
-    let (low, high) = (u64::from_le(addresses.low), u32::from_le(addresses.high));
-    let (first, second) = (low & 0xffff_ffff_ffff, low >> 48 | u64::from(high) << 16);
-    MacAddresses { low: (second | first << 48).to_le(), high: ((first >> 16) as u32).to_le() }
-}
-
-/// A sum of 16-bit words for the checksum of RFC 1071.
-#[derive(Clone, Copy, Default)]
-struct Sum(u64);
-
-impl Sum {
-    #[inline(always)]
-    const fn half(self, half: u16) -> Self {
-        Self(self.0 + half as u64)
-    }
-
-    #[inline(always)]
-    const fn word(self, word: Be32) -> Self {
-        let word = word.value();
-        Self(self.0 + (word >> 16) as u64 + (word & 0xffff) as u64)
-    }
-
-    #[inline(always)]
-    const fn long(self, long: u64) -> Self {
-        Self(self.0 + (long >> 48) + (long >> 32 & 0xffff) + (long >> 16 & 0xffff) + (long & 0xffff))
-    }
-
-    #[inline(always)]
-    fn wide(self, wide: Wide) -> Self {
-        self.long({ wide.high }.value()).long({ wide.low }.value())
-    }
-
-    #[inline(always)]
-    fn start(self, start: Start) -> Self {
-        self.long(u64::from_be(start.bytes))
-    }
-
-    /// Without its checksum.
-    #[inline(always)]
-    fn ipv4(self, ip: &Ipv4) -> Self {
-        let counted = self.half(u16::from_be_bytes([ip.version_ihl, ip.service])).half({ ip.total_len }.value());
-        let counted = counted.half({ ip.id }.value()).half({ ip.fragment }.value());
-        counted.half(u16::from_be_bytes([ip.ttl, ip.protocol])).word(ip.source).word(ip.destination)
-    }
-
-    #[inline(always)]
-    fn ipv6(self, ip: &Ipv6) -> Self {
-        let counted = self.word(ip.version_class_flow).half({ ip.payload_len }.value());
-        counted.half(u16::from_be_bytes([ip.next_header, ip.hop_limit])).wide(ip.source).wide(ip.destination)
-    }
-
-    /// Without its checksum.
-    #[inline(always)]
-    fn tcp(self, tcp: &Tcp) -> Self {
-        let counted = self.half({ tcp.source }.value()).half({ tcp.destination }.value());
-        let counted = counted.word(tcp.sequence).word(tcp.acknowledgement);
-        counted.half(u16::from_be_bytes([tcp.data_offset, tcp.flags]))
-    }
-
-    #[inline(always)]
-    const fn checksum(self) -> Be16 {
-        let sum = (self.0 & 0xffff_ffff) + (self.0 >> 32);
-        let sum = (sum & 0xffff) + (sum >> 16);
-        let sum = (sum & 0xffff) + (sum >> 16);
-        let sum = (sum & 0xffff) + (sum >> 16);
-        Be16::new(!(sum as u16))
     }
 }

@@ -5,11 +5,12 @@ use crate::{
     admit::{admit, decide},
     decision::Decision,
     essential::is_essential,
-    find::{ServiceEntry, find},
+    find::{ServiceEntry, find, find_answer},
     flow::Flow,
     forward::forward,
     fragment::{follow, remember},
     frame::{Frame, FrameMut},
+    handoff::{Handoff, Stage},
     outcome::{Outcome, Step},
     parse::{self, Network},
     pick::{Picked, pick},
@@ -32,32 +33,45 @@ fn stages<F: FrameMut + ?Sized, T: Tables>(frame: &mut F, tables: &T) -> Step<Ou
     match parse::link(frame)? {
         Network::V4(offset) => {
             let flow = parse::ipv4(frame, offset)?;
-            judge(frame, &flow, tables)
+            judge(frame, offset, &flow, tables)
         }
         Network::V6(offset) => {
             let flow = parse::ipv6(frame, offset)?;
-            judge(frame, &flow, tables)
+            judge(frame, offset, &flow, tables)
         }
     }
 }
 
 #[inline(always)]
-fn judge<F: FrameMut + ?Sized, A: Address, T: Tables>(frame: &mut F, flow: &Flow<A>, tables: &T) -> Step<Outcome> {
+fn judge<F: FrameMut + ?Sized, A: Address, T: Tables>(
+    frame: &mut F,
+    ip: usize,
+    flow: &Flow<A>,
+    tables: &T,
+) -> Step<Outcome> {
     let generation = tables.generation();
     let (settled, listens) = decide(flow, generation, Way::In, tables);
     if flow.fragment.is_later() {
-        return follow(frame, flow, settled, generation, tables);
+        return follow(frame, flow, settled, (generation, ip), tables);
     }
     admit(flow, settled, tables, frame.len())?;
-    if listens
-        && let Some(service) = find(flow, generation.bank(), tables)
-        && !is_for_a_group(frame)
-    {
-        let picked = pick(frame, flow, &service, tables)?;
-        let outcome = forward(frame, &picked, tables)?;
-        count(frame, flow, &service, &picked, tables);
-        remember(flow, Way::In, outcome, picked.backend, tables);
-        return Ok(outcome);
+    if listens && !is_for_a_group(frame) {
+        if let Some(service) = find(flow, generation.bank(), tables) {
+            let picked = pick(frame, flow, &service, tables)?;
+            if picked.next_hop.interface().is_none() {
+                return Err(Outcome::Unresolved);
+            }
+            count(frame, flow, &service, &picked, tables);
+            remember(flow, Way::In, Outcome::Forwarded, picked.backend, tables);
+            return forward::<F, A, T>(frame, ip, service.mode, &picked, tables);
+        }
+    }
+    if generation.rewrites_answers() {
+        let answer = find_answer(flow, generation, tables);
+        if answer != 0 {
+            let handoff = Handoff::of::<A>(Stage::ANSWER, ip, (answer >> 32) as u32, 0, frame.len());
+            return Ok(tables.hand_over(Handoff { detail: answer & 0xffff_ffff, ..handoff }));
+        }
     }
     let outcome = unserved(frame, flow, settled.decision, (Way::In, generation.drops()), tables);
     if generation.hears() && matches!(outcome, Outcome::Allowed | Outcome::DefaultPass) {

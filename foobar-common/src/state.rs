@@ -143,7 +143,9 @@ fn answer_to<A: Address>(flow: &Flow<A>) -> Option<Flow<A>> {
         Transport::Tcp(Segment { source, destination, .. }) => {
             Transport::Tcp(Segment { source: destination, destination: source, flags: Segment::ACK, ..flow.segment()? })
         }
-        Transport::Udp { source, destination } => Transport::Udp { source: destination, destination: source },
+        Transport::Udp { source, destination, header } => {
+            Transport::Udp { source: destination, destination: source, header }
+        }
         Transport::Icmp { kind, header, .. } if kind == echo(flow.protocol).request => {
             Transport::Icmp { kind: echo(flow.protocol).reply, header }
         }
@@ -165,7 +167,7 @@ fn answer_to<A: Address>(flow: &Flow<A>) -> Option<Flow<A>> {
 #[inline(always)]
 fn key<F: Frame + ?Sized, A: Address>(frame: &F, flow: &Flow<A>) -> Option<A::FlowKey> {
     let (source, destination) = match flow.transport {
-        Transport::Tcp(Segment { source, destination, .. }) | Transport::Udp { source, destination } => {
+        Transport::Tcp(Segment { source, destination, .. }) | Transport::Udp { source, destination, .. } => {
             (source, destination)
         }
         // The identifier is the first half of what follows the checksum (RFC 792, RFC 4443 §4.2).

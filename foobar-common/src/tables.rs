@@ -7,16 +7,19 @@ use crate::{
     admit::walk,
     class::{Class, Port},
     decision::Decision,
-    find::{Bucket, Group, ServiceKey},
+    find::{Asked, Bucket, Group, ServiceKey, answer, is_from_balancer},
     fragment::{First, Need, Part},
     generation::Generation,
+    handoff::Handoff,
     next_hop::NextHop,
     note::{Kind, Note},
     outcome::Outcome,
     plane::{Plane, Way},
     sets::SetTables,
     slot::Slot,
+    snat::{Mapping, answered, gives_way, over_in, room_in},
     state::State,
+    target::Target,
     terms::{Candidates, Link, Settled, Terms, settle},
 };
 
@@ -107,6 +110,84 @@ pub trait Tables: SetTables {
 
     /// The way to a backend; `None` for a backend that is dead or was never there.
     fn next_hop(&self, backend: u32) -> Option<NextHop>;
+
+    /// Where a backend is; `None` for an id that none has.
+    fn target(&self, backend: u32) -> Option<Target>;
+
+    /// Remembers the way to a client.
+    fn learn(&self, client: [u64; 2], way: NextHop);
+
+    /// The way to a client that sent something to a `nat` service.
+    fn way_back(&self, client: [u64; 2]) -> Option<NextHop>;
+
+    /// See [`answer`]. The kernel does this and the next in functions of their own.
+    fn answer(&self, asked: Asked) -> u64
+    where
+        Self: Sized,
+    {
+        answer(asked, self)
+    }
+
+    /// See [`is_from_balancer`].
+    fn is_balancers(&self, asked: Asked) -> bool
+    where
+        Self: Sized,
+    {
+        is_from_balancer(asked, self)
+    }
+
+    /// Has another program go on with the packet, when this one has come to its end: the outcome where it is not there.
+    fn hand_over(&self, handoff: Handoff) -> Outcome;
+
+    /// A word of the tags of `snat`'s places.
+    fn tags(&self, word: usize) -> u64;
+
+    /// Writes `after` where `before` still stands; false where it does not.
+    fn swap_tags(&self, word: usize, before: u64, after: u64) -> bool;
+
+    fn mapping(&self, place: usize) -> Option<Mapping>;
+
+    /// Writes a whole mapping, which nobody else reads yet.
+    fn set_mapping(&self, place: usize, mapping: Mapping);
+
+    /// Writes what changes while a mapping's flow lives.
+    fn renew_mapping(&self, place: usize, mapping: Mapping);
+
+    /// See [`room_in`]. The kernel does this and the next ones in functions of their own.
+    fn room_in(&self, bucket: usize) -> u64
+    where
+        Self: Sized,
+    {
+        room_in(bucket, self)
+    }
+
+    /// See [`gives_way`].
+    fn gives_way(&self, place: usize, now: u32) -> bool
+    where
+        Self: Sized,
+    {
+        gives_way(place, now, self)
+    }
+
+    /// See [`over_in`].
+    fn over_in(&self, bucket: usize, now: u32) -> u64
+    where
+        Self: Sized,
+    {
+        over_in(bucket, now, self)
+    }
+
+    /// An address that `snat` gives packets, by its place.
+    fn pool_address(&self, place: usize) -> Option<[u64; 2]>;
+
+    /// The place and backend that an answer to such an address is for: one more than the place in the lower half, the
+    /// backend's id in the upper; 0: nobody's. See [`answered`] for the arguments.
+    fn answered(&self, pool: u32, source: [u64; 2], ports: u64) -> u64
+    where
+        Self: Sized,
+    {
+        answered(pool, source, ports, self).map_or(0, |(place, backend)| place as u64 + 1 | u64::from(backend) << 32)
+    }
 
     fn note<A: Address>(&self, key: &A::FlowKey) -> Option<Note>;
 

@@ -7,7 +7,9 @@ use foobar_common::{
     address::{V4, V6},
     admit::walk,
     decision::Decision,
+    find::{Asked, answer, is_from_balancer},
     fragment::Part,
+    snat::{answered, gives_way, over_in, room_in},
     terms::{Candidates, settle},
 };
 
@@ -27,6 +29,49 @@ impl Context for () {
 pub extern "C" fn settle_apart(bank: u64, source: u32, target: u32, pair: u32) -> u64 {
     let [source, target, pair] = [source, target, pair].map(Decision::from_word);
     settle(bank as usize, Candidates { source, target, pair }, &Maps::apart()).word()
+}
+
+/// [`answer`], for packets that are for no service, where answers are rewritten.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn answer_apart(high: u64, low: u64, far_high: u64, far_low: u64, word: u64) -> u64 {
+    answer(Asked { source: [high, low], destination: [far_high, far_low], word }, &Maps::apart())
+}
+
+/// [`is_from_balancer`], for what may be a tunnel.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn is_balancers_apart(high: u64, low: u64, word: u64) -> u64 {
+    u64::from(is_from_balancer(Asked { source: [high, low], destination: [0, 0], word }, &Maps::apart()))
+}
+
+/// [`answered`], where services rewrite both ends.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn answered_apart(pool: u32, high: u64, low: u64, ports: u64) -> u64 {
+    let found = answered(pool, [high, low], ports, &Maps::apart());
+    found.map_or(0, |(place, backend)| place as u64 + 1 | u64::from(backend) << 32)
+}
+
+/// [`room_in`], for flows that begin.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn room_in_apart(bucket: u64) -> u64 {
+    room_in(bucket as usize, &Maps::apart())
+}
+
+/// [`gives_way`], likewise.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn gives_way_apart(place: u64, now: u32) -> u64 {
+    u64::from(gives_way(place as usize, now, &Maps::apart()))
+}
+
+/// [`over_in`], for flows that begin where no port is free.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn over_in_apart(bucket: u64, now: u32) -> u64 {
+    over_in(bucket as usize, now, &Maps::apart())
 }
 
 /// What a first fragment's later ones follow.

@@ -2,23 +2,19 @@
 
 use aya_ebpf::{bindings::xdp_action, programs::XdpContext};
 use aya_log_ebpf::trace;
-use foobar_common::{Action, Frame as _, Outcome};
+use foobar_common::{Action, Outcome};
 
 use crate::{
     maps::{self, Remark},
-    packet::Packet,
     report,
 };
 
+/// `len`: the frame's, as it came in.
 #[inline(always)]
-pub fn leave(context: &XdpContext, packet: &Packet, outcome: Outcome, remark: Remark) -> u32 {
-    if matches!(outcome, Outcome::NotIp) {
-        // Nothing has asked for the rest of a multi-buffer frame yet, whose bytes count too.
-        packet.reaches(usize::MAX);
-    }
-    let count = maps::count_outcome(outcome, packet.len());
-    report::consider(context.ctx, outcome, count, remark, packet.len());
-    trace!(context, "outcome {} of {} bytes", outcome.index(), packet.len());
+pub fn leave(context: &XdpContext, len: usize, outcome: Outcome, remark: Remark) -> u32 {
+    let count = maps::count_outcome(outcome, len);
+    report::consider(context.ctx, outcome, count, remark, len);
+    trace!(context, "outcome {} of {} bytes", outcome.index(), len);
     match outcome.action() {
         Action::Pass => xdp_action::XDP_PASS,
         Action::Drop => xdp_action::XDP_DROP,

@@ -11,14 +11,19 @@ mod maps;
 mod packet;
 mod report;
 mod sets;
+mod stages;
+mod sweep;
 mod table;
 
 use aya_ebpf::{
-    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
+    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action, xdp_md},
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
-use foobar_common::{Departure, depart, serve};
+use foobar_common::{
+    Departure, Frame as _, Outcome, Tables as _, depart, serve,
+    untunnel::{may_be_peeled, peel},
+};
 
 // `inline(always)`: the macros wrap a function, and one of this size would be called, by every packet.
 
@@ -26,10 +31,28 @@ use foobar_common::{Departure, depart, serve};
 #[xdp(frags)]
 #[inline(always)]
 pub fn foobar(context: XdpContext) -> u32 {
-    let mut packet = packet::Packet::new(&context);
+    let mut packet = packet::Packet::<false>::new(&context);
     let maps = maps::Maps::new(&context);
     let outcome = serve(&mut packet, &maps);
-    exit::leave(&context, &packet, outcome, maps.remarked())
+    if matches!(outcome, Outcome::NoStage)
+        || maps.generation().has_tunnels() && may_be_peeled(outcome) && peel_apart(context.ctx) != 0
+    {
+        maps.go_on();
+    }
+    if matches!(outcome, Outcome::NotIp) {
+        // Nothing has asked for the rest of a multi-buffer frame yet, whose bytes count too.
+        packet.reaches(usize::MAX);
+    }
+    exit::leave(&context, packet.len(), outcome, maps.remarked())
+}
+
+/// Hands a packet over that is a known balancer's tunnel. In a function of its own: few hosts ask.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn peel_apart(context: *mut xdp_md) -> u64 {
+    let context = XdpContext::new(context);
+    let (packet, maps) = (packet::Packet::<false>::new(&context), maps::Maps::new(&context));
+    u64::from(peel(&packet, maps.generation(), &maps))
 }
 
 /// Judges what this host sends, notes what it opens, and lets others decide about what may leave.

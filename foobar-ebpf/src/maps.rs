@@ -5,30 +5,37 @@ mod counts;
 mod flows;
 mod limits;
 mod shown;
+mod stages;
+mod sweep;
 
 use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_redirect};
 use foobar_common::{
     Address, Outcome, Tables,
     class::{Class, Port},
     decision::Decision,
-    find::{BUCKET_WORDS, Bucket, Group, ServiceKey, bucket_index, group_in},
+    find::{
+        Asked, BUCKET_WORDS, Bucket, Group, Kind as KeyKind, ServiceKey, bucket_index, displacement_index, group_in,
+    },
     fragment::{First, Need, Part},
     generation::Generation,
+    handoff::Handoff,
     interface::{self, Named},
     layout::{
         GENERATION_WORDS, GROUP_WORDS, GROUPS_IN_A_WORD, GROUPS_WORDS, INTERFACE_WORDS, INTERFACES_WORDS, LINKS_WORDS,
         MAX_LINKS, MAX_PAIRS, MAX_UNPROVEN, NARROWED_WORDS, NEEDS_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS,
         NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, PAIRS_WORDS, PORTS_WORDS, RING_UNIT, RINGS_WORDS,
-        ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS, SERVICES_WORDS, SOURCES_WORDS, SPARSE_SEED, SPARSE_WORDS,
-        TERMS_OF_RULE, TERMS_WORDS, refused_index, unproven_index,
+        ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS, SERVICE_DISPLACED, SERVICE_WORDS, SERVICES_WORDS, SOURCES_WORDS,
+        SPARSE_SEED, SPARSE_WORDS, TERMS_OF_RULE, TERMS_WORDS, refused_index, unproven_index,
     },
     next_hop::NextHop,
     note::{Kind, Note},
     plane::{Plane, Way},
     slot::Slot,
+    snat::Mapping,
     sparse,
     state::State,
     tables::Node,
+    target::Target,
     terms::{Candidates, Link, Settled, Terms},
 };
 
@@ -36,9 +43,14 @@ pub use self::{
     context::Context,
     counts::count_outcome,
     shown::{Remark, count_lost, event, is_watched, watched_at, within_budget},
+    stages::handoff,
+    sweep::{end as end_sweep, sweep},
 };
 use crate::{
-    apart::{recall_v4, recall_v6, remember_v4, remember_v6, settle_apart, walk_v4, walk_v6},
+    apart::{
+        answer_apart, answered_apart, gives_way_apart, is_balancers_apart, over_in_apart, recall_v4, recall_v6,
+        remember_v4, remember_v6, room_in_apart, settle_apart, walk_v4, walk_v6,
+    },
     hide::{InMemory, hide},
     table::{Record, Table},
 };
@@ -152,6 +164,14 @@ impl<'a, C> Maps<'a, C> {
     }
 }
 
+impl<C: Context> Maps<'_, C> {
+    /// Has the program go on that the packet was handed over to; returns where it is not there.
+    #[inline(always)]
+    pub fn go_on(&self) {
+        stages::go_on(self.context);
+    }
+}
+
 impl<C: Context> Tables for Maps<'_, C> {
     #[inline(always)]
     fn published(&self) -> Generation {
@@ -260,7 +280,12 @@ impl<C: Context> Tables for Maps<'_, C> {
     #[inline(always)]
     fn service(&self, bank: usize, key: ServiceKey) -> Option<Bucket> {
         let services = SERVICES.record::<SERVICE_WORDS>(bank * SERVICE_WORDS)?;
-        let bucket = 1 + bucket_index(key, services.word::<0>()) * BUCKET_WORDS;
+        let mut seed = services.word::<0>();
+        if KeyKind::of(&key) != KeyKind::Service {
+            let displaced = SERVICE_DISPLACED + displacement_index(key, seed);
+            seed = SERVICES.word(bank * SERVICE_WORDS + displaced)?;
+        }
+        let bucket = 1 + bucket_index(key, seed) * BUCKET_WORDS;
         SERVICES.record(bank * SERVICE_WORDS + bucket).map(Record::words)
     }
 
@@ -275,6 +300,90 @@ impl<C: Context> Tables for Maps<'_, C> {
         let (second, first) = (record.word::<1>(), record.word::<0>());
         // Userspace empties the second word while it changes both.
         if record.word::<1>() == second { NextHop::from_words([first, second]) } else { Some(NextHop::UNRESOLVED) }
+    }
+
+    #[inline(always)]
+    fn target(&self, backend: u32) -> Option<Target> {
+        stages::target(backend)
+    }
+
+    #[inline(always)]
+    fn learn(&self, client: [u64; 2], way: NextHop) {
+        stages::learn(client, way);
+    }
+
+    #[inline(always)]
+    fn way_back(&self, client: [u64; 2]) -> Option<NextHop> {
+        stages::way_back(client)
+    }
+
+    #[inline(always)]
+    fn answer(&self, asked: Asked) -> u64 {
+        let Asked { source: [high, low], destination: [far_high, far_low], word } = asked;
+        answer_apart(high, low, far_high, far_low, word)
+    }
+
+    #[inline(always)]
+    fn is_balancers(&self, asked: Asked) -> bool {
+        let Asked { source: [high, low], word, .. } = asked;
+        is_balancers_apart(high, low, word) != 0
+    }
+
+    #[inline(always)]
+    fn hand_over(&self, handoff: Handoff) -> Outcome {
+        stages::hand_over(Handoff { remark: self.remark.get().word(), ..handoff });
+        Outcome::NoStage
+    }
+
+    #[inline(always)]
+    fn tags(&self, word: usize) -> u64 {
+        stages::tags(word)
+    }
+
+    #[inline(always)]
+    fn swap_tags(&self, word: usize, before: u64, after: u64) -> bool {
+        stages::swap_tags(word, before, after)
+    }
+
+    #[inline(always)]
+    fn mapping(&self, place: usize) -> Option<Mapping> {
+        stages::mapping(place)
+    }
+
+    #[inline(always)]
+    fn set_mapping(&self, place: usize, mapping: Mapping) {
+        stages::set_mapping(place, mapping);
+    }
+
+    #[inline(always)]
+    fn renew_mapping(&self, place: usize, mapping: Mapping) {
+        stages::renew_mapping(place, mapping);
+    }
+
+    #[inline(always)]
+    fn pool_address(&self, place: usize) -> Option<[u64; 2]> {
+        stages::pool_address(place)
+    }
+
+    #[inline(always)]
+    fn room_in(&self, bucket: usize) -> u64 {
+        room_in_apart(bucket as u64)
+    }
+
+    #[inline(always)]
+    fn gives_way(&self, place: usize, now: u32) -> bool {
+        gives_way_apart(place as u64, now) != 0
+    }
+
+    #[inline(always)]
+    fn over_in(&self, bucket: usize, now: u32) -> u64 {
+        over_in_apart(bucket as u64, now)
+    }
+
+    #[inline(always)]
+    fn answered(&self, pool: u32, source: [u64; 2], ports: u64) -> u64 {
+        let [high, low] = source;
+        answered_apart(pool, high, low, ports)
     }
 
     #[inline(always)]

@@ -2,12 +2,15 @@
 
 use aya_ebpf::{
     bindings::{__sk_buff, BPF_F_INGRESS, xdp_md},
-    helpers::generated::{bpf_redirect, bpf_skb_change_tail, bpf_skb_store_bytes, bpf_xdp_get_buff_len},
+    helpers::generated::{
+        bpf_redirect, bpf_skb_change_tail, bpf_skb_store_bytes, bpf_xdp_adjust_head, bpf_xdp_adjust_tail,
+        bpf_xdp_get_buff_len,
+    },
     programs::{TcContext, XdpContext},
 };
 use foobar_common::{
     Frame, FrameMut,
-    frame::{Header, Resize},
+    frame::{Grow, Header, Resize},
 };
 
 use crate::hide::{InMemory, hide};
@@ -35,11 +38,28 @@ impl Linear {
         Some(start as *mut H)
     }
 
+    /// The same by a check of its own: the compiler would leave out one that another implies, of which the verifier knows
+    /// nothing.
+    #[inline(always)]
+    fn own_place<H>(&self, offset: usize) -> Option<*mut H> {
+        let start = hide(self.start + offset);
+        if start + size_of::<H>() > self.end {
+            return None;
+        }
+        Some(start as *mut H)
+    }
+
     #[inline(always)]
     fn forget(&self, number: usize) -> usize {
         // The verifier does not see that a number mixed twice with an unknown one is the same again.
         let unknown = self.len();
         hide(number ^ unknown) ^ unknown
+    }
+
+    #[inline(always)]
+    fn reread<H: Header>(&self, offset: usize) -> Option<H> {
+        // SAFETY: as for `read`.
+        self.own_place::<H>(offset).map(|header| unsafe { *header })
     }
 
     #[inline(always)]
@@ -49,14 +69,15 @@ impl Linear {
     }
 }
 
-/// A received frame, and as much of its length as had to be found out.
-pub struct Packet {
+/// A received frame, and as much of its length as had to be found out. `WARY`: each header is read by a check of its own,
+/// since writes come between, after which the verifier knows less than the compiler.
+pub struct Packet<const WARY: bool> {
     context: *mut xdp_md,
     linear: Linear,
     len: InMemory<usize>,
 }
 
-impl Packet {
+impl<const WARY: bool> Packet<WARY> {
     #[inline(always)]
     pub fn new(context: &XdpContext) -> Self {
         let linear = Linear { start: context.data(), end: context.data_end() };
@@ -65,7 +86,7 @@ impl Packet {
     }
 }
 
-impl Frame for Packet {
+impl<const WARY: bool> Frame for Packet<WARY> {
     #[inline(always)]
     fn len(&self) -> usize {
         self.len.get()
@@ -88,17 +109,64 @@ impl Frame for Packet {
 
     #[inline(always)]
     fn read<H: Header>(&self, offset: usize) -> Option<H> {
-        self.linear.read(offset)
+        if WARY { self.linear.reread(offset) } else { self.linear.read(offset) }
     }
 }
 
-impl FrameMut for Packet {
+impl<const WARY: bool> FrameMut for Packet<WARY> {
     #[inline(always)]
     fn write<H: Header>(&mut self, offset: usize, header: H) -> Option<()> {
-        let place = self.linear.at::<H>(offset)?;
+        let place = self.linear.own_place::<H>(offset)?;
         // SAFETY: as for `read`; nobody else holds a reference into the packet.
         unsafe { *place = header };
         Some(())
+    }
+}
+
+impl<const WARY: bool> Packet<WARY> {
+    /// Finds the linear part again, which may have moved.
+    #[inline(always)]
+    fn find(&mut self) {
+        // SAFETY: the context is this very program's. The verifier knows that a helper came between.
+        let (start, end) = unsafe { ((&raw const (*self.context).data), (&raw const (*self.context).data_end)) };
+        // SAFETY: as above.
+        let (start, end) = unsafe { (start.read_volatile() as usize, end.read_volatile() as usize) };
+        self.linear = Linear { start, end };
+    }
+
+    /// Moves the frame's front by so many bytes: to the front where they are negative.
+    #[inline(always)]
+    fn move_front(&mut self, by: i32) -> Option<()> {
+        // SAFETY: the context is this very program's.
+        let done = unsafe { bpf_xdp_adjust_head(self.context, by) };
+        self.find();
+        self.len.set(self.len.get().wrapping_sub(by as isize as usize));
+        (done == 0).then_some(())
+    }
+}
+
+impl<const WARY: bool> Grow for Packet<WARY> {
+    #[inline(always)]
+    fn grow(&mut self, bytes: usize) -> Option<()> {
+        self.move_front(-(bytes as i32))
+    }
+
+    #[inline(always)]
+    fn shrink(&mut self, bytes: usize) -> Option<()> {
+        self.move_front(bytes as i32)
+    }
+}
+
+impl<const WARY: bool> Resize for Packet<WARY> {
+    #[inline(always)]
+    fn resize(&mut self, len: usize) -> Option<()> {
+        // SAFETY: the context is this very program's.
+        let by = len as i32 - unsafe { bpf_xdp_get_buff_len(self.context) } as i32;
+        // SAFETY: as above.
+        let done = unsafe { bpf_xdp_adjust_tail(self.context, by) };
+        self.find();
+        self.len.set(len);
+        (done == 0).then_some(())
     }
 }
 

@@ -95,6 +95,12 @@ impl<const WORDS: usize> Table<WORDS> {
 pub struct Record<const N: usize>(*const u64);
 
 impl<const N: usize> Record<N> {
+    /// An element of a map, which is such words.
+    #[inline(always)]
+    pub const fn of(element: &[u64; N]) -> Self {
+        Self(element.as_ptr())
+    }
+
     #[inline(always)]
     pub fn word<const INDEX: usize>(self) -> u64 {
         const { assert!(INDEX < N) };

@@ -7,13 +7,16 @@ use foobar_common::{
     Address, Outcome,
     address::{V4, V6},
     event,
+    handoff::{HANDOFF_WORDS, Stage},
     layout::{self, map},
+    snat::MAPPING_WORDS,
 };
 use foobar_userspace::datapath;
 
 const ARRAY: u32 = 2;
 const HASH: u32 = 1;
 const ARRAY_OF_MAPS: u32 = 12;
+const PROGRAM_ARRAY: u32 = 3;
 const PER_CPU_ARRAY: u32 = 6;
 const LRU_HASH: u32 = 9;
 const RING: u32 = 27;
@@ -27,6 +30,10 @@ const fn table(words: usize) -> Shape {
 
 const fn counters(words: usize, entries: u32) -> Shape {
     (PER_CPU_ARRAY, 4, words * 8, entries)
+}
+
+const fn array(words: usize, entries: usize) -> Shape {
+    (ARRAY, 4, words * 8, entries as u32)
 }
 
 const fn notes<A: Address>() -> Shape {
@@ -60,6 +67,9 @@ fn wanted() -> BTreeMap<&'static str, Shape> {
         (map::RINGS, table(layout::RINGS_WORDS)),
         (map::NEXT_HOPS, table(layout::NEXT_HOPS_WORDS)),
         (map::ROOM, table(layout::ROOM_WORDS)),
+        (map::OWNERS, table(layout::OWNERS_WORDS)),
+        (map::SWEPT, table(layout::SWEPT_WORDS)),
+        (map::MARKS, table(layout::MARKS_WORDS)),
         (map::SETS, table(layout::SETS_WORDS)),
         (map::ASKED, table(layout::ASKED_WORDS)),
         (map::SET_FRONTS, table(layout::SET_FRONTS_WORDS)),
@@ -81,6 +91,13 @@ fn wanted() -> BTreeMap<&'static str, Shape> {
         (map::EVENTS, (RING, 0, 0, layout::EVENTS_BYTES)),
         (map::BUCKETS, table(layout::BUCKETS_WORDS)),
         (map::LIMITED, counters(layout::TALLY_WORDS, layout::MAX_RULES)),
+        (map::TARGETS, table(layout::TARGETS_WORDS)),
+        (map::POOL, table(layout::POOL_WORDS)),
+        (map::HANDOFFS, counters(HANDOFF_WORDS, 1)),
+        (map::CLIENTS, array(layout::CLIENT_WORDS, layout::MAX_CLIENTS)),
+        (map::TAGS, array(1, layout::TAGS_WORDS)),
+        (map::MAPPINGS, array(MAPPING_WORDS, layout::MAX_MAPPINGS)),
+        (map::STAGES, (PROGRAM_ARRAY, 4, 4, Stage::COUNT as u32)),
         (map::BUDGETS, counters(layout::BUDGET_WORDS, event::Kind::COUNT as u32)),
         (map::BACKENDS, counters(layout::BACKEND_TALLY_WORDS, layout::MAX_BACKENDS)),
     ])
@@ -116,13 +133,15 @@ fn every_program_is_there_under_its_name() {
     let object = object();
     let mut names: Vec<_> = object.programs.keys().map(String::as_str).collect();
     names.sort_unstable();
-    assert_eq!(names, layout::program::ALL);
+    let mut all = layout::program::ALL.to_vec();
+    all.sort_unstable();
+    assert_eq!(names, all);
 }
 
 #[test]
 fn every_key_and_value_is_made_of_whole_words() {
     for (name, (kind, key, value, _)) in wanted() {
-        assert!(value % 8 == 0 || kind == ARRAY_OF_MAPS, "{name}");
+        assert!(value % 8 == 0 || matches!(kind, ARRAY_OF_MAPS | PROGRAM_ARRAY), "{name}");
         assert!(!matches!(kind, HASH | LRU_HASH) || key % 8 == 0, "{name}");
     }
 }

@@ -10,9 +10,11 @@ use std::{
 
 use super::Image;
 use crate::{
-    find::{BUCKET_WORDS, Group, ServiceKey, bucket_index, protocol_of, with_group},
+    find::{BUCKET_WORDS, Group, Kind, ServiceKey, bucket_index, displacement_index, protocol_of, with_group},
     flow::{TCP, UDP},
-    layout::{GROUPS_IN_A_WORD, SERVICE_BUCKETS, SERVICE_WORDS, service_entry},
+    layout::{
+        GROUPS_IN_A_WORD, SERVICE_BUCKETS, SERVICE_DISPLACED, SERVICE_DISPLACEMENTS, SERVICE_WORDS, service_entry,
+    },
 };
 
 /// Ports of an address that something is for.
@@ -38,8 +40,9 @@ impl Image {
             for (ports, set) in spans(claims, protocol) {
                 let number = groups.len() as Group + 1;
                 let group = *groups.entry(set.clone()).or_insert_with(|| {
-                    let keys = set.iter().map(|claim| (with_group(claims[*claim].key, number), claims[*claim].entry));
-                    self.services.extend(keys);
+                    for Claim { key, entry, .. } in set.iter().map(|claim| &claims[*claim]) {
+                        self.put(with_group(*key, number), *entry);
+                    }
                     number
                 });
                 let listens = set.iter().any(|claim| claims[*claim].listens);
@@ -51,23 +54,44 @@ impl Image {
         }
     }
 
+    fn put(&mut self, key: ServiceKey, entry: [u64; 2]) {
+        if Kind::of(&key) == Kind::Service {
+            self.services.insert(key, entry);
+        } else {
+            self.others.insert(key, entry[0]);
+        }
+    }
+
     /// The groups as a bank's table holds them.
     pub fn group_words(&self) -> impl ExactSizeIterator<Item = u64> {
         let (words, _) = self.groups.as_chunks::<GROUPS_IN_A_WORD>();
         words.iter().map(|groups| groups.iter().rev().fold(0, |word, group| word << Group::BITS | u64::from(*group)))
     }
 
-    /// The services as a bank's table holds them: a seed under which no two keys share a bucket, and the buckets.
+    /// The services and all else as a bank's table holds them: a seed under which no two services share a bucket, the
+    /// buckets, and the seeds that find the others' buckets.
     ///
-    /// `None` where no such seed was found, as with more keys than `MAX_SERVICE_KEYS`.
+    /// `None` where no such seed was found, as with more keys than `MAX_SERVICE_KEYS` and `MAX_ANSWER_KEYS`.
     pub fn service_table(&self) -> Option<Vec<u64>> {
         let seed = self.service_seed()?;
         let mut words = vec![0; SERVICE_WORDS];
         words[0] = seed;
         for (key, entry) in &self.services {
-            let bucket = &mut words[1 + bucket_index(*key, seed) * BUCKET_WORDS..][..BUCKET_WORDS];
-            bucket[..3].copy_from_slice(key);
-            bucket[3..].copy_from_slice(entry);
+            fill(&mut words, bucket_index(*key, seed), *key, *entry);
+        }
+        let mut apart = vec![Vec::new(); SERVICE_DISPLACEMENTS];
+        for key in self.others.keys() {
+            apart[displacement_index(*key, seed)].push(*key);
+        }
+        let mut order: Vec<_> = (0..SERVICE_DISPLACEMENTS).filter(|index| !apart[*index].is_empty()).collect();
+        // The largest first, while most buckets are free (Belazzougui, Botelho and Dietzfelbinger, ESA 2009).
+        order.sort_by_key(|index| std::cmp::Reverse(apart[*index].len()));
+        for index in order {
+            let displacement = seeds().find(|seed| are_free(&words, &apart[index], *seed))?;
+            words[SERVICE_DISPLACED + index] = displacement;
+            for key in &apart[index] {
+                fill(&mut words, bucket_index(*key, displacement), *key, [self.others[key], 0]);
+            }
         }
         Some(words)
     }
@@ -75,7 +99,7 @@ impl Image {
     fn service_seed(&self) -> Option<u64> {
         // By bucket, the last try that had a key there.
         let mut taken = vec![0; SERVICE_BUCKETS];
-        (1..=SEEDS).map(|number| (number, number.wrapping_mul(SEED_STEP))).find_map(|(number, seed)| {
+        (1..).zip(seeds()).find_map(|(number, seed)| {
             let is_free = |key| std::mem::replace(&mut taken[bucket_index(key, seed)], number) != number;
             self.services.keys().copied().all(is_free).then_some(seed)
         })
@@ -86,6 +110,23 @@ impl Image {
 const SEEDS: u64 = 100_000;
 /// How far they lie apart: neighbours would permute keys that are neighbours, and no more.
 const SEED_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+fn seeds() -> impl Iterator<Item = u64> {
+    (1..=SEEDS).map(|number| number.wrapping_mul(SEED_STEP))
+}
+
+fn fill(words: &mut [u64], bucket: usize, key: ServiceKey, entry: [u64; 2]) {
+    let bucket = &mut words[1 + bucket * BUCKET_WORDS..][..BUCKET_WORDS];
+    bucket[..3].copy_from_slice(&key);
+    bucket[3..].copy_from_slice(&entry);
+}
+
+/// Whether the keys have buckets of their own under a seed, which nobody has.
+fn are_free(words: &[u64], keys: &[ServiceKey], seed: u64) -> bool {
+    let buckets: BTreeSet<_> = keys.iter().map(|key| bucket_index(*key, seed)).collect();
+    let is_free = |bucket: &usize| words[1 + bucket * BUCKET_WORDS..][..BUCKET_WORDS].iter().all(|word| *word == 0);
+    buckets.len() == keys.len() && buckets.iter().all(is_free)
+}
 
 /// Ports of a protocol without a gap, in order, and the claims on all of them: one at least.
 fn spans(claims: &[Claim], protocol: u8) -> Vec<(RangeInclusive<u16>, Vec<usize>)> {
@@ -119,8 +160,9 @@ mod tests {
     use super::*;
     use crate::{
         address::{Address, V4, V6},
-        find::{ServiceEntry, service_key},
-        layout::MAX_SERVICE_KEYS,
+        find::{ServiceEntry, key_of, service_key},
+        layout::{MAX_ANSWER_KEYS, MAX_SERVICE_KEYS, MAX_SERVICES},
+        snat::MAX_POOL,
     };
 
     fn claim<A: Address>(address: A, protocol: u8, ports: &[RangeInclusive<u16>], ring: u32) -> Claim {
@@ -199,15 +241,26 @@ mod tests {
                 [claim(V4(0xc000_0200 + n), TCP, &[80..=80], n), v6]
             })
             .collect();
-        let image = image(&claims);
+        let answers = (0..MAX_ANSWER_KEYS as u32).map(|n| {
+            let key = key_of(Kind::Backend, V4(0x0a00_0100 + n / 2), 0, TCP);
+            let port = 8000 + (n % 2) as u16;
+            Claim { key, ports: vec![port..=port], entry: [u64::from(n / 2) + 1, 0], listens: false }
+        });
+        let mut image = image(&claims.into_iter().chain(answers).collect::<Vec<_>>());
+        (0..MAX_POOL).for_each(|place| image.pool(V4(0x0a09_0000 + place as u32), place));
+        (0..MAX_SERVICES).for_each(|n| image.balancer(V4(0x0a0a_0000 + n)));
         assert_eq!(image.services.len(), MAX_SERVICE_KEYS);
+        assert_eq!(image.others.len(), MAX_ANSWER_KEYS + MAX_POOL + MAX_SERVICES as usize);
         let before = Instant::now();
         let words = image.service_table().expect("a seed");
         println!("a seed after {:?}", before.elapsed());
-        for (key, entry) in &image.services {
-            let start = 1 + bucket_index(*key, words[0]) * BUCKET_WORDS;
-            assert_eq!(words[start..start + 3], *key);
-            assert_eq!(words[start + 3..start + 5], *entry);
+        let bucket = |key: ServiceKey, seed| &words[1 + bucket_index(key, seed) * BUCKET_WORDS..][..BUCKET_WORDS];
+        for (key, [first, second]) in &image.services {
+            assert_eq!(bucket(*key, words[0]), [key[0], key[1], key[2], *first, *second]);
+        }
+        for (key, entry) in &image.others {
+            let displacement = words[SERVICE_DISPLACED + displacement_index(*key, words[0])];
+            assert_eq!(bucket(*key, displacement), [key[0], key[1], key[2], *entry, 0]);
         }
     }
 }

@@ -7,17 +7,18 @@ use std::{
     collections::{HashMap, HashSet},
 };
 
-use super::Image;
+use super::{HandedOver, Image, ReceivedFrame, serve_whole};
 use crate::{
     address::Address,
     child::Child,
     class::{Class, Port},
     decision::Decision,
     depart::{Departure, depart},
-    find::{Bucket, Group, ServiceKey},
+    find::{Bucket, Group, Kind as KeyKind, ServiceKey},
     fragment::{First, Need},
     frame::{Frame, FrameMut, Header, Resize},
     generation::Generation,
+    handoff::Handoff,
     layout::{ROOTS, Side},
     next_hop::NextHop,
     note::{Kind, Note},
@@ -25,9 +26,11 @@ use crate::{
     plane::{Plane, Way},
     sets::{QUESTION_WORDS, host::HostSets},
     slot::Slot,
+    snat::Mapping,
     sparse,
     state::State,
     tables::{Node, Tables},
+    target::Target,
     terms::{Link, Terms},
 };
 
@@ -44,6 +47,15 @@ pub struct HostTables {
     pub over: HashSet<u32>,
     pub rings: Vec<Vec<Slot>>,
     pub next_hops: HashMap<u32, NextHop>,
+    pub targets: HashMap<u32, Target>,
+    /// By the words of a client's address, the way to it.
+    pub clients: RefCell<HashMap<[u64; 2], NextHop>>,
+    /// Addresses that `snat` gives packets.
+    pub pool: Vec<[u64; 2]>,
+    pub tags: RefCell<HashMap<usize, u64>>,
+    pub mappings: RefCell<HashMap<usize, Mapping>>,
+    /// What the next program goes on with.
+    pub handed_over: Cell<Option<Handoff>>,
     /// By the words of a flow's key.
     pub notes: RefCell<HashMap<Vec<u64>, Note>>,
     /// By the words of an answer's key, what this host opened.
@@ -129,9 +141,12 @@ impl HostTables {
     }
 
     /// Serves a frame as the kernel does, the outcome's counter included.
-    pub fn run(&self, frame: &mut [u8]) -> Outcome {
-        let outcome = crate::serve(frame, self);
-        add(self.outcomes.borrow_mut().entry(outcome).or_default(), [1, frame.len() as u64]);
+    pub fn run(&self, frame: &mut Vec<u8>) -> Outcome {
+        let len = frame.len();
+        let mut received = ReceivedFrame(std::mem::take(frame));
+        let outcome = serve_whole(&mut received, self);
+        *frame = received.0;
+        add(self.outcomes.borrow_mut().entry(outcome).or_default(), [1, len as u64]);
         outcome
     }
 }
@@ -142,11 +157,19 @@ fn add<const N: usize>(total: &mut [u64; N], amounts: [u64; N]) {
     }
 }
 
+impl HandedOver for HostTables {
+    fn handed_over(&self) -> Option<Handoff> {
+        self.handed_over.take()
+    }
+}
+
 impl Tables for HostTables {
     fn published(&self) -> Generation {
         let Image { drops, sent, narrowed, .. } = &self.image;
         let sent_drops = sent.as_ref().is_some_and(|sent| sent.drops);
         let inward = Generation::new(0, *drops, !narrowed.is_empty()).asking_sets(self.image.asks_sets());
+        let inward = inward.answering(self.image.has(KeyKind::Backend), self.image.has(KeyKind::Pool));
+        let inward = inward.untunnelling(self.image.has(KeyKind::Balancer));
         inward.sending(sent.is_some(), sent_drops).noting(*drops, sent_drops)
     }
 
@@ -219,7 +242,10 @@ impl Tables for HostTables {
 
     fn service(&self, _: usize, key: ServiceKey) -> Option<Bucket> {
         let [high, low, third] = key;
-        let [first, second] = *self.image.services.get(&key)?;
+        let [first, second] = match self.image.services.get(&key) {
+            Some(service) => *service,
+            None => [*self.image.others.get(&key)?, 0],
+        };
         Some([high, low, third, first, second])
     }
 
@@ -229,6 +255,51 @@ impl Tables for HostTables {
 
     fn next_hop(&self, backend: u32) -> Option<NextHop> {
         self.next_hops.get(&backend).copied()
+    }
+
+    fn target(&self, backend: u32) -> Option<Target> {
+        self.targets.get(&backend).copied()
+    }
+
+    fn learn(&self, client: [u64; 2], way: NextHop) {
+        self.clients.borrow_mut().insert(client, way);
+    }
+
+    fn way_back(&self, client: [u64; 2]) -> Option<NextHop> {
+        self.clients.borrow().get(&client).copied()
+    }
+
+    fn hand_over(&self, handoff: Handoff) -> Outcome {
+        self.handed_over.set(Some(handoff));
+        Outcome::NoStage
+    }
+
+    fn tags(&self, word: usize) -> u64 {
+        self.tags.borrow().get(&word).copied().unwrap_or(0)
+    }
+
+    fn swap_tags(&self, word: usize, before: u64, after: u64) -> bool {
+        let stands = self.tags(word) == before;
+        if stands {
+            self.tags.borrow_mut().insert(word, after);
+        }
+        stands
+    }
+
+    fn mapping(&self, place: usize) -> Option<Mapping> {
+        self.mappings.borrow().get(&place).copied()
+    }
+
+    fn set_mapping(&self, place: usize, mapping: Mapping) {
+        self.mappings.borrow_mut().insert(place, mapping);
+    }
+
+    fn renew_mapping(&self, place: usize, mapping: Mapping) {
+        self.set_mapping(place, mapping);
+    }
+
+    fn pool_address(&self, place: usize) -> Option<[u64; 2]> {
+        self.pool.get(place).copied()
     }
 
     fn note<A: Address>(&self, key: &A::FlowKey) -> Option<Note> {

@@ -1,6 +1,9 @@
 //! What the programs are called with, as far as tables ask.
 
-use aya_ebpf::programs::{TcContext, XdpContext};
+use aya_ebpf::{
+    maps::ProgramArray,
+    programs::{TcContext, XdpContext},
+};
 use foobar_common::Outcome;
 
 use super::Remark;
@@ -11,6 +14,10 @@ pub trait Context {
     /// Index of the interface that the frame comes in by, or leaves by.
     fn ingress(&self) -> u32;
 
+    /// Has the program at `index` go on; returns where it is not there.
+    #[inline(always)]
+    fn tail_call(&self, _: &ProgramArray, _: u32) {}
+
     /// Shows a frame that this host sends, if it is one to be shown.
     #[inline(always)]
     fn consider_sent(&self, _: Outcome, _: Remark, _: usize) {}
@@ -20,6 +27,12 @@ impl Context for XdpContext {
     #[inline(always)]
     fn ingress(&self) -> u32 {
         self.ingress_ifindex() as u32
+    }
+
+    #[inline(always)]
+    fn tail_call(&self, programs: &ProgramArray, index: u32) {
+        // SAFETY: the context is this program's own. Where it succeeds, nothing here goes on.
+        let _ = unsafe { programs.tail_call(self, index) };
     }
 }
 

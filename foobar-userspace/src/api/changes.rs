@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     daemon::engine::Engine,
-    domain::{Backend, BackendAddress, BackendState, ServicePorts, service::DEFAULT_WEIGHT},
+    domain::{Backend, BackendAddress, BackendState, Forward, ServicePorts, service::DEFAULT_WEIGHT},
 };
 
 /// A backend to add, whose port is compared with the service's.
@@ -37,7 +37,10 @@ impl Addition {
     }
 
     pub fn apply(self, engine: &mut Engine, service: &str) -> Result<(), Refusal> {
-        let backend = convert::backend(&self.at.to_string(), Some(self.weight), &ports(engine, service)?)?;
+        let backend = {
+            let (ports, forward) = spread(engine, service)?;
+            convert::backend(&self.at.to_string(), Some(self.weight), &ports, forward)?
+        };
         engine.add_backend(service, Backend { backup: self.backup, ..backend })
     }
 }
@@ -62,13 +65,13 @@ impl Change {
     }
 }
 
-fn ports(engine: &Engine, service: &str) -> Result<ServicePorts, Refusal> {
+fn spread(engine: &Engine, service: &str) -> Result<(ServicePorts, Forward), Refusal> {
     let services = engine.services();
     let found = services.iter().find(|candidate| candidate.name == service);
     let found = found.ok_or_else(|| {
         Refusal::missing(format!("there is no service `{service}`")).hint("list them: foobar service list")
     })?;
-    Ok(found.port.parse()?)
+    Ok((found.port.parse()?, found.forward))
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use crate::{
     config::Interface,
     daemon::caution::{Caution, Connection},
     domain::{
-        Affinity, Backend, BackendAddress, Forward, Mistake, Queries, Rule, Service, ServiceFault, ServicePorts,
-        duration,
+        Affinity, Backend, BackendAddress, Encapsulation, Forward, Mistake, Queries, Rule, Service, ServiceFault,
+        ServicePorts, duration,
         mistake::{Fault, Word},
         name, prefix,
         service::{DEFAULT_IDLE, DEFAULT_WEIGHT},
@@ -84,16 +84,20 @@ pub fn place(before: Option<String>, after: Option<String>) -> Result<Place, Ref
 
 /// A checked service.
 pub fn service(spec: ServiceSpec) -> Result<Service, Refusal> {
-    let ServiceSpec { name, address, port, forward, queries, affinity, ring, idle, backends } = spec;
+    let ServiceSpec { name, address, port, forward, encapsulation, snat, queries, affinity, ring, idle, backends } =
+        spec;
     let ports: ServicePorts = port.parse()?;
+    let forward = self::forward(forward.as_deref())?;
     let backends = backends.iter().map(|spec| {
-        let backend = backend(&spec.address, spec.weight, &ports)?;
+        let backend = backend(&spec.address, spec.weight, &ports, forward)?;
         Ok(Backend { backup: spec.backup, ..backend })
     });
     let service = Service {
         name,
         address: prefix::address(Word::whole(&address))?,
-        forward: self::forward(forward.as_deref())?,
+        forward,
+        encapsulation: encapsulation.as_deref().map_or(Ok(Encapsulation::Ip), str::parse)?,
+        snat: snat.iter().map(|text| prefix::address(Word::whole(text))).collect::<Result<_, _>>()?,
         queries: self::queries(queries.as_deref())?,
         affinity: affinity.as_deref().map_or(Ok(Affinity::Flow), str::parse)?,
         ring: ring.unwrap_or(RING_SLOTS),
@@ -106,9 +110,14 @@ pub fn service(spec: ServiceSpec) -> Result<Service, Refusal> {
 }
 
 /// A ready backend of a service on these ports.
-pub fn backend(address: &str, weight: Option<u16>, ports: &ServicePorts) -> Result<Backend, Refusal> {
-    let address = address.parse::<BackendAddress>()?.for_service(ports)?;
-    Ok(Backend::new(address, weight.unwrap_or(DEFAULT_WEIGHT)))
+pub fn backend(
+    address: &str,
+    weight: Option<u16>,
+    service: &ServicePorts,
+    forward: Forward,
+) -> Result<Backend, Refusal> {
+    let (address, port) = address.parse::<BackendAddress>()?.for_service(service, forward)?;
+    Ok(Backend { port, ..Backend::new(address, weight.unwrap_or(DEFAULT_WEIGHT)) })
 }
 
 /// The name of a new set.
@@ -195,6 +204,8 @@ mod tests {
             address: "192.0.2.10".into(),
             port: "tcp/80".into(),
             forward: None,
+            encapsulation: None,
+            snat: vec![],
             queries: None,
             affinity: None,
             ring: None,
@@ -218,7 +229,8 @@ mod tests {
             (ServiceSpec { name: "Web".into(), ..web() }, "is not a name"),
             (ServiceSpec { address: "web".into(), ..web() }, "is not an address"),
             (ServiceSpec { port: "tcp/80,udp/443".into(), ..web() }, "one transport"),
-            (ServiceSpec { forward: Some("nat".into()), ..web() }, "later version"),
+            (ServiceSpec { snat: vec!["10.0.0.5".into()], ..web() }, "keep their source"),
+            (ServiceSpec { encapsulation: Some("gue".into()), ..web() }, "no tunnel"),
             (ServiceSpec { forward: Some("magic".into()), ..web() }, "`magic` is not"),
             (ServiceSpec { queries: Some("mysql".into()), ..web() }, "`mysql` is not"),
             (ServiceSpec { idle: Some("soon".into()), ..web() }, "not a duration"),

@@ -91,9 +91,15 @@ pub struct ServiceSpec {
     pub address: String,
     /// `tcp/443`.
     pub port: String,
-    /// `dsr`, the default.
+    /// `dsr`, the default, `tunnel`, `nat` or `snat`.
     #[serde(default)]
     pub forward: Option<String>,
+    /// Of a tunnel: `ip`, the default, or `gue`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encapsulation: Option<String>,
+    /// Addresses of this host that packets of a `snat` service come from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snat: Vec<String>,
     /// `auto`, the default, `http` or `connections`.
     #[serde(default)]
     pub queries: Option<String>,
@@ -113,7 +119,7 @@ pub struct ServiceSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackendSpec {
-    /// A port may follow: the service's own.
+    /// A port may follow: the service's own, or with `nat` and `snat` the backend's.
     pub address: String,
     /// 0..=1000, 100 by default.
     #[serde(default)]

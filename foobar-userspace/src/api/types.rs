@@ -17,7 +17,7 @@ pub use super::{
 };
 use crate::{
     config::Policy,
-    domain::{Affinity, BackendState, Forward, Queries},
+    domain::{Affinity, BackendState, Encapsulation, Forward, Queries},
 };
 
 /// A number of packets and what they weighed.
@@ -161,11 +161,31 @@ pub struct ProgramStatus {
     pub name: String,
 }
 
-/// The table of flows that are kept on a backend while its slots change.
+/// The tables of flows that are kept on a backend while its slots change: both families together, then each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotesStatus {
+    #[serde(flatten)]
+    pub both: NotesTable,
+    pub v4: NotesTable,
+    pub v6: NotesTable,
+}
+
+impl NotesStatus {
+    pub fn of(v4: NotesTable, v6: NotesTable) -> Self {
+        let both = NotesTable { used: v4.used + v6.used, size: v4.size + v6.size, bytes: v4.bytes + v6.bytes };
+        Self { both, v4, v6 }
+    }
+}
+
+/// A table of notes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotesTable {
+    /// Notes that the last sweep left; there is one every ten seconds while something changed lately.
     pub used: u64,
     pub size: u64,
+    /// Memory that the kernel has for it; before Linux 6.4, for a full one.
+    #[serde(default)]
+    pub bytes: u64,
 }
 
 /// A service and where its flows go.
@@ -176,6 +196,12 @@ pub struct ServiceStatus {
     /// `tcp/443`, `tcp/80,443,5000-5999`, `tcp/any`.
     pub port: String,
     pub forward: Forward,
+    /// What a tunnel's packets are put into.
+    #[serde(default)]
+    pub encapsulation: Encapsulation,
+    /// Addresses that packets of a `snat` service come from: those that are configured, or in use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snat: Vec<SnatStatus>,
     pub queries: Queries,
     pub affinity: Affinity,
     /// Slots of its ring.
@@ -185,10 +211,21 @@ pub struct ServiceStatus {
     pub backends: Vec<BackendStatus>,
 }
 
+/// An address of this host that packets come from, and how many of its ports are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnatStatus {
+    pub address: IpAddr,
+    pub ports_used: u64,
+    pub ports: u64,
+}
+
 /// A backend, its share and the way to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackendStatus {
     pub address: IpAddr,
+    /// With `nat` and `snat`, where it is not the service's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
     /// 0..=1000.
     pub weight: u16,
     pub state: BackendState,

@@ -37,14 +37,21 @@ pub struct Add {
     #[arg(value_name = "PORTS")]
     port: String,
     /// A server behind it, and its share of new connections (100)
-    #[arg(long = "backend", value_name = "ADDRESS[=WEIGHT]", required = true)]
+    #[arg(long = "backend", value_name = "ADDRESS[:PORT][=WEIGHT]", required = true)]
     backends: Vec<String>,
     /// One that takes new connections while no other does
     #[arg(long = "backup", value_name = "ADDRESS[=WEIGHT]")]
     backups: Vec<String>,
-    /// How packets get to the backends: dsr rewrites the MAC alone
-    #[arg(long, value_name = "MODE", default_value = "dsr")]
+    /// How packets get to the backends: with a new MAC alone, inside another packet, with a new destination, or with both
+    /// ends new
+    #[arg(long, value_name = "dsr|tunnel|nat|snat", default_value = "dsr")]
     forward: String,
+    /// What a tunnel puts packets into
+    #[arg(long, value_name = "ip|gue")]
+    encapsulation: Option<String>,
+    /// With snat: an address of this host that packets come from; else the one that the route to a backend has
+    #[arg(long, value_name = "ADDRESS")]
+    snat: Vec<String>,
     /// What is counted as a query
     #[arg(long, value_name = "auto|http|connections", default_value = "auto")]
     queries: String,
@@ -82,12 +89,22 @@ impl Add {
     }
 
     fn spec(self) -> Result<ServiceSpec, Refusal> {
-        let Self { name, address, port, backends, backups, forward, queries, affinity, ring, idle } = self;
+        let Self { name, address, port, backends, backups, forward, encapsulation, snat, .. } = &self;
         let (backends, backups) = (backends.iter().map(|text| (text, false)), backups.iter().map(|text| (text, true)));
         let backends = backends.chain(backups).map(|(text, backup)| backend(text, backup)).collect::<Result<_, _>>()?;
-        let (forward, queries, idle) = (Some(forward), Some(queries), Some(idle));
-        let (affinity, ring) = (Some(affinity), Some(ring));
-        Ok(ServiceSpec { name, address, port, forward, queries, affinity, ring, idle, backends })
+        Ok(ServiceSpec {
+            name: name.clone(),
+            address: address.clone(),
+            port: port.clone(),
+            forward: Some(forward.clone()),
+            encapsulation: encapsulation.clone(),
+            snat: snat.clone(),
+            queries: Some(self.queries),
+            affinity: Some(self.affinity),
+            ring: Some(self.ring),
+            idle: Some(self.idle),
+            backends,
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use comfy_table::Cell;
 
 use super::{
     Global, output,
+    set::megabytes,
     tables::{bad, lines, passing, table, titled},
     text::count,
 };
@@ -13,7 +14,8 @@ use crate::{
     api::{
         client::path,
         types::{
-            AttachedMode, BackendStatus, InterfaceStatus, LeftStatus, PendingStatus, Refusal, ServiceStatus, Status,
+            AttachedMode, BackendStatus, InterfaceStatus, LeftStatus, NotesStatus, NotesTable, PendingStatus, Refusal,
+            ServiceStatus, Status,
         },
     },
     config::Policy,
@@ -47,16 +49,10 @@ fn show(status: &Status) -> String {
         Policy::Drop => "drop",
     };
     let head = format!(
-        "foobar {}, program {} (id {}), generation {}, default {default}, rules: {}, notes: {} of {}",
-        status.version,
-        status.program.name,
-        status.program.id,
-        status.generation,
-        status.rules,
-        count(status.notes.used),
-        count(status.notes.size),
+        "foobar {}, program {} (id {}), generation {}, default {default}, rules: {}",
+        status.version, status.program.name, status.program.id, status.generation, status.rules,
     );
-    let mut parts = vec![format!("{head}\n")];
+    let mut parts = vec![format!("{head}\n{}\n", notes(&status.notes))];
     if let Some(pending) = &status.pending {
         parts.push(unconfirmed(pending));
     }
@@ -70,6 +66,14 @@ fn show(status: &Status) -> String {
     }
     parts.extend(status.warnings.iter().map(|warning| format!("warning: {warning}\n")));
     parts.join("\n")
+}
+
+/// As in `notes: 12 of 1 048 576 in IPv4 (16.7 MB), 0 of 1 048 576 in IPv6 (16.7 MB)`.
+fn notes(NotesStatus { v4, v6, .. }: &NotesStatus) -> String {
+    let family = |table: &NotesTable, name| {
+        format!("{} of {} in {name} ({})", count(table.used), count(table.size), megabytes(table.bytes))
+    };
+    format!("notes: {}, {}", family(v4, "IPv4"), family(v6, "IPv6"))
 }
 
 fn unconfirmed(PendingStatus { seconds_left, changes }: &PendingStatus) -> String {
@@ -151,12 +155,13 @@ pub fn state(state: BackendState) -> Cell {
 mod tests {
     use super::*;
     use crate::{
-        api::types::{HopStatus, NotesStatus, ProgramStatus},
-        domain::{Affinity, Forward, Queries},
+        api::types::{HopStatus, ProgramStatus},
+        domain::{Affinity, Encapsulation, Forward, Queries},
     };
 
     fn backend(address: &str, next_hop: Option<HopStatus>, problem: Option<&str>) -> BackendStatus {
         BackendStatus {
+            port: None,
             address: address.parse().unwrap(),
             weight: 100,
             state: BackendState::Ready,
@@ -184,6 +189,8 @@ mod tests {
                 address: "192.0.2.10".parse().unwrap(),
                 port: "tcp/80".into(),
                 forward: Forward::Dsr,
+                encapsulation: Encapsulation::Ip,
+                snat: vec![],
                 queries: Queries::Auto,
                 affinity: Affinity::Flow,
                 ring: 65_537,
@@ -194,7 +201,10 @@ mod tests {
                     backend("10.0.0.13", Some(lossy), Some("eth1 has no foobar attached")),
                 ],
             }],
-            notes: NotesStatus { used: 0, size: 1_048_576 },
+            notes: NotesStatus::of(
+                NotesTable { used: 1200, size: 1_048_576, bytes: 16_777_216 },
+                NotesTable { used: 0, size: 1_048_576, bytes: 0 },
+            ),
             pending: Some(PendingStatus { seconds_left: 42, changes: vec!["+ rule 1: deny tcp/22".into()] }),
             warnings: vec!["nobody answers for 192.0.2.10".into()],
         }
@@ -206,6 +216,7 @@ mod tests {
 
         for words in [
             "generation 7",
+            "notes: 1 200 of 1 048 576 in IPv4 (16.7 MB), 0 of 1 048 576 in IPv6 (0.0 MB)",
             "default drop",
             "next: foobar attach IFACE",
             "warning: nobody answers",

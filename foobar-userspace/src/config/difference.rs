@@ -222,7 +222,11 @@ fn interface_detail(before: &Interface, after: &Interface) -> Vec<String> {
 
 fn service_detail(before: &Service, after: &Service) -> Vec<String> {
     let idle = |service: &Service| crate::domain::duration::write(service.idle);
-    let words = |service: &Service| format!("{:?}", (service.forward, service.queries)).to_lowercase();
+    let words = |service: &Service| format!("{:?}", service.queries).to_lowercase();
+    let snat = |service: &Service| {
+        let addresses: Vec<_> = service.snat.iter().map(ToString::to_string).collect();
+        if addresses.is_empty() { "the egress address".to_owned() } else { addresses.join(", ") }
+    };
     let mut detail = changed([
         ("address", before.address.to_string(), after.address.to_string()),
         ("ports", before.ports.to_string(), after.ports.to_string()),
@@ -230,7 +234,12 @@ fn service_detail(before: &Service, after: &Service) -> Vec<String> {
         ("affinity", before.affinity.to_string(), after.affinity.to_string()),
         ("ring", before.ring.to_string(), after.ring.to_string()),
     ]);
-    detail.extend(changed([("forward and queries", words(before), words(after))]));
+    detail.extend(changed([
+        ("forward", before.forward.to_string(), after.forward.to_string()),
+        ("encapsulation", before.encapsulation.to_string(), after.encapsulation.to_string()),
+        ("snat", snat(before), snat(after)),
+        ("queries", words(before), words(after)),
+    ]));
     detail
 }
 
@@ -238,7 +247,9 @@ fn backend_detail(before: &Backend, after: &Backend) -> Vec<String> {
     let weight = changed([("weight", before.weight, after.weight)]);
     let state = changed([("state", before.state, after.state)]);
     let backup = changed([("backup", before.backup, after.backup)]);
-    [weight, state, backup].concat()
+    let port = |backend: &Backend| backend.port.map_or_else(|| "the service's".to_owned(), |port| port.to_string());
+    let port = changed([("port", port(before), port(after))]);
+    [port, weight, state, backup].concat()
 }
 
 fn changed<T: Display + PartialEq, const N: usize>(parts: [(&str, T, T); N]) -> Vec<String> {

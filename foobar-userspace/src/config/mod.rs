@@ -14,13 +14,14 @@ mod places;
 mod section;
 mod services;
 mod sets;
+mod tunnels;
 mod unattached;
 mod warnings;
 
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, net::IpAddr, path::Path};
 
 pub use check::{ConfigFault, Place};
 pub use difference::{Change, Difference, PartDifference, RuleDifference};
@@ -45,6 +46,9 @@ pub struct Config {
     pub interfaces: Vec<Interface>,
     pub firewall: Firewall,
     pub services: Vec<Service>,
+    /// Balancers whose tunnels are taken off here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tunnels: Vec<IpAddr>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,13 +154,13 @@ fn read(text: &str) -> Parsed<Config> {
     let table = DeTable::parse(text).map_err(|error| syntax(&error))?;
     let file = Section::whole(text, &table);
     file.keys(
-        &["interfaces", "firewall", "service"],
+        &["interfaces", "firewall", "service", "tunnels"],
         &[("monitor", "metrics and the dashboard are not in this version")],
     )?;
     let (interfaces, interface_places) = interfaces::read(&file)?;
     let (firewall, firewall_places) = firewall::read(&file)?;
     let (services, service_places) = services::read(&file)?;
-    let config = Config { interfaces, firewall, services };
+    let config = Config { interfaces, firewall, services, tunnels: tunnels::read(&file)? };
     let places = places::Places { interfaces: interface_places, firewall: firewall_places, services: service_places };
     config.check().map_err(|fault| places.place(fault))?;
     Ok(config)

@@ -46,6 +46,8 @@ pub struct ServicePlaces {
     pub port: Span,
     pub idle: Option<Span>,
     pub queries: Option<Span>,
+    /// `forward`, `encapsulation` or `snat`.
+    pub forward: Option<Span>,
     pub ring: Option<Span>,
     pub backends: Span,
     /// Address and weight of each.
@@ -90,6 +92,7 @@ impl ServicePlaces {
             Part::Address => self.address.clone(),
             Part::Port => self.port.clone(),
             Part::Queries => optional(&self.queries),
+            Part::Forward => optional(&self.forward),
             Part::Ring => optional(&self.ring),
             Part::Idle => optional(&self.idle),
             Part::Backends => self.backends.clone(),

@@ -1,6 +1,6 @@
 //! `[[service]]`: what is balanced, and over which backends.
 
-use std::ops::Range;
+use std::{net::IpAddr, ops::Range};
 
 use foobar_common::layout::RING_SLOTS;
 
@@ -9,7 +9,7 @@ use super::{
     section::{Section, Text, Value},
 };
 use crate::domain::{
-    Affinity, Backend, Forward, Queries, Service, ServicePorts, duration,
+    Affinity, Backend, Encapsulation, Forward, Queries, Service, ServicePorts, duration,
     mistake::{Fault, Parsed, Word},
     name, prefix,
     service::{DEFAULT_IDLE, DEFAULT_WEIGHT, MAX_WEIGHT, MIXED, other_port, service_ports},
@@ -18,12 +18,12 @@ use crate::domain::{
 const PORTS: &str = "ports = [\"tcp/80\", \"tcp/443\"]";
 const BACKENDS: &str = "backends = [{ address = \"10.0.0.11\", weight = 100 }]";
 
-const KEYS: [&str; 9] = ["name", "address", "ports", "forward", "affinity", "ring", "idle", "queries", "backends"];
+const KEYS: [&str; 11] =
+    ["name", "address", "ports", "forward", "encapsulation", "snat", "affinity", "ring", "idle", "queries", "backends"];
 
-const LATER: [(&str, &str); 3] = [
+const LATER: [(&str, &str); 2] = [
     ("health", "this version does not check backends; drain and ready them by `foobar backend`"),
     ("on_down", "this version does not check backends"),
-    ("snat", "the mode `snat` is not in this version"),
 ];
 
 pub fn read(file: &Section<'_>) -> Parsed<(Vec<Service>, Vec<ServicePlaces>)> {
@@ -43,12 +43,15 @@ fn service(value: &Value<'_>) -> Parsed<(Service, ServicePlaces)> {
     let fields = Fields::read(&section)?;
     let (ports, ports_at) = ports(&fields.ports)?;
     let list = fields.backends.list(BACKENDS)?;
-    let (backends, each) = list.iter().map(|value| backend(value, &ports)).collect::<Parsed<(_, _)>>()?;
+    let forward = section.value("forward").map_or(Ok(Forward::Dsr), forward)?;
+    let (backends, each) = list.iter().map(|value| backend(value, &ports, forward)).collect::<Parsed<(_, _)>>()?;
     let service = Service {
         name: checked(&fields.name, name::name)?.to_owned(),
         address: checked(&fields.address, prefix::address)?,
         ports,
-        forward: section.value("forward").map_or(Ok(Forward::Dsr), forward)?,
+        forward,
+        encapsulation: section.value("encapsulation").map_or(Ok(Encapsulation::Ip), encapsulation)?,
+        snat: section.value("snat").map_or(Ok(Vec::new()), snat)?,
         queries: fields.queries.map_or(Ok(Queries::Auto), queries)?,
         affinity: section.value("affinity").map_or(Ok(Affinity::Flow), affinity)?,
         ring: fields.ring.map_or(Ok(RING_SLOTS), |value| value.number(1..=u32::MAX, "ring = 65537"))?,
@@ -92,6 +95,7 @@ impl<'t> Fields<'t> {
             idle: idle.as_ref().map(Text::inside),
             queries: queries.map(|value| value.span()),
             ring: ring.map(|value| value.span()),
+            forward: ["snat", "encapsulation", "forward"].iter().find_map(|key| section.value(key)).map(|it| it.span()),
             backends: backends.span(),
             each,
         }
@@ -121,7 +125,17 @@ fn ports(value: &Value<'_>) -> Parsed<(ServicePorts, Range<usize>)> {
 }
 
 fn forward(value: Value<'_>) -> Parsed<Forward> {
-    value.choice(&Forward::WORDS, &Forward::LATER)
+    value.choice(&Forward::WORDS, &[])
+}
+
+fn encapsulation(value: Value<'_>) -> Parsed<Encapsulation> {
+    value.choice(&Encapsulation::WORDS, &[])
+}
+
+fn snat(value: Value<'_>) -> Parsed<Vec<IpAddr>> {
+    let example = "snat = [\"10.0.0.5\"]";
+    let address = |value: &Value<'_>| checked(&value.text(example)?, prefix::address);
+    value.list(example)?.iter().map(address).collect()
 }
 
 fn affinity(value: Value<'_>) -> Parsed<Affinity> {
@@ -134,7 +148,7 @@ fn queries(value: Value<'_>) -> Parsed<Queries> {
 
 type Spans = (Range<usize>, Option<Range<usize>>);
 
-fn backend(value: &Value<'_>, service: &ServicePorts) -> Parsed<(Backend, Spans)> {
+fn backend(value: &Value<'_>, service: &ServicePorts, forward: Forward) -> Parsed<(Backend, Spans)> {
     let section = value.section("a backend", BACKENDS)?;
     section.keys(&["address", "port", "weight", "backup"], &[])?;
     let text = section.required("address", "\"10.0.0.11\"")?.text("address = \"10.0.0.11\"")?;
@@ -143,14 +157,19 @@ fn backend(value: &Value<'_>, service: &ServicePorts) -> Parsed<(Backend, Spans)
         let fault = Fault::new(text.inside(), "an address stands without its port in a file");
         return Err(fault.hint(format!("write `address = \"{}\", port = {port}`", at.address)));
     }
+    let mut own = None;
     if let Some(value) = section.value("port") {
         let port = value.number(1..=u16::MAX, "port = 443")?;
-        if service.only() != Some(port) {
-            return Err(other_port(value.span(), port, service));
+        own = Some(port).filter(|port| service.only() != Some(*port));
+        if own.is_some() && !forward.gives_ports(service) {
+            return Err(other_port(value.span(), port, service, forward));
         }
     }
     let weight = section.value("weight");
     let share = weight.map_or(Ok(DEFAULT_WEIGHT), |value| value.number(0..=MAX_WEIGHT, "weight = 100"))?;
     let backup = section.value("backup").map_or(Ok(false), |value| value.flag("backup = true"))?;
-    Ok((Backend { backup, ..Backend::new(at.address, share) }, (text.inside(), weight.map(|value| value.span()))))
+    Ok((
+        Backend { port: own, backup, ..Backend::new(at.address, share) },
+        (text.inside(), weight.map(|value| value.span())),
+    ))
 }

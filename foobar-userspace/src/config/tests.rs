@@ -318,7 +318,7 @@ pub(super) fn any_config() -> impl Strategy<Value = Config> {
         ..Firewall::default()
     });
     (prop::collection::vec(interface, 0..3), firewall, prop::collection::vec(service::arbitrary::service(), 0..3))
-        .prop_map(|(interfaces, firewall, services)| Config { interfaces, firewall, services })
+        .prop_map(|(interfaces, firewall, services)| Config { interfaces, firewall, services, tunnels: vec![] })
 }
 
 proptest! {

@@ -74,13 +74,13 @@ impl Engine {
     }
 
     fn age(&mut self) -> Result<(), Refusal> {
-        let restless = !self.state.unrest.is_empty() || self.noted > 0 || self.state.ids.retired().next().is_some();
+        let restless =
+            !self.state.unrest.is_empty() || self.noted != [0; 2] || self.state.ids.retired().next().is_some();
         if !restless && !self.anything_leaving() {
             self.swept = None;
             return Ok(());
         }
         let sweep = self.sweep()?;
-        self.noted = sweep.by_backend.values().sum();
         // What one part cannot do must not keep the others from theirs.
         let parts = [
             ("calming rings", self.settle(&sweep)),
@@ -181,7 +181,7 @@ impl Engine {
             let stays = service.backends.iter().any(|backend| backend.state != BackendState::Removing);
             for backend in &service.backends {
                 let leaves = backend.state == BackendState::Removing && stays;
-                let Some(id) = self.state.ids.backend(service, backend.address) else { continue };
+                let Some(id) = self.state.ids.backend(service, backend) else { continue };
                 if (leaves || backend.state == BackendState::Emptying)
                     && held.as_ref().is_some_and(|held| !held.contains(&id))
                 {

@@ -6,19 +6,22 @@ use std::{net::IpAddr, ops::RangeInclusive};
 
 use foobar_common::{
     address::{V4, V6},
-    find::{Group, ServiceEntry, ServiceKey, service_key},
+    find::{Group, Kind, ServiceEntry, ServiceKey, key_of, service_key},
     flow::{TCP, UDP},
     image::Claim,
-    layout::MAX_SERVICE_KEYS,
+    layout::{MAX_ANSWER_KEYS, MAX_SERVICE_KEYS},
     ring,
+    target::Mode,
 };
 
-use super::plan::bits;
+use super::{plan::bits, state::State};
 use crate::{
     api::types::Refusal,
-    domain::{Affinity, Queries, Service, Transport},
+    domain::{Affinity, Backend, Forward, Queries, Service, Transport},
 };
 
+/// In a key whose group is found out later.
+const NO_GROUP: Group = 0;
 /// Plain-text HTTP's usual ports.
 const HTTP_PORTS: [u16; 6] = [80, 591, 8000, 8008, 8080, 8888];
 
@@ -34,6 +37,23 @@ pub fn claims(service: &Service, ring: u32) -> impl Iterator<Item = Claim> {
         _ => (Vec::new(), service.ports.ranges().to_vec()),
     };
     [claim(http, true), claim(others, false)].into_iter().filter(|claim| !claim.ports.is_empty())
+}
+
+/// Whose answers are rewritten: a `nat` service's backends, by the ports that packets reach them at.
+pub fn answers(service: &Service, state: &State) -> Vec<Claim> {
+    if service.forward != Forward::Nat {
+        return Vec::new();
+    }
+    let claim = |backend: &Backend| {
+        let id = state.ids.backend(service, backend)?;
+        let ports = backend.ports(service);
+        let key = match backend.address {
+            IpAddr::V4(address) => key_of(Kind::Backend, V4::from(address), NO_GROUP, protocol(service)),
+            IpAddr::V6(address) => key_of(Kind::Backend, V6::from(address), NO_GROUP, protocol(service)),
+        };
+        Some(Claim { key, ports: ports.ranges().to_vec(), entry: [u64::from(id), 0], listens: false })
+    };
+    service.backends.iter().filter_map(claim).collect()
 }
 
 /// Some ports out of these ranges, and what is left of them. `some` ascends.
@@ -60,6 +80,14 @@ pub fn too_many_keys(keys: usize) -> Refusal {
     .hint("ports that the same services have are one group: give services equal lists of ports, or fewer ranges")
 }
 
+pub fn too_many_answers(keys: usize) -> Refusal {
+    Refusal::refused(format!(
+        "the ports of all backends of `nat` services make {keys} groups of ports at their addresses, and there is room for \
+         {MAX_ANSWER_KEYS}"
+    ))
+    .hint("ports that the same backends have are one group: give `nat` services equal lists of ports, or fewer ranges")
+}
+
 /// What packets know of a service, but for its ring's region and for what a query is on a port.
 pub fn entry(service: &Service) -> ServiceEntry {
     ServiceEntry {
@@ -68,6 +96,17 @@ pub fn entry(service: &Service) -> ServiceEntry {
         seed: seed(service),
         by_source: service.affinity == Affinity::Source,
         http: false,
+        mode: mode(service),
+    }
+}
+
+/// How packets get to a service's backends.
+pub fn mode(service: &Service) -> Mode {
+    match service.forward {
+        Forward::Dsr => Mode::Dsr,
+        Forward::Tunnel => Mode::Tunnel,
+        Forward::Nat => Mode::Nat,
+        Forward::Snat => Mode::Snat,
     }
 }
 
@@ -87,7 +126,6 @@ fn seed(service: &Service) -> u32 {
 
 /// What the tables know a service by, without the group of a port.
 pub fn key(service: &Service) -> ServiceKey {
-    const NO_GROUP: Group = 0;
     match service.address {
         IpAddr::V4(address) => service_key(V4::from(address), NO_GROUP, protocol(service)),
         IpAddr::V6(address) => service_key(V6::from(address), NO_GROUP, protocol(service)),

@@ -9,9 +9,10 @@ use foobar_common::{
 
 use super::{
     caution::{Caution, Connection},
-    engine::{Engine, ids},
+    engine::Engine,
     plan::Plan,
     state::{State, now},
+    ways::backends,
 };
 use crate::{api::types::Refusal, domain::packet::SaidPacket};
 
@@ -85,7 +86,9 @@ impl Engine {
             image: plan.image.clone(),
             terms: plan.terms.iter().copied().collect(),
             rings,
-            next_hops: ids(wanted).into_iter().map(|(id, _)| (id, hop(id))).collect(),
+            next_hops: backends(wanted).into_iter().map(|(id, ..)| (id, hop(id))).collect(),
+            targets: self.planned_targets(wanted),
+            pool: self.datapath.pool_addresses().to_vec(),
             room: MAX_NOTES as usize,
             now: now() as u32,
             ..HostTables::default()
@@ -101,7 +104,7 @@ struct Cut {
 }
 
 /// `None` where it reaches this host.
-fn why_cut(frame: &mut [u8], tables: &HostTables, wanted: &State, plan: &Plan) -> Option<Cut> {
+fn why_cut(frame: &mut Vec<u8>, tables: &HostTables, wanted: &State, plan: &Plan) -> Option<Cut> {
     let outcome = tables.run(frame);
     if outcome.action() == Action::Pass {
         return None;

@@ -17,6 +17,7 @@ use super::{
     state::{Pending, State, Store, now},
     sweep::Sweep,
     waiting::deadline,
+    ways::backends,
 };
 use crate::{
     api::types::Refusal,
@@ -61,8 +62,8 @@ pub struct Engine {
     pub(super) unsaved: Option<String>,
     /// Addresses of backends to come.
     pub(super) expected: Vec<IpAddr>,
-    /// Notes that the last sweep found.
-    pub(super) noted: u64,
+    /// Notes that the last sweep left, by family, IPv4 first.
+    pub(super) noted: [u64; 2],
     /// The last sweep, where the one before this second's look matters.
     pub(super) swept: Option<Sweep>,
     pub(super) ticks: u64,
@@ -195,6 +196,7 @@ impl Engine {
         for id in &plan.new_backends {
             self.datapath.set_next_hop(*id, Some(NextHop::UNRESOLVED))?;
         }
+        self.write_pool(wanted);
         self.write_next_hops(wanted)?;
         let ring = |name: &String| (plan.rings[name].region, plan.rings[name].slots.as_slice());
         let rings = plan.changed.iter().map(ring).collect();
@@ -217,22 +219,9 @@ impl Engine {
         }
     }
 
-    /// Writes the way to every backend that the resolver has spoken of; the others keep what stands in the table.
-    pub(super) fn write_next_hops(&mut self, state: &State) -> anyhow::Result<()> {
-        for (id, address) in ids(state) {
-            let hop = match self.hops.get(&address) {
-                Some(Ok(hop)) => NextHop::new(hop.destination_mac, hop.source_mac, hop.ifindex),
-                Some(Err(_)) => NextHop::UNRESOLVED,
-                None => continue,
-            };
-            self.datapath.set_next_hop(id, Some(hop))?;
-        }
-        Ok(())
-    }
-
     /// Lets every backend live whose entry was never written, as after a crash between saving and publishing.
     pub(super) fn revive_next_hops(&mut self, state: &State) -> anyhow::Result<()> {
-        for (id, _) in ids(state) {
+        for (id, ..) in backends(state) {
             if self.datapath.next_hop(id)?.is_none() {
                 self.datapath.set_next_hop(id, Some(NextHop::UNRESOLVED))?;
             }
@@ -243,8 +232,8 @@ impl Engine {
     /// The ways to backends that stand in the table, as packets take them.
     pub fn next_hops_in_force(&self) -> Result<Vec<(IpAddr, NextHop)>, Refusal> {
         let mut hops = Vec::new();
-        for (id, address) in ids(&self.state) {
-            hops.extend(self.datapath.next_hop(id)?.map(|hop| (address, hop)));
+        for (id, _, backend) in backends(&self.state) {
+            hops.extend(self.datapath.next_hop(id)?.map(|hop| (backend.address, hop)));
         }
         Ok(hops)
     }
@@ -291,7 +280,8 @@ impl Engine {
         }
         self.warned = lossy;
         let state = self.state.clone();
-        Ok(self.write_next_hops(&state)?)
+        self.write_next_hops(&state)?;
+        self.learn_egress()
     }
 }
 
@@ -302,17 +292,4 @@ fn loses_an_allowance(old: &Firewall, new: &Firewall) -> bool {
         old.rules(way).iter().any(|rule| rule.verdict == Verdict::Allow && !stays.contains(rule))
     };
     new.default == Policy::Drop && loses(Way::In) || new.egress.default == Policy::Drop && loses(Way::Out)
-}
-
-/// Every backend's id and address, those that may come back included.
-pub(super) fn ids(state: &State) -> Vec<(u32, IpAddr)> {
-    let mut ids = Vec::new();
-    for state in state.possible() {
-        for service in &state.config.services {
-            for backend in &service.backends {
-                ids.extend(state.ids.backend(service, backend.address).map(|id| (id, backend.address)));
-            }
-        }
-    }
-    ids
 }

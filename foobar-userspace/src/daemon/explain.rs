@@ -13,7 +13,7 @@ use crate::{
     api::types::{Explained, ExplainedRule, InterfaceStatus, Refusal},
     datapath::Explanation,
     domain::{
-        Service,
+        Backend, Service,
         packet::{SaidPacket, hex},
     },
     nexthop::NextHop,
@@ -35,8 +35,8 @@ impl Engine {
         };
         let service = self.state.config.services.iter().find(is_it);
         let address_of = |id: u32| {
-            let of = |address| self.state.ids.backend(service?, address);
-            service?.backends.iter().map(|backend| backend.address).find(|address| of(*address) == Some(id))
+            let of = |backend: &&Backend| self.state.ids.backend(service?, backend);
+            service?.backends.iter().find(|backend| of(backend) == Some(id)).map(|backend| backend.address)
         };
         let interface = match redirected {
             Some(index) => self.interface_name(index),

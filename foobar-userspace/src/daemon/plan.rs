@@ -6,8 +6,9 @@ use std::{
 };
 
 use foobar_common::{
+    address::{V4, V6},
     image::Image,
-    layout::{MAX_PAIRS, MAX_SERVICE_KEYS, MAX_SERVICES, RING_UNIT, RING_UNITS},
+    layout::{MAX_ANSWER_KEYS, MAX_PAIRS, MAX_SERVICE_KEYS, MAX_SERVICES, RING_UNIT, RING_UNITS},
     limit::Limit,
     plane::{Room, Way},
     ring::{self, Member},
@@ -16,7 +17,7 @@ use foobar_common::{
 };
 
 use super::{
-    claims::{claims, too_many_keys},
+    claims::{answers, claims, too_many_answers, too_many_keys},
     state::{State, Unrest},
     terms,
 };
@@ -82,16 +83,43 @@ pub fn plan(state: &mut State, live: &Rings, forced: &Forced, now: u64) -> Resul
     let terms = terms::bring_up_to_date(state, &rule_ids, &new_rules, now);
     let limits = terms::limits(state, &rule_ids);
     let new_backends = state.ids.number_backends(&services)?;
+    state.pool.number(&services)?;
     let numbered = numbered(&state.config.firewall.rules, &rule_ids);
     classify(&numbered, &state.ifindexes, state.ids.sets(), &mut image)?;
     let (rings, changed) = plan_rings(state, &services, live, forced, now)?;
-    let claims: Vec<_> = services.iter().flat_map(|service| claims(service, rings[&service.name].region)).collect();
-    image.claim(&claims);
-    let keys = image.services.len();
+    lay_claims(state, &services, &rings, &mut image)?;
+    for balancer in &state.config.tunnels {
+        match balancer {
+            IpAddr::V4(address) => image.balancer(V4::from(*address)),
+            IpAddr::V6(address) => image.balancer(V6::from(*address)),
+        }
+    }
+    Ok(Plan { image, rings, changed, rule_ids, egress_ids, new_rules, terms, limits, new_backends })
+}
+
+/// Everything that ports are claimed for, and the addresses that `snat` gives packets.
+fn lay_claims(state: &State, services: &[Service], rings: &Rings, image: &mut Image) -> Result<(), Refusal> {
+    let mut laid = Vec::new();
+    for service in services {
+        laid.extend(claims(service, rings[&service.name].region));
+        laid.extend(answers(service, state));
+    }
+    image.claim(&laid);
+    let (keys, answers) = (image.services.len(), image.others.len());
     if keys > MAX_SERVICE_KEYS {
         return Err(too_many_keys(keys));
     }
-    Ok(Plan { image, rings, changed, rule_ids, egress_ids, new_rules, terms, limits, new_backends })
+    if answers > MAX_ANSWER_KEYS {
+        return Err(too_many_answers(answers));
+    }
+    for address in services.iter().flat_map(|service| state.pool.of(service)) {
+        let Some(place) = state.pool.place(address) else { continue };
+        match address {
+            IpAddr::V4(address) => image.pool(V4::from(address), place),
+            IpAddr::V6(address) => image.pool(V6::from(address), place),
+        }
+    }
+    Ok(())
 }
 
 fn numbered<'a>(rules: &'a [Rule], ids: &[u32]) -> Vec<Numbered<'a>> {
@@ -257,7 +285,7 @@ pub fn members(service: &Service, state: &State) -> Vec<Member> {
     let member = |backend: &Backend| {
         let serves = can_serve(backend) && !(backend.backup && others_serve);
         let weight = if serves { backend.weight } else { 0 };
-        let id = state.ids.backend(service, backend.address)?;
+        let id = state.ids.backend(service, backend)?;
         Some(Member { id, name: ring::name(bits(backend.address)), weight })
     };
     service.backends.iter().filter_map(member).collect()

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    net::IpAddr,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -9,6 +10,7 @@ use foobar_common::{
     Action, Outcome,
     layout::{MAX_NOTES, program},
     plane::Way,
+    snat::PORTS,
 };
 
 use super::{
@@ -16,11 +18,13 @@ use super::{
     interfaces::{find, lost_on},
     plan::shares,
     state::now,
+    ways::obstacle,
 };
 use crate::{
     api::types::{
         AttachedMode, BackendCount, BackendStatus, BackendTally, HopStatus, InterfaceStatus, LeftStatus, NotesStatus,
-        OutcomeCount, ProgramStatus, Refusal, RuleLine, ServiceCount, ServiceStatus, Stats, Status, Tally,
+        NotesTable, OutcomeCount, ProgramStatus, Refusal, RuleLine, ServiceCount, ServiceStatus, SnatStatus, Stats,
+        Status, Tally,
     },
     domain::{Backend, Service},
 };
@@ -56,10 +60,11 @@ impl Engine {
     fn service_status(&self, service: &Service, lossy: &BTreeSet<String>) -> ServiceStatus {
         let shares = self.rings.get(&service.name).map(shares).unwrap_or_default();
         let backend = |backend: &Backend| {
-            let id = self.state.ids.backend(service, backend.address);
+            let id = self.state.ids.backend(service, backend);
             let hop = self.hops.get(&backend.address);
             BackendStatus {
                 address: backend.address,
+                port: backend.port,
                 weight: backend.weight,
                 state: backend.state,
                 backup: backend.backup,
@@ -73,7 +78,8 @@ impl Engine {
                     .and_then(|hop| hop.as_ref().ok())
                     .map(|hop| HopStatus { interface: hop.interface.clone(), mac: mac(hop.destination_mac) }),
                 problem: match hop {
-                    Some(Ok(hop)) => lossy.contains(&hop.interface).then(|| lost_on(&hop.interface)),
+                    Some(Ok(hop)) => obstacle(service, backend, hop)
+                        .or_else(|| lossy.contains(&hop.interface).then(|| lost_on(&hop.interface))),
                     Some(Err(problem)) => Some(problem.clone()),
                     None => Some("its next hop is being looked up".to_owned()),
                 },
@@ -84,12 +90,27 @@ impl Engine {
             address: service.address,
             port: service.ports.to_string(),
             forward: service.forward,
+            encapsulation: service.encapsulation,
+            snat: self.snat_status(service),
             queries: service.queries,
             affinity: service.affinity,
             ring: service.ring,
             idle_seconds: service.idle.as_secs(),
             backends: service.backends.iter().map(backend).collect(),
         }
+    }
+
+    fn snat_status(&self, service: &Service) -> Vec<SnatStatus> {
+        let addresses = self.state.pool.of(service);
+        if addresses.is_empty() {
+            return Vec::new();
+        }
+        let used = self.datapath.ports_taken();
+        let status = |address: IpAddr| {
+            let ports_used = self.state.pool.place(address).map_or(0, |place| used[place]);
+            SnatStatus { address, ports_used, ports: PORTS as u64 }
+        };
+        addresses.into_iter().map(status).collect()
     }
 
     pub fn status(&mut self) -> Result<Status, Refusal> {
@@ -103,10 +124,17 @@ impl Engine {
             program,
             rules: self.rule_ids.len() as u32,
             services: self.services(),
-            notes: NotesStatus { used: self.noted, size: 2 * u64::from(MAX_NOTES) },
+            notes: self.notes_status()?,
             pending: self.pending_status(),
             warnings: self.warnings()?,
         })
+    }
+
+    fn notes_status(&self) -> Result<NotesStatus, Refusal> {
+        let bytes = self.datapath.note_bytes()?;
+        let table =
+            |family: usize| NotesTable { used: self.noted[family], size: MAX_NOTES.into(), bytes: bytes[family] };
+        Ok(NotesStatus::of(table(0), table(1)))
     }
 
     pub(super) fn interfaces(&self) -> Result<Vec<InterfaceStatus>, Refusal> {
@@ -155,7 +183,7 @@ impl Engine {
     fn service_count(&self, service: &Service) -> Result<ServiceCount, Refusal> {
         let mut backends = Vec::new();
         for backend in &service.backends {
-            let Some(id) = self.state.ids.backend(service, backend.address) else { continue };
+            let Some(id) = self.state.ids.backend(service, backend) else { continue };
             let per_cpu = self.datapath.backend(id)?;
             let sum = |of: fn(&BackendTally) -> u64| per_cpu.iter().map(of).sum();
             backends.push(BackendCount {

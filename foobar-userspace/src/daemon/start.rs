@@ -20,7 +20,7 @@ use super::{
 use crate::{
     api::types::Refusal,
     config::{Config, Firewall},
-    datapath::{self, Datapath, KnownServices},
+    datapath::{self, Datapath, KnownServices, Sweeping},
     domain::Service,
     nexthop::NextHops,
 };
@@ -67,7 +67,7 @@ impl Engine {
             warned: BTreeSet::new(),
             unsaved: None,
             expected: Vec::new(),
-            noted: 0,
+            noted: [0; 2],
             swept: None,
             ticks: 0,
             packets: Packets::new(datapath::interface_name),
@@ -127,7 +127,8 @@ impl Engine {
             strangers(services.by_key.into_values())
         };
         if !known {
-            self.forget_all_notes()?;
+            // Of backends that nobody knows.
+            self.datapath.sweep(&Sweeping::default())?;
         }
         state.renew_sets(&self.state);
         let plan = self.plan(&mut state, &Forced::new())?;
@@ -148,13 +149,6 @@ impl Engine {
                 self.datapath.refuse(ring.region, now());
             }
         }
-    }
-
-    fn forget_all_notes(&mut self) -> Result<()> {
-        for flow in self.datapath.notes()? {
-            self.datapath.forget(&flow);
-        }
-        Ok(())
     }
 }
 

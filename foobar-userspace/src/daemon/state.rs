@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     config::{Config, Firewall, Policy},
     datapath::Attention,
-    plan::{ids::Ids, interfaces::Ifindexes},
+    plan::{ids::Ids, interfaces::Ifindexes, pool::Pool},
 };
 
 /// What runs, and what it was made from.
@@ -41,6 +41,9 @@ pub struct State {
     pub ifindexes: Ifindexes,
     /// By service: how far its ring has come since it last changed. A service without an entry is calm.
     pub unrest: BTreeMap<String, Unrest>,
+    /// Addresses that packets of `snat` services come from.
+    #[serde(default)]
+    pub pool: Pool,
     /// The state before a change that waits for confirmation.
     #[serde(default)]
     pub pending: Option<Box<Pending>>,

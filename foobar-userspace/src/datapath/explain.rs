@@ -14,6 +14,8 @@ use foobar_common::{
     find::{BUCKET_WORDS, Bucket, Group, ServiceKey, bucket_index, with_group},
     fragment::{First, Need},
     generation::Generation,
+    handoff::Handoff,
+    image::{HandedOver, ReceivedFrame, serve_whole},
     interface::{self, Named},
     layout::{
         ASKED_BANK_WORDS, FRONT_WORDS, INTERFACE_WORDS, MAX_LINKS, MAX_PAIRS, NODE_FIRST_ENTRY, NODE_OTHERWISE,
@@ -24,9 +26,11 @@ use foobar_common::{
     plane::{Plane, Way},
     sets::{QUESTION_WORDS, SetTables},
     slot::Slot,
+    snat::Mapping,
     sparse,
     state::State,
     tables::Node,
+    target::{Target, client_index},
     terms::{Link, Terms},
 };
 
@@ -71,6 +75,13 @@ pub(super) struct Reading<'a> {
     note: Cell<Option<Note>>,
     redirected: Cell<Option<u32>>,
     question: Cell<[u64; QUESTION_WORDS]>,
+    handed_over: Cell<Option<Handoff>>,
+}
+
+impl HandedOver for Reading<'_> {
+    fn handed_over(&self) -> Option<Handoff> {
+        self.handed_over.take()
+    }
 }
 
 impl Datapath {
@@ -78,7 +89,12 @@ impl Datapath {
     pub fn explain(&self, mut frame: Vec<u8>, way: Way, ingress: u32) -> Explanation {
         let reading = Reading::new(self, ingress);
         let outcome = match way {
-            Way::In => foobar_common::serve(frame.as_mut_slice(), &reading),
+            Way::In => {
+                let mut received = ReceivedFrame(frame);
+                let outcome = serve_whole(&mut received, &reading);
+                frame = received.0;
+                outcome
+            }
             Way::Out => judge_sent(frame.as_slice(), &reading),
         };
         let served =
@@ -116,6 +132,7 @@ impl<'a> Reading<'a> {
             note: Cell::default(),
             redirected: Cell::default(),
             question: Cell::default(),
+            handed_over: Cell::default(),
         }
     }
 
@@ -226,6 +243,42 @@ impl Seen for Reading<'_> {
         // Whose is asked for last is where the packet would go.
         self.backend.set(Some(backend));
         self.tables().next_hop(backend).ok().flatten()
+    }
+
+    fn target(&self, backend: u32) -> Option<Target> {
+        self.tables().target(backend).ok()
+    }
+
+    fn learn(&self, _: [u64; 2], _: NextHop) {}
+
+    fn way_back(&self, client: [u64; 2]) -> Option<NextHop> {
+        let words = self.datapath.maps.clients.get(&client_index(client), 0).ok()?;
+        (words[..2] == client).then(|| NextHop::from_raw([words[2], words[3]]))
+    }
+
+    fn hand_over(&self, handoff: Handoff) -> Outcome {
+        self.handed_over.set(Some(handoff));
+        Outcome::NoStage
+    }
+
+    fn tags(&self, word: usize) -> u64 {
+        self.datapath.places.tags(word)
+    }
+
+    fn swap_tags(&self, _: usize, _: u64, _: u64) -> bool {
+        true
+    }
+
+    fn mapping(&self, place: usize) -> Option<Mapping> {
+        self.datapath.places.mapping(place)
+    }
+
+    fn set_mapping(&self, _: usize, _: Mapping) {}
+
+    fn renew_mapping(&self, _: usize, _: Mapping) {}
+
+    fn pool_address(&self, place: usize) -> Option<[u64; 2]> {
+        self.datapath.pool_addresses().get(place).copied()
     }
 
     fn note<A: Address>(&self, key: &A::FlowKey) -> Option<Note> {

@@ -4,14 +4,19 @@ use std::{fs, thread, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use aya::{
-    Ebpf, EbpfLoader,
-    programs::{Program, ProgramError, SchedClassifier, Xdp},
+    Btf, Ebpf, EbpfLoader,
+    maps::ProgramArray,
+    programs::{Iter, Program, ProgramError, SchedClassifier, Xdp},
 };
 use aya_log::EbpfLogger;
 use aya_obj::Object;
 use foobar_common::layout::{map, program};
 
-use super::{mapped::section, pins::Pins, tables::Tables};
+use super::{
+    mapped::section,
+    pins::Pins,
+    tables::{Tables, take},
+};
 
 /// What the build script built; empty where it had no BPF toolchain.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/foobar-ebpf"));
@@ -50,14 +55,28 @@ pub fn load(pins: &Pins, trace_packets: bool) -> Result<(Ebpf, Tables)> {
         loader.map_pin_path(name, pins.map(name));
     }
     let mut ebpf = loader.load(OBJECT).context("creating foobar's maps")?;
+    let btf = Btf::from_sys_fs().context("reading the kernel's types")?;
     for name in program::ALL {
         let done = match program(&mut ebpf, name)? {
             Program::SchedClassifier(program) => program.load(),
+            Program::Iter(program) => program.load("bpf_map_elem", &btf),
             program => xdp(program, name)?.load(),
         };
         done.map_err(|error| explain(name, error))?;
     }
+    fill_stages(&mut ebpf)?;
     Ok((ebpf, tables))
+}
+
+/// Lets programs hand packets over to each other. Where those of an earlier start are in there, they are replaced one by
+/// one: both are of one layout, and understand each other.
+fn fill_stages(ebpf: &mut Ebpf) -> Result<()> {
+    let mut stages: ProgramArray<_> = take(ebpf, map::STAGES)?;
+    for (stage, name) in program::STAGES {
+        let fd = xdp(program(ebpf, name)?, name)?.fd().with_context(|| format!("{name} is loaded"))?;
+        stages.set(stage.0, fd, 0).with_context(|| format!("putting {name} into the stages"))?;
+    }
+    Ok(())
 }
 
 /// Passes what the program logs on to this process's log, for as long as it lives.
@@ -107,6 +126,11 @@ pub fn pass_program(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
 
 pub fn egress_program(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier> {
     program(ebpf, program::EGRESS)?.try_into().with_context(|| format!("{} is no TC program", program::EGRESS))
+}
+
+/// The program that sweeps over the notes of a family.
+pub fn sweep_program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Iter> {
+    program(ebpf, name)?.try_into().with_context(|| format!("{name} is no iterator"))
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Program> {

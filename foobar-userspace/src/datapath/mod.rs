@@ -17,11 +17,14 @@ mod mapped;
 mod notes;
 mod peers;
 mod pins;
+mod places;
 mod sets;
 mod sockets;
 mod states;
+mod sweep;
 mod tables;
 mod waiting;
+mod walk;
 
 use std::path::{Path, PathBuf};
 
@@ -31,20 +34,29 @@ pub use egress::Attention;
 pub use events::{Events, ShownPacket};
 pub use explain::Explanation;
 use foobar_common::{
-    find::ServiceEntry, generation::Generation, image::Image, next_hop::NextHop, slot::Slot, terms::Terms,
+    find::{Kind, ServiceEntry},
+    generation::Generation,
+    image::Image,
+    next_hop::NextHop,
+    slot::Slot,
+    target::Target,
+    terms::Terms,
 };
 pub use load::{HARNESS, object};
 pub use notes::NotedFlow;
 pub use pins::{is_pinned, remove_pins};
 pub use sets::TooManyLengths;
 pub use sockets::Open;
+pub use sweep::{Sweeping, Swept};
 pub use tables::KnownServices;
+pub use walk::{SLICE, Walk};
 
 pub use self::attach::{AttachError, Attachment, Patience};
 use self::{
     attempts::Attempts,
     grace::Grace,
     pins::Pins,
+    places::Places,
     sets::Sets,
     tables::{Maps, Tables},
 };
@@ -73,6 +85,7 @@ pub struct Datapath {
     attempts: Attempts,
     /// Until somebody reads them.
     events: Option<Events>,
+    places: Places,
 }
 
 /// A generation, and the rings that its services' entries name.
@@ -105,8 +118,9 @@ impl Datapath {
         let events = Some(Events::open(&mut ebpf)?);
         let (sets, grace) = (Sets::new()?, Grace::default());
         let (attention, attempts) = (Attention::default(), Attempts::default());
+        let places = Places::open(&pins)?;
         let mut datapath =
-            Self { pins, ebpf, tables, maps, sets, grace, attention, is_given_up: false, attempts, events };
+            Self { pins, ebpf, tables, maps, sets, grace, attention, is_given_up: false, attempts, events, places };
         datapath.adopt_links()?;
         datapath.adopt_egress()?;
         load::pin_programs(&datapath.pins, &mut datapath.ebpf)?;
@@ -157,6 +171,9 @@ impl Datapath {
         let sent_drops = sent.as_ref().is_some_and(|sent| sent.drops);
         let Attention { judges: _, notes, hears } = self.attention;
         let next = next.sending(sent.is_some(), sent_drops).noting(*drops || notes, sent_drops || hears);
+        let image = publication.image;
+        let next =
+            next.answering(image.has(Kind::Backend), image.has(Kind::Pool)).untunnelling(image.has(Kind::Balancer));
         let next = word(next, now);
         self.tables.set_generation(next, self.number() + 1);
         self.grace.begin();
@@ -180,6 +197,16 @@ impl Datapath {
     /// `None`: the backend is dead.
     pub fn set_next_hop(&mut self, backend: u32, next_hop: Option<NextHop>) -> Result<()> {
         self.tables.set_next_hop(backend, next_hop)
+    }
+
+    /// What packets are told of a backend.
+    pub fn target(&self, backend: u32) -> Result<Target> {
+        self.tables.target(backend)
+    }
+
+    /// Says where a backend is, before packets can be sent there.
+    pub fn set_target(&mut self, backend: u32, target: Target) -> Result<()> {
+        self.tables.set_target(backend, target)
     }
 
     /// `None`: the backend is dead, or its id was never used.

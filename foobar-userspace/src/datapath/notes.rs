@@ -1,12 +1,15 @@
-//! The notes of flows on tracked slots: read, and removed when they are over; and what is known of the room for them.
+//! The notes of flows on tracked slots, as they stand, and what is known of the room for them.
 
-use std::sync::atomic::Ordering;
+use std::{
+    fs,
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd},
+    sync::atomic::Ordering,
+};
 
 use anyhow::{Context as _, Result};
+use aya::maps::IterableMap as _;
 use foobar_common::{
-    address::{V4, V6},
-    find::ServiceEntry,
-    layout::{UNPROVEN_WORDS, refused_index, unproven_index},
+    layout::{UNPROVEN_WORDS, refused_index},
     note::Note,
 };
 
@@ -33,27 +36,10 @@ impl NotedFlow {
             Key::V6(words) => words,
         }
     }
-
-    /// The count that the note is part of while it is unproven.
-    pub fn unproven(&self) -> Option<usize> {
-        self.note.kind.is_unproven().then(|| unproven_index(self.is_v6(), self.note.kind))
-    }
-
-    pub fn is_v6(&self) -> bool {
-        matches!(self.key, Key::V6(_))
-    }
-
-    /// The flow's slot in the ring of a service.
-    pub fn slot(&self, service: &ServiceEntry) -> u32 {
-        match self.key {
-            Key::V4([pair, ports]) => service.slot_of(V4((pair >> 32) as u32), V4(pair as u32), ports),
-            Key::V6([a, b, c, d, ports]) => service.slot_of(V6([a, b]), V6([c, d]), ports),
-        }
-    }
 }
 
 impl Datapath {
-    /// All notes of both families, as they stand.
+    /// All notes of both families, copied one by one: for tests. What the daemon does with notes is done by sweeps.
     pub fn notes(&self) -> Result<Vec<NotedFlow>> {
         let mut flows = Vec::new();
         for item in &self.maps.notes_v4 {
@@ -65,6 +51,28 @@ impl Datapath {
             flows.push(NotedFlow { note: Note::from_words(words), key: Key::V6(key) });
         }
         Ok(flows)
+    }
+
+    /// Notes flows of IPv4 by their keys, whatever packets think of them: for tests.
+    pub fn set_notes_v4(&mut self, notes: impl Iterator<Item = ([u64; 2], Note)>) -> Result<()> {
+        for (key, note) in notes {
+            self.maps.notes_v4.insert(key, note.to_words(), 0).context("noting a flow")?;
+        }
+        Ok(())
+    }
+
+    /// The same for IPv6.
+    pub fn set_notes_v6(&mut self, notes: impl Iterator<Item = ([u64; 5], Note)>) -> Result<()> {
+        for (key, note) in notes {
+            self.maps.notes_v6.insert(key, note.to_words(), 0).context("noting a flow")?;
+        }
+        Ok(())
+    }
+
+    /// Bytes that the kernel has for the notes of each family, IPv4 first. Before Linux 6.4 it counts a full table.
+    pub fn note_bytes(&self) -> Result<[u64; 2]> {
+        let [v4, v6] = [self.maps.notes_v4.map().fd().as_fd(), self.maps.notes_v6.map().fd().as_fd()];
+        Ok([locked_bytes(v4)?, locked_bytes(v6)?])
     }
 
     /// Unproven notes by family and kind, at least as many as there are.
@@ -90,19 +98,12 @@ impl Datapath {
             word.fetch_max(second, Ordering::Relaxed);
         }
     }
+}
 
-    /// Forgets a flow whose note is still the one that was read. One that is gone already is what was wanted.
-    pub fn forget(&mut self, flow: &NotedFlow) {
-        let words = match &flow.key {
-            Key::V4(key) => self.maps.notes_v4.get(key, 0),
-            Key::V6(key) => self.maps.notes_v6.get(key, 0),
-        };
-        if words.ok().map(Note::from_words) != Some(flow.note) {
-            return;
-        }
-        let _ = match &flow.key {
-            Key::V4(key) => self.maps.notes_v4.remove(key),
-            Key::V6(key) => self.maps.notes_v6.remove(key),
-        };
-    }
+/// `memlock` of `/proc/self/fdinfo`, which no system call tells.
+fn locked_bytes(map: BorrowedFd<'_>) -> Result<u64> {
+    let path = format!("/proc/self/fdinfo/{}", map.as_raw_fd());
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+    let bytes = text.lines().find_map(|line| line.strip_prefix("memlock:"));
+    bytes.and_then(|bytes| bytes.trim().parse().ok()).with_context(|| format!("{path} tells no memory"))
 }

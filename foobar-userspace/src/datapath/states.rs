@@ -96,7 +96,7 @@ fn answer<A: Address>(socket: &Open, source: A, destination: A) -> Flow<A> {
     let transport = if socket.protocol == TCP {
         Transport::Tcp(Segment { source: from, destination: to, flags: Segment::ACK, header: 0, end: 0 })
     } else {
-        Transport::Udp { source: from, destination: to }
+        Transport::Udp { source: from, destination: to, header: 0 }
     };
     let (protocol, fragment) = (socket.protocol, Fragment::WHOLE);
     Flow { source, destination, protocol, extensions: 0, hops: 0, fragment, transport }

@@ -16,19 +16,21 @@ use aya::{
 use aya_obj::Object;
 use foobar_common::{
     child::Child,
-    find::{BUCKET_WORDS, Bucket, Group, ServiceEntry, ServiceKey, group_in, protocol_of, with_group},
+    find::{BUCKET_WORDS, Bucket, Group, Kind, ServiceEntry, ServiceKey, group_in, protocol_of, with_group},
     fragment::Need,
     generation::Generation,
     image::Image,
     layout::{
-        ASKED_BANK_WORDS, BACKEND_TALLY_WORDS, GROUP_WORDS, GROUPS_IN_A_WORD, INTERFACE_WORDS, MAX_LINKS, MAX_PAIRS,
-        MAX_RULES, NEXT_HOP_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, RING_UNIT, ROOT_ENTRIES,
-        SERVICE_PORTS, SERVICE_WORDS, Side, TALLY_WORDS, TERMS_OF_RULE, map, refused_index, service_entry,
+        ASKED_BANK_WORDS, BACKEND_TALLY_WORDS, CLIENT_WORDS, GROUP_WORDS, GROUPS_IN_A_WORD, INTERFACE_WORDS, MAX_LINKS,
+        MAX_PAIRS, MAX_RULES, NEXT_HOP_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, RING_UNIT, ROOT_ENTRIES,
+        SERVICE_DISPLACED, SERVICE_PORTS, SERVICE_WORDS, Side, TALLY_WORDS, TERMS_OF_RULE, map, refused_index,
+        service_entry,
     },
     next_hop::NextHop,
     plane::{Plane, Way},
     sets::LINE_WORDS,
     slot::Slot,
+    target::{TARGET_WORDS, Target},
     terms::Terms,
 };
 
@@ -54,7 +56,12 @@ pub struct Tables {
     pub(super) services: Mapped,
     pub(super) rings: Mapped,
     next_hops: Mapped,
+    targets: Mapped,
+    pool: Mapped,
     room: Mapped,
+    pub(super) owners: Mapped,
+    pub(super) swept: Mapped,
+    pub(super) marks: Mapped,
     watch: Mapped,
     pub(super) buckets: Mapped,
     pub(super) sets: Mapped,
@@ -81,6 +88,7 @@ pub struct Maps {
     pub backends: PerCpuArray<MapData, [u64; BACKEND_TALLY_WORDS]>,
     pub set_lines: ArrayOfMaps<MapData, Array<MapData, Line>>,
     pub timed: HashTable<MapData, [u64; 3], u64>,
+    pub clients: Array<MapData, [u64; CLIENT_WORDS]>,
 }
 
 /// What packets of a bank know of services.
@@ -120,6 +128,7 @@ impl Maps {
             backends: take(ebpf, map::BACKENDS)?,
             set_lines: take(ebpf, map::SET_LINES)?,
             timed: take(ebpf, map::TIMED)?,
+            clients: take(ebpf, map::CLIENTS)?,
         })
     }
 
@@ -170,7 +179,12 @@ impl Tables {
             services: open(map::SERVICES)?,
             rings: open(map::RINGS)?,
             next_hops: open(map::NEXT_HOPS)?,
+            targets: open(map::TARGETS)?,
+            pool: open(map::POOL)?,
             room: open(map::ROOM)?,
+            owners: open(map::OWNERS)?,
+            swept: open(map::SWEPT)?,
+            marks: open(map::MARKS)?,
             watch: open(map::WATCH)?,
             buckets: open(map::BUCKETS)?,
             sets: open(map::SETS)?,
@@ -198,7 +212,12 @@ impl Tables {
             (map::SERVICES, &self.services),
             (map::RINGS, &self.rings),
             (map::NEXT_HOPS, &self.next_hops),
+            (map::TARGETS, &self.targets),
+            (map::POOL, &self.pool),
             (map::ROOM, &self.room),
+            (map::OWNERS, &self.owners),
+            (map::SWEPT, &self.swept),
+            (map::MARKS, &self.marks),
             (map::WATCH, &self.watch),
             (map::BUCKETS, &self.buckets),
             (map::SETS, &self.sets),
@@ -300,13 +319,14 @@ impl Tables {
     pub fn services_of_bank(&self, bank: usize) -> KnownServices {
         let words = &self.services.words()[bank * SERVICE_WORDS..][..SERVICE_WORDS];
         let words: Vec<_> = words.iter().map(|word| word.load(Ordering::Relaxed)).collect();
-        let buckets = words[1..].as_chunks::<BUCKET_WORDS>().0.iter();
+        let buckets = words[1..SERVICE_DISPLACED].as_chunks::<BUCKET_WORDS>().0.iter();
         let taken = buckets.filter(|bucket| bucket.iter().any(|word| *word != 0));
-        let service = |[high, low, port, first, second]: &Bucket| {
-            ([*high, *low, *port], ServiceEntry::from_words([*first, *second]))
+        let service = |[high, low, third, first, second]: &Bucket| {
+            let key = [*high, *low, *third];
+            (Kind::of(&key) == Kind::Service).then(|| (key, ServiceEntry::from_words([*first, *second])))
         };
         let groups = (0..SERVICE_PORTS).map(|entry| self.group(bank, entry)).collect();
-        KnownServices { groups, by_key: taken.map(service).collect() }
+        KnownServices { groups, by_key: taken.filter_map(service).collect() }
     }
 
     pub fn write_ring(&self, region: u32, slots: &[Slot]) -> Result<()> {
@@ -367,6 +387,27 @@ impl Tables {
         first.store(words[0], Ordering::Release);
         second.store(words[1], Ordering::Release);
         Ok(())
+    }
+
+    /// Where a backend is. To be written before packets can be sent there.
+    pub fn set_target(&self, backend: u32, target: Target) -> Result<()> {
+        store_words(self.target_words(backend)?, target.to_words().into_iter());
+        Ok(())
+    }
+
+    pub fn target(&self, backend: u32) -> Result<Target> {
+        let words = self.target_words(backend)?;
+        Ok(Target::from_words(std::array::from_fn(|index| words[index].load(Ordering::Relaxed))))
+    }
+
+    fn target_words(&self, backend: u32) -> Result<&[AtomicU64; TARGET_WORDS]> {
+        let targets = self.targets.words().as_chunks::<TARGET_WORDS>().0;
+        targets.get(backend as usize).with_context(|| format!("no backend has the id {backend}"))
+    }
+
+    /// Addresses that `snat` gives packets, by their place, as [`foobar_common::Address::words`] has them.
+    pub fn pool(&self) -> &[[AtomicU64; 2]] {
+        self.pool.words().as_chunks::<2>().0
     }
 
     fn next_hop_words(&self, backend: u32) -> Result<&[AtomicU64; NEXT_HOP_WORDS]> {

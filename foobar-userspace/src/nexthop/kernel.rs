@@ -9,11 +9,11 @@ use rtnetlink::{
         AddressFamily,
         link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage},
         neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState},
-        route::{RouteAddress, RouteAttribute, RouteMessage, RouteType, RouteVia},
+        route::{RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteType, RouteVia},
     },
 };
 
-use super::way::{Link, Neighbour, Route};
+use super::way::{Link, Neighbour, Path, Route};
 
 pub(super) type Links = HashMap<u32, Link>;
 pub(super) type Neighbours = HashMap<(u32, IpAddr), Neighbour>;
@@ -60,17 +60,18 @@ pub(super) async fn ask(handle: &Handle, ifindex: u32, address: IpAddr) -> Resul
 
 fn link(message: LinkMessage) -> Link {
     let mut name = String::new();
-    let mut mac = None;
+    let (mut mac, mut mtu) = (None, 0);
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(given) => name = given,
+            LinkAttribute::Mtu(given) => mtu = given,
             LinkAttribute::Address(address) => mac = <[u8; 6]>::try_from(address).ok(),
             _ => {}
         }
     }
     let is_ethernet = message.header.link_layer_type == LinkLayerType::Ether;
     let works = message.header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp);
-    Link { name, mac: mac.filter(|_| is_ethernet), works }
+    Link { name, mac: mac.filter(|_| is_ethernet), works, mtu }
 }
 
 fn neighbour(message: &NeighbourMessage) -> Option<((u32, IpAddr), Neighbour)> {
@@ -106,27 +107,37 @@ fn read(answer: &RouteMessage) -> Route {
 }
 
 fn unicast(attributes: &[RouteAttribute]) -> Route {
-    let mut route = Route::Unreachable;
+    let (mut path, mut gateway, mut is_direct) = (Path::default(), None, true);
     for attribute in attributes {
         match attribute {
-            RouteAttribute::Oif(ifindex) => route = Route::OnLink { ifindex: *ifindex },
+            RouteAttribute::Oif(ifindex) => path.ifindex = *ifindex,
+            RouteAttribute::PrefSource(RouteAddress::Inet(v4)) => path.source = Some((*v4).into()),
+            RouteAttribute::PrefSource(RouteAddress::Inet6(v6)) => path.source = Some((*v6).into()),
+            RouteAttribute::Metrics(metrics) => path.mtu = metrics.iter().find_map(mtu).or(path.mtu),
             RouteAttribute::Gateway(RouteAddress::Inet(v4)) | RouteAttribute::Via(RouteVia::Inet(v4)) => {
-                return gateway((*v4).into());
+                gateway = Some((*v4).into());
             }
             RouteAttribute::Gateway(RouteAddress::Inet6(v6)) | RouteAttribute::Via(RouteVia::Inet6(v6)) => {
-                return gateway((*v6).into());
+                gateway = Some((*v6).into());
             }
-            RouteAttribute::Gateway(_) | RouteAttribute::Via(_) | RouteAttribute::Encap(_) => {
-                return Route::Gateway { gateway: None };
-            }
+            RouteAttribute::Gateway(_) | RouteAttribute::Via(_) | RouteAttribute::Encap(_) => is_direct = false,
             _ => {}
         }
     }
-    route
+    match gateway {
+        _ if path.ifindex == 0 => Route::Unreachable,
+        Some(gateway) => Route::Gateway(Some(gateway), path),
+        None if is_direct => Route::OnLink(path),
+        None => Route::Gateway(None, path),
+    }
 }
 
-fn gateway(address: IpAddr) -> Route {
-    Route::Gateway { gateway: Some(address) }
+/// A route's own MTU; 0 where it has none.
+fn mtu(metric: &RouteMetric) -> Option<u32> {
+    match metric {
+        RouteMetric::Mtu(mtu) if *mtu > 0 => Some(*mtu),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -142,7 +153,9 @@ mod tests {
 
     #[test]
     fn a_route_with_an_interface_alone_is_on_link() {
-        assert_eq!(answer(RouteType::Unicast, vec![RouteAttribute::Oif(3)]), Route::OnLink { ifindex: 3 });
+        let path = Path { ifindex: 3, ..Path::default() };
+        assert_eq!(answer(RouteType::Unicast, vec![RouteAttribute::Oif(3)]), Route::OnLink(path));
+        assert_eq!(answer(RouteType::Unicast, vec![]), Route::Unreachable);
     }
 
     #[test]
@@ -154,8 +167,9 @@ mod tests {
             answer(RouteType::Unicast, vec![RouteAttribute::Gateway(RouteAddress::Inet(v4)), RouteAttribute::Oif(3)]);
         let via = answer(RouteType::Unicast, vec![RouteAttribute::Oif(3), RouteAttribute::Via(RouteVia::Inet6(v6))]);
 
-        assert_eq!(plain, Route::Gateway { gateway: Some(v4.into()) });
-        assert_eq!(via, Route::Gateway { gateway: Some(v6.into()) });
+        let path = Path { ifindex: 3, ..Path::default() };
+        assert_eq!(plain, Route::Gateway(Some(v4.into()), path));
+        assert_eq!(via, Route::Gateway(Some(v6.into()), path));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod way;
 
 use std::{collections::HashMap, net::IpAddr};
 
+use foobar_common::next_hop;
 pub use towards::interface_towards;
 pub use watch::keep_fresh;
 
@@ -22,6 +23,39 @@ pub struct NextHop {
     pub destination_mac: [u8; 6],
     /// The interface's own, in wire order.
     pub source_mac: [u8; 6],
+    /// The router that it goes through, where the backend is not on the interface's own link.
+    pub gateway: Option<IpAddr>,
+    /// This host's address towards it; absent where that was not asked for yet.
+    pub source: Option<IpAddr>,
+    /// Bytes that an IP packet may have on the way, as far as this host knows; 0: that was not asked for yet.
+    pub mtu: u32,
+}
+
+impl NextHop {
+    /// The way to an address of this host.
+    pub fn here() -> Self {
+        Self {
+            interface: "lo".to_owned(),
+            ifindex: next_hop::NextHop::THIS_HOST,
+            destination_mac: [0; 6],
+            source_mac: [0; 6],
+            gateway: None,
+            source: None,
+            mtu: 0,
+        }
+    }
+
+    pub const fn is_here(&self) -> bool {
+        self.ifindex == next_hop::NextHop::THIS_HOST
+    }
+
+    /// As packets take it.
+    pub fn as_packets_take_it(&self) -> next_hop::NextHop {
+        if self.is_here() {
+            return next_hop::NextHop::HERE;
+        }
+        next_hop::NextHop::new(self.destination_mac, self.source_mac, self.ifindex)
+    }
 }
 
 /// The usual text of a MAC: `02:00:00:00:00:01`.

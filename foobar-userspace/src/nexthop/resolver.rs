@@ -3,7 +3,7 @@
 //! A backend whose MAC moves is silent for a moment, between the last unicast question and the first broadcast one.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -14,8 +14,8 @@ use tracing::debug;
 
 use super::{
     NextHop, NextHops,
-    kernel::{self, Links, Neighbours},
-    way::{Neighbour, Route, Way, judge},
+    kernel::{self, Links},
+    way::{Neighbour, Way, judge},
 };
 
 /// How long a next hop outlives its neighbour's silence.
@@ -56,7 +56,15 @@ impl Resolver {
             let Some(ifindex) = hop.interface() else { continue };
             let Some(link) = links.get(&ifindex) else { continue };
             let (destination_mac, source_mac) = hop.macs();
-            let hop = NextHop { interface: link.name.clone(), ifindex, destination_mac, source_mac };
+            let hop = NextHop {
+                interface: link.name.clone(),
+                ifindex,
+                destination_mac,
+                source_mac,
+                gateway: None,
+                source: None,
+                mtu: 0,
+            };
             self.known.insert(address, Known { hop, silent_since: None });
         }
     }
@@ -64,34 +72,32 @@ impl Resolver {
     /// Looks every address up anew.
     pub async fn resolve(&mut self, handle: &Handle, addresses: &[IpAddr]) -> Result<Round, Error> {
         self.known.retain(|address, _| addresses.contains(address));
-        self.asked.retain(|address, _| addresses.contains(address));
         let mut round = Round { hops: NextHops::new(), is_waiting: false };
         if addresses.is_empty() {
             return Ok(round);
         }
+        let mut nexts = HashSet::new();
         let links = kernel::links(handle).await?;
         let neighbours = kernel::neighbours(handle).await?;
         for &address in addresses {
             let route = kernel::route(handle, address).await?;
-            let (link, neighbour) = match route {
-                Route::OnLink { ifindex } => (links.get(&ifindex), neighbour(&neighbours, ifindex, address)),
-                _ => (None, None),
-            };
+            let next = route.neighbour(address);
+            let link = next.and_then(|(ifindex, _)| links.get(&ifindex));
+            let neighbour = next.and_then(|next| neighbours.get(&next).copied());
             let way = judge(address, route, link, neighbour);
             round.is_waiting |= matches!(way, Way::Unanswered { .. });
-            self.ask(handle, address, &way, neighbour).await;
+            if let Some((ifindex, next)) = next {
+                self.ask(handle, next, ifindex, neighbour).await;
+            }
             round.hops.insert(address, self.settle(address, way, Instant::now()));
+            nexts.extend(next.map(|(_, next)| next));
         }
+        self.asked.retain(|next, _| nexts.contains(next));
         Ok(round)
     }
 
     /// Has the kernel ask for the neighbour, if it does not by itself and was not told so lately.
-    async fn ask(&mut self, handle: &Handle, address: IpAddr, way: &Way, neighbour: Option<Neighbour>) {
-        let ifindex = match way {
-            Way::Found(hop) => hop.ifindex,
-            Way::Unanswered { ifindex, .. } => *ifindex,
-            Way::None(_) => return,
-        };
+    async fn ask(&mut self, handle: &Handle, address: IpAddr, ifindex: u32, neighbour: Option<Neighbour>) {
         if !self.is_due(address, neighbour, Instant::now()) {
             return;
         }
@@ -140,17 +146,21 @@ impl Known {
     }
 }
 
-fn neighbour(neighbours: &Neighbours, ifindex: u32, address: IpAddr) -> Option<Neighbour> {
-    neighbours.get(&(ifindex, address)).copied()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::nexthop::way::Link;
 
     fn hop() -> NextHop {
-        NextHop { interface: "eth0".into(), ifindex: 3, destination_mac: [2; 6], source_mac: [4; 6] }
+        NextHop {
+            interface: "eth0".into(),
+            ifindex: 3,
+            destination_mac: [2; 6],
+            source_mac: [4; 6],
+            gateway: None,
+            source: None,
+            mtu: 0,
+        }
     }
 
     fn silence(ifindex: u32) -> Way {
@@ -172,7 +182,7 @@ mod tests {
     fn a_short_silence_is_bridged_on_an_adopted_way_too() {
         let (mut resolver, start) = (Resolver::default(), Instant::now());
         let [adopted, unresolved, gone] = ["10.0.0.9", "10.0.0.10", "10.0.0.11"].map(|text| text.parse().unwrap());
-        let links = [(3, Link { name: "eth0".into(), mac: Some([4; 6]), works: true })].into();
+        let links = [(3, Link { name: "eth0".into(), mac: Some([4; 6]), works: true, mtu: 1500 })].into();
         let in_force = [
             (adopted, next_hop::NextHop::new([2; 6], [4; 6], 3)),
             (unresolved, next_hop::NextHop::UNRESOLVED),

@@ -10,20 +10,10 @@ use super::{kernel, way::Route};
 pub async fn interface_towards(address: IpAddr) -> Option<u32> {
     let (connection, handle, _) = new_connection().ok()?;
     let serving = tokio::spawn(connection);
-    let mut next = address;
-    let mut found = None;
-    // A gateway is on a link, or named by another route at most.
-    for _ in 0..2 {
-        match kernel::route(&handle, next).await.ok()? {
-            Route::OnLink { ifindex } => found = Some(ifindex),
-            Route::Gateway { gateway: Some(gateway) } => {
-                next = gateway;
-                continue;
-            }
-            _ => {}
-        }
-        break;
-    }
+    let found = match kernel::route(&handle, address).await.ok() {
+        Some(Route::OnLink(path) | Route::Gateway(_, path)) => Some(path.ifindex),
+        _ => None,
+    };
     serving.abort();
     found
 }

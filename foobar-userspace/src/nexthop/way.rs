@@ -7,18 +7,36 @@ use super::NextHop;
 /// What the kernel's routes say about an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    OnLink {
-        ifindex: u32,
-    },
-    Gateway {
-        gateway: Option<IpAddr>,
-    },
+    OnLink(Path),
+    /// Through a router; `None` where that is no address that has a neighbour.
+    Gateway(Option<IpAddr>, Path),
     /// One of this host's own addresses.
     Local,
     /// Nothing, or a route that says no.
     Unreachable,
     /// Broadcast, multicast and the like.
     NotOneHost,
+}
+
+/// The interface that a route leaves by, and what it says beside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Path {
+    pub ifindex: u32,
+    /// This host's address on it.
+    pub source: Option<IpAddr>,
+    /// Where the route has one of its own.
+    pub mtu: Option<u32>,
+}
+
+impl Route {
+    /// Whose MAC is asked for to get to an address, and by which interface.
+    pub fn neighbour(&self, address: IpAddr) -> Option<(u32, IpAddr)> {
+        match self {
+            Self::OnLink(path) => Some((path.ifindex, address)),
+            Self::Gateway(gateway, path) => gateway.map(|gateway| (path.ifindex, gateway)),
+            Self::Local | Self::Unreachable | Self::NotOneHost => None,
+        }
+    }
 }
 
 /// An interface.
@@ -29,6 +47,7 @@ pub(super) struct Link {
     pub mac: Option<[u8; 6]>,
     /// Up, with a carrier.
     pub works: bool,
+    pub mtu: u32,
 }
 
 /// What the kernel knows of a neighbour.
@@ -60,24 +79,39 @@ pub(super) enum Way {
 
 /// Judges one address. `link` is that of an on-link route.
 pub(super) fn judge(address: IpAddr, route: Route, link: Option<&Link>, neighbour: Option<Neighbour>) -> Way {
-    let ifindex = match route {
-        Route::OnLink { ifindex } => ifindex,
-        Route::Gateway { gateway } => return Way::None(through_gateway(address, gateway)),
-        Route::Local => return Way::None(format!("{address} is this host itself")),
+    let (gateway, path) = match route {
+        Route::OnLink(path) => (None, path),
+        Route::Gateway(Some(gateway), path) => (Some(gateway), path),
+        Route::Gateway(None, _) => return Way::None(format!("{address} is reached through a tunnel of the kernel's")),
+        Route::Local => return Way::Found(NextHop::here()),
         Route::Unreachable => return Way::None(format!("no route to {address}")),
         Route::NotOneHost => return Way::None(format!("{address} is not the address of one host")),
     };
     let Some(link) = link else { return Way::None(format!("no route to {address}")) };
     let name = &link.name;
     let Some(source_mac) = link.mac else {
-        return Way::None(format!("{address} is reached through {name}, which is not Ethernet: dsr needs a MAC"));
+        return Way::None(format!("{address} is reached through {name}, which is not Ethernet: a frame needs a MAC"));
     };
     if !link.works {
         return Way::None(format!("{address} is reached through {name}, which has no carrier"));
     }
     match neighbour.and_then(mac) {
-        Some(destination_mac) => Way::Found(NextHop { interface: name.clone(), ifindex, destination_mac, source_mac }),
-        None => Way::Unanswered { ifindex, problem: unanswered(address, name) },
+        Some(destination_mac) => Way::Found(NextHop {
+            interface: name.clone(),
+            ifindex: path.ifindex,
+            destination_mac,
+            source_mac,
+            gateway,
+            source: path.source,
+            mtu: path.mtu.unwrap_or(link.mtu),
+        }),
+        None => {
+            let problem = match gateway {
+                Some(gateway) => format!("{}, and is the way to {address}", unanswered(gateway, name)),
+                None => unanswered(address, name),
+            };
+            Way::Unanswered { ifindex: path.ifindex, problem }
+        }
     }
 }
 
@@ -86,11 +120,6 @@ fn mac(neighbour: Neighbour) -> Option<[u8; 6]> {
         Neighbour::Sure(mac) | Neighbour::Checked(mac) | Neighbour::Stale(mac) => Some(mac),
         Neighbour::Asked | Neighbour::Silent => None,
     }
-}
-
-fn through_gateway(address: IpAddr, gateway: Option<IpAddr>) -> String {
-    let gateway = gateway.map_or_else(|| "a gateway".to_owned(), |gateway| format!("the gateway {gateway}"));
-    format!("{address} is reached through {gateway}: dsr needs the backend on the same L2 segment")
 }
 
 fn unanswered(address: IpAddr, interface: &str) -> String {
@@ -109,24 +138,54 @@ mod tests {
         judge("10.0.0.9".parse().unwrap(), route, Some(link), neighbour)
     }
 
+    fn path() -> Path {
+        Path { ifindex: 3, source: Some("10.0.0.1".parse().unwrap()), mtu: None }
+    }
+
+    fn hop() -> NextHop {
+        NextHop {
+            interface: "eth0".into(),
+            ifindex: 3,
+            destination_mac: THEIRS,
+            source_mac: OURS,
+            gateway: None,
+            source: path().source,
+            mtu: 1500,
+        }
+    }
+
     fn eth0() -> Link {
-        Link { name: "eth0".into(), mac: Some(OURS), works: true }
+        Link { name: "eth0".into(), mac: Some(OURS), works: true, mtu: 1500 }
     }
 
     #[test]
     fn a_known_neighbour_is_a_way_however_old() {
         for neighbour in [Neighbour::Sure(THEIRS), Neighbour::Checked(THEIRS), Neighbour::Stale(THEIRS)] {
-            let way = judged(Route::OnLink { ifindex: 3 }, &eth0(), Some(neighbour));
-
-            let hop = NextHop { interface: "eth0".into(), ifindex: 3, destination_mac: THEIRS, source_mac: OURS };
-            assert_eq!(way, Way::Found(hop));
+            let way = judged(Route::OnLink(path()), &eth0(), Some(neighbour));
+            assert_eq!(way, Way::Found(hop()));
         }
+    }
+
+    #[test]
+    fn a_gateway_is_a_way_and_a_route_may_have_an_mtu_of_its_own() {
+        let gateway: IpAddr = "10.1.0.1".parse().unwrap();
+        let route = Route::Gateway(Some(gateway), Path { mtu: Some(1400), ..path() });
+        assert_eq!(route.neighbour("10.0.0.9".parse().unwrap()), Some((3, gateway)));
+        let way = judged(route, &eth0(), Some(Neighbour::Sure(THEIRS)));
+        assert_eq!(way, Way::Found(NextHop { gateway: Some(gateway), mtu: 1400, ..hop() }));
+        let Way::Unanswered { problem, .. } = judged(route, &eth0(), None) else { panic!("a silent gateway") };
+        assert_eq!(problem, "10.1.0.1 does not answer ARP on eth0, and is the way to 10.0.0.9");
+    }
+
+    #[test]
+    fn an_address_of_this_host_is_here() {
+        assert_eq!(judged(Route::Local, &eth0(), None), Way::Found(NextHop::here()));
     }
 
     #[test]
     fn silence_is_said_in_the_family_s_own_words() {
         for neighbour in [None, Some(Neighbour::Asked), Some(Neighbour::Silent)] {
-            let way = judged(Route::OnLink { ifindex: 3 }, &eth0(), neighbour);
+            let way = judged(Route::OnLink(path()), &eth0(), neighbour);
             let problem = "10.0.0.9 does not answer ARP on eth0".to_owned();
             assert_eq!(way, Way::Unanswered { ifindex: 3, problem });
         }
@@ -135,14 +194,11 @@ mod tests {
 
     #[test]
     fn every_other_way_has_its_sentence() {
-        let gateway = Some("10.1.0.1".parse().unwrap());
         let deaf = Link { works: false, ..eth0() };
         let tunnel = Link { mac: None, ..eth0() };
-        let on_link = Route::OnLink { ifindex: 3 };
+        let on_link = Route::OnLink(path());
         for (route, link, words) in [
-            (Route::Gateway { gateway }, &eth0(), "the gateway 10.1.0.1"),
-            (Route::Gateway { gateway: None }, &eth0(), "a gateway"),
-            (Route::Local, &eth0(), "this host itself"),
+            (Route::Gateway(None, path()), &eth0(), "a tunnel of the kernel's"),
             (Route::Unreachable, &eth0(), "no route to 10.0.0.9"),
             (Route::NotOneHost, &eth0(), "not the address of one host"),
             (on_link, &deaf, "no carrier"),

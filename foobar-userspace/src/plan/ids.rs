@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::types::Refusal,
-    domain::{BackendState, Rule, Service},
+    domain::{Backend, BackendState, Forward, Rule, Service},
 };
 
 /// Rules, and those for what this host sends.
@@ -115,7 +115,7 @@ impl Ids {
             .flat_map(|service| {
                 // One in maintenance is dead, and gets another id when it lives again.
                 let living = service.backends.iter().filter(|backend| backend.state != BackendState::Maint);
-                living.map(|backend| backend_key(service, backend.address))
+                living.map(|backend| backend_key(service, backend))
             })
             .collect();
         let retired = &mut self.retired;
@@ -141,8 +141,8 @@ impl Ids {
     }
 
     /// The id of a service's backend.
-    pub fn backend(&self, service: &Service, address: std::net::IpAddr) -> Option<u32> {
-        self.backends.get(&backend_key(service, address)).copied()
+    pub fn backend(&self, service: &Service, backend: &Backend) -> Option<u32> {
+        self.backends.get(&backend_key(service, backend)).copied()
     }
 
     /// Ids of backends that left and may still be held.
@@ -230,9 +230,15 @@ fn rule_keys(rules: &[Rule], egress: &[Rule]) -> Vec<String> {
     inward.chain(outward).map(key).collect()
 }
 
-fn backend_key(service: &Service, address: std::net::IpAddr) -> String {
+/// Another way of forwarding makes another backend of it: what its packets were is nothing that it could go on with.
+fn backend_key(service: &Service, backend: &Backend) -> String {
     let ports = &service.ports;
-    format!("{} {}/{} {address}", service.name, ports.transport(), ports.first())
+    let key = format!("{} {}/{} {}", service.name, ports.transport(), ports.first(), backend.address);
+    match (service.forward, backend.port) {
+        (Forward::Dsr, _) => key,
+        (forward, None) => format!("{key} {forward}"),
+        (forward, Some(port)) => format!("{key} {forward} {port}"),
+    }
 }
 
 #[cfg(test)]
@@ -300,7 +306,7 @@ mod tests {
         assert_eq!(back.retired().count(), 0, "the backend lives");
         let both = service(&["10.0.0.1", "10.0.0.2"]);
         assert_eq!(back.number_backends(std::slice::from_ref(&both)).expect("ids"), [0; 0], "both are known");
-        assert_eq!(back.backend(&both, both.backends[1].address), Some(2));
+        assert_eq!(back.backend(&both, &both.backends[1]), Some(2));
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod interfaces;
 pub mod links;
 pub mod pairs;
 pub mod place;
+pub mod pool;
 pub mod ports;
 pub mod prefixes;
 pub mod rule_sets;

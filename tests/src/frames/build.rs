@@ -39,6 +39,12 @@ impl Packet {
         frame
     }
 
+    /// From the IP header on.
+    pub fn network(&self) -> Vec<u8> {
+        let link = 14 + 4 * self.tags.len();
+        self.bytes().split_off(link)
+    }
+
     /// The Ethernet header and its tags.
     fn link(&self, ether_type: u16) -> Vec<u8> {
         let mut bytes = [self.destination_mac, self.source_mac].concat();
@@ -64,7 +70,7 @@ fn ipv4(ip: &Ip) -> Vec<u8> {
     let transport = transport(ip);
     let header_len = 20 + ip.options.len();
     let (offset, more) = ip.fragment;
-    let mut bytes = vec![0x40 | (header_len / 4) as u8, 0];
+    let mut bytes = vec![0x40 | (header_len / 4) as u8, ip.class];
     bytes.extend(((header_len + transport.len()) as u16).to_be_bytes());
     bytes.extend((ip.id as u16).to_be_bytes());
     bytes.extend((offset | if more { 0x2000 } else { 0 }).to_be_bytes());
@@ -116,8 +122,8 @@ fn transport(ip: &Ip) -> Vec<u8> {
             (tcp(*ports, *flags, *sequence, options, payload), 16)
         }
         Transport::Udp { ports, payload } => (udp(*ports, payload), 6),
-        Transport::Icmp { kind, code, payload, .. } => {
-            ([&[*kind, *code, 0, 0, 0, 7, 0, 1], payload.as_slice()].concat(), 2)
+        Transport::Icmp { kind, code, rest, payload, .. } => {
+            ([&[*kind, *code, 0, 0], &rest.to_be_bytes()[..], payload].concat(), 2)
         }
         Transport::Other { payload, .. } => return payload.clone(),
     };

@@ -7,7 +7,7 @@ use foobar_common::{
     flow::Segment,
 };
 
-use super::{BALANCER, Content, Family, Ip, Layer, Packet, Spoil, Transport, mac};
+use super::{BALANCER, Content, Family, Ip, Layer, Packet, ROUTER, Spoil, Transport, mac};
 
 const DOT1Q: u16 = 0x8100;
 const DOT1AD: u16 = 0x88a8;
@@ -17,6 +17,40 @@ impl Packet {
     pub fn to(&self, backend: &str) -> Self {
         let address: IpAddr = backend.parse().unwrap_or_else(|_| panic!("{backend} is an address"));
         Self { destination_mac: mac(address), source_mac: BALANCER, ..self.clone() }
+    }
+
+    /// With other ends, each `ADDRESS:PORT`.
+    pub fn between(mut self, source: &str, destination: &str) -> Self {
+        let (source, destination) = super::ends(source, destination);
+        let ip = self.ip();
+        (ip.source, ip.destination) = (source.ip(), destination.ip());
+        match &mut ip.transport {
+            Transport::Tcp { ports, .. } | Transport::Udp { ports, .. } => *ports = (source.port(), destination.port()),
+            Transport::Icmp { .. } | Transport::Other { .. } => panic!("only TCP and UDP have ports"),
+        }
+        self
+    }
+
+    /// From the balancer to who sent it frames.
+    pub fn back(self) -> Self {
+        Self { destination_mac: ROUTER, source_mac: BALANCER, ..self }
+    }
+
+    /// From a backend to the balancer.
+    pub fn from(self, backend: &str) -> Self {
+        let address: IpAddr = backend.parse().unwrap_or_else(|_| panic!("{backend} is an address"));
+        Self { destination_mac: BALANCER, source_mac: mac(address), ..self }
+    }
+
+    /// The traffic class, with its congestion bits.
+    pub fn class(self, class: u8) -> Self {
+        let is_v4 = self.family() == Some(Family::V4);
+        if is_v4 { self.with_class(class) } else { self.ip_bytes(0, &[0x60 | class >> 4, class << 4]) }
+    }
+
+    fn with_class(mut self, class: u8) -> Self {
+        self.ip().class = class;
+        self
     }
 
     /// With another destination than the balancer's MAC.
@@ -152,6 +186,13 @@ impl Packet {
             | Transport::Icmp { payload, .. }
             | Transport::Other { payload, .. } => *payload = wanted.to_vec(),
         }
+        self
+    }
+
+    /// The four bytes of an ICMP message behind its checksum.
+    pub fn rest(mut self, wanted: u32) -> Self {
+        let Transport::Icmp { rest, .. } = &mut self.ip().transport else { panic!("only ICMP has such bytes") };
+        *rest = wanted;
         self
     }
 

@@ -38,6 +38,8 @@ struct Ip {
     source: IpAddr,
     destination: IpAddr,
     hops: u8,
+    /// Of IPv4.
+    class: u8,
     /// Of IPv4, in whole words.
     options: Vec<u8>,
     /// Of IPv4: the offset in units of 8 bytes, and whether more follow.
@@ -53,7 +55,7 @@ struct Ip {
 enum Transport {
     Tcp { ports: (u16, u16), flags: u8, sequence: u32, options: Vec<u8>, payload: Vec<u8> },
     Udp { ports: (u16, u16), payload: Vec<u8> },
-    Icmp { protocol: u8, kind: u8, code: u8, payload: Vec<u8> },
+    Icmp { protocol: u8, kind: u8, code: u8, rest: u32, payload: Vec<u8> },
     Other { protocol: u8, payload: Vec<u8> },
 }
 
@@ -79,6 +81,8 @@ enum Layer {
 }
 
 const TTL: u8 = 64;
+/// Identifier 7, sequence number 1.
+const ECHO: u32 = 7 << 16 | 1;
 const ARP: u16 = 0x0806;
 
 /// An ACK without payload, from one `ADDRESS:PORT` to another of the same family.
@@ -100,13 +104,17 @@ pub fn udp(source: &str, destination: &str) -> Packet {
 /// An ICMP message, also where the addresses are IPv6: then it is protocol 1 in IPv6, which means nothing.
 pub fn icmp(source: &str, destination: &str, kind: u8, code: u8) -> Packet {
     let protocol = foobar_common::flow::ICMP;
-    ip(address(source), address(destination), Transport::Icmp { protocol, kind, code, payload: vec![0; 8] })
+    ip(address(source), address(destination), Transport::Icmp { protocol, kind, code, rest: ECHO, payload: vec![0; 8] })
 }
 
 /// An `ICMPv6` message.
 pub fn icmpv6(source: &str, destination: &str, kind: u8, code: u8) -> Packet {
     let protocol = foobar_common::flow::ICMPV6;
-    ip(address(source), address(destination), Transport::Icmp { protocol, kind, code, payload: vec![0; 20] })
+    ip(
+        address(source),
+        address(destination),
+        Transport::Icmp { protocol, kind, code, rest: ECHO, payload: vec![0; 20] },
+    )
 }
 
 /// A packet of a protocol that is known by its number alone.
@@ -138,7 +146,8 @@ pub fn ethernet(ether_type: u16, payload: &[u8]) -> Packet {
 fn ip(source: IpAddr, destination: IpAddr, transport: Transport) -> Packet {
     assert_eq!(source.is_ipv4(), destination.is_ipv4(), "{source} and {destination} are of one family");
     let (options, extensions) = (Vec::new(), Vec::new());
-    let ip = Ip { source, destination, hops: TTL, options, fragment: (0, false), id: 0x1234, extensions, transport };
+    let (fragment, id, class) = ((0, false), 0x1234, 0);
+    let ip = Ip { source, destination, hops: TTL, class, options, fragment, id, extensions, transport };
     Packet { content: Content::Ip(ip), ..ethernet(0, &[]) }
 }
 

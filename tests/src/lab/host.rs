@@ -19,8 +19,12 @@ impl Lab {
         for ring in loaded.rings.values() {
             rings[ring.region as usize].clone_from(&ring.slots);
         }
-        let next_hops = self.backends().into_iter().map(|(id, address)| (id, self.hop(address))).collect();
+        let ways = self.ways();
+        let next_hops = ways.iter().map(|(id, hop, _)| (*id, *hop)).collect();
+        let targets = ways.into_iter().map(|(id, _, target)| (id, target)).collect();
+        let pool = self.datapath().pool_addresses().to_vec();
         let now = u32::try_from(now()).expect("seconds since the start");
-        HostTables { image, terms, now, rings, next_hops, sets, room: ROOM, ingress: INGRESS, ..HostTables::default() }
+        let (room, ingress) = (ROOM, INGRESS);
+        HostTables { image, terms, now, rings, next_hops, targets, pool, sets, room, ingress, ..HostTables::default() }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use foobar_common::{image::Image, next_hop::NextHop, terms::Terms};
 use foobar_userspace::{
     daemon::plan::{Forced, Plan, Rings, plan},
-    daemon::state::now,
+    daemon::{state::now, ways::words},
     datapath::{Datapath, Options, Publication},
 };
 
@@ -85,8 +85,12 @@ impl Lab {
         let plan = plan(&mut self.state, &loaded.rings, &Forced::new(), now());
         let plan = plan.unwrap_or_else(|refusal| panic!("the configuration can be planned: {refusal}"));
         let done = self.load_sets(&mut loaded).and_then(|()| loaded.publish(plan)).and_then(|()| {
-            for (id, address) in self.backends() {
-                loaded.datapath.set_next_hop(id, Some(self.hop(address)))?;
+            for (address, place) in self.state.pool.all() {
+                loaded.datapath.set_pool_address(place, words(address));
+            }
+            for (id, hop, target) in self.ways() {
+                loaded.datapath.set_target(id, target)?;
+                loaded.datapath.set_next_hop(id, Some(hop))?;
             }
             self.state.ids.retired().try_for_each(|id| loaded.datapath.set_next_hop(id, None))
         });

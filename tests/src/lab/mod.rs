@@ -12,16 +12,25 @@ mod privilege;
 mod run;
 mod send;
 mod sets;
+mod sweep;
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
-use foobar_common::{layout::RING_SLOTS, next_hop::NextHop};
+use foobar_common::{layout::RING_SLOTS, next_hop::NextHop, target::Target};
 use foobar_userspace::{
     config::Policy,
-    daemon::state::State,
-    domain::{
-        Affinity, Backend, BackendState, Forward, Queries, Service, ServicePorts, SetSource, service::DEFAULT_IDLE,
+    daemon::{
+        state::State,
+        ways::{backends, target},
     },
+    domain::{
+        Affinity, Backend, BackendState, Encapsulation, Forward, Queries, Service, ServicePorts, SetSource,
+        service::DEFAULT_IDLE,
+    },
+    nexthop,
 };
 
 use self::load::Loaded;
@@ -38,6 +47,10 @@ pub const INGRESS: u32 = 1;
 /// Another one, which only a redirect names.
 const ELSEWHERE: u32 = 77;
 
+/// This host's own addresses.
+pub const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
+pub const SOURCE_6: Ipv6Addr = Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, 1);
+
 /// How a backend is reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Way {
@@ -48,6 +61,8 @@ pub enum Way {
     Elsewhere,
     /// Nobody knows.
     Unresolved,
+    /// The balancer itself is the backend.
+    ThisHost,
 }
 
 /// A balancer to run frames through.
@@ -56,6 +71,8 @@ pub struct Lab {
     state: State,
     /// Backends that are not reached [`Way::Here`].
     ways: BTreeMap<IpAddr, Way>,
+    /// Of what leads to backends; none: 1500.
+    mtu: Option<u32>,
     loaded: Option<Loaded>,
 }
 
@@ -111,6 +128,8 @@ impl Lab {
             address: parse(address),
             ports,
             forward: Forward::Dsr,
+            encapsulation: Encapsulation::Ip,
+            snat: Vec::new(),
             queries: Queries::Auto,
             affinity: Affinity::Flow,
             ring: RING_SLOTS,
@@ -124,6 +143,53 @@ impl Lab {
     pub fn spread(mut self, ring: u32, affinity: Affinity) -> Self {
         let service = self.state.config.services.last_mut().expect("a service");
         (service.ring, service.affinity) = (ring, affinity);
+        self
+    }
+
+    /// The last service forwards in this way.
+    pub fn forward(mut self, forward: Forward) -> Self {
+        self.state.config.services.last_mut().expect("a service").forward = forward;
+        self
+    }
+
+    /// The last service's tunnels are of this kind.
+    pub fn encapsulation(mut self, encapsulation: Encapsulation) -> Self {
+        self.state.config.services.last_mut().expect("a service").encapsulation = encapsulation;
+        self
+    }
+
+    /// Packets of the last service come from these addresses.
+    pub fn snat(mut self, addresses: &[&str]) -> Self {
+        self.state.config.services.last_mut().expect("a service").snat = addresses.iter().map(|a| parse(a)).collect();
+        self
+    }
+
+    /// Packets of services come from these addresses, by family.
+    pub fn snat_each(mut self, v4: &[&str], v6: &[&str]) -> Self {
+        for service in &mut self.state.config.services {
+            let addresses = if service.address.is_ipv4() { v4 } else { v6 };
+            service.snat = addresses.iter().map(|address| parse(address)).collect();
+        }
+        self
+    }
+
+    /// The last service's backends listen on this port.
+    pub fn backends_port(mut self, port: u16) -> Self {
+        for backend in &mut self.state.config.services.last_mut().expect("a service").backends {
+            backend.port = Some(port);
+        }
+        self
+    }
+
+    /// An IP packet to a backend may have so many bytes.
+    pub fn mtu(mut self, mtu: u32) -> Self {
+        self.mtu = Some(mtu);
+        self
+    }
+
+    /// Tunnels of these balancers are taken off.
+    pub fn tunnels(mut self, addresses: &[&str]) -> Self {
+        self.state.config.tunnels = addresses.iter().map(|address| parse(address)).collect();
         self
     }
 
@@ -145,22 +211,47 @@ impl Lab {
         self
     }
 
-    /// The next hop of a backend.
-    fn hop(&self, backend: IpAddr) -> NextHop {
-        match self.ways.get(&backend).copied().unwrap_or_default() {
-            Way::Here => NextHop::new(mac(backend), BALANCER, INGRESS),
-            Way::Elsewhere => NextHop::new(mac(backend), BALANCER, ELSEWHERE),
-            Way::Unresolved => NextHop::UNRESOLVED,
-        }
+    /// The next hop of a backend, as the resolver would find it.
+    fn hop(&self, backend: IpAddr) -> Option<nexthop::NextHop> {
+        let ifindex = match self.ways.get(&backend).copied().unwrap_or_default() {
+            Way::Here => INGRESS,
+            Way::Elsewhere => ELSEWHERE,
+            Way::Unresolved => return None,
+            Way::ThisHost => return Some(nexthop::NextHop::here()),
+        };
+        Some(nexthop::NextHop {
+            interface: "eth0".to_owned(),
+            ifindex,
+            destination_mac: mac(backend),
+            source_mac: BALANCER,
+            gateway: None,
+            source: Some(source_towards(backend)),
+            mtu: self.mtu.unwrap_or(1500),
+        })
     }
 
     /// Every backend with its id.
     fn backends(&self) -> Vec<(u32, IpAddr)> {
-        let id = |service: &Service, backend: &Backend| {
-            self.state.ids.backend(service, backend.address).map(|id| (id, backend.address))
+        backends(&self.state).into_iter().map(|(id, _, backend)| (id, backend.address)).collect()
+    }
+
+    /// The ways that packets are told.
+    fn ways(&self) -> Vec<(u32, NextHop, Target)> {
+        let told = |(id, service, backend): (u32, &Service, &Backend)| {
+            let hop = self.hop(backend.address);
+            let way = hop.as_ref().map_or(NextHop::UNRESOLVED, nexthop::NextHop::as_packets_take_it);
+            let told = hop.map(|hop| target(service, backend, &hop, &self.state, Target::default()));
+            (id, way, told.unwrap_or_default())
         };
-        let services = &self.state.config.services;
-        services.iter().flat_map(|service| service.backends.iter().filter_map(move |b| id(service, b))).collect()
+        backends(&self.state).into_iter().map(told).collect()
+    }
+}
+
+/// This host's address where a backend is asked from.
+pub fn source_towards(backend: IpAddr) -> IpAddr {
+    match backend {
+        IpAddr::V4(_) => SOURCE.into(),
+        IpAddr::V6(_) => SOURCE_6.into(),
     }
 }
 

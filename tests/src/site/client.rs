@@ -57,7 +57,7 @@ impl Target {
         self.connect()?.ask_and_close()
     }
 
-    fn dial(&self) -> io::Result<TcpStream> {
+    pub(super) fn dial(&self) -> io::Result<TcpStream> {
         let family = if self.address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         // On Linux the send timeout bounds connect as well.

@@ -5,14 +5,22 @@
 mod capture;
 mod client;
 mod daemon;
+mod echo;
+mod echoes;
+mod flood;
 mod http;
+mod layout;
 mod load;
+mod memory;
+mod mode;
 mod names;
 mod network;
 mod nginx;
 mod pings;
+mod poll;
 mod privilege;
 mod shell;
+mod shorts;
 
 use std::{net::IpAddr, thread, time::Duration};
 
@@ -22,12 +30,19 @@ pub use self::{
     capture::{Capture, Sent},
     client::{Answer, Connection, Target},
     daemon::{Foobar, said},
+    echo::EchoServer,
+    echoes::{Broken, Echo, Echoes},
+    flood::{Flood, flood, forge},
     http::Server,
+    layout::{Layout, Net},
     load::{Fate, Held, Load, Tally},
+    memory::Memory,
+    mode::{Mode, Way},
     network::{BALANCER, INTRUDER, NOBODY, Network, SERVICE, SERVICE_6, backend, backend_6},
     nginx::Nginx,
     pings::Pings,
     shell::{Beside, Said, mortal, quiet, wait_until},
+    shorts::{Short, Shorts},
 };
 
 /// How long anything may take that is not a matter of speed.
@@ -66,9 +81,12 @@ impl Site {
         site
     }
 
-    /// `foobar attach eth0`, with the passing program that a veth's other end needs.
+    /// `foobar attach`, with the passing program that a veth's other end needs, on each of the balancer's interfaces.
     pub fn attach(&self) -> String {
-        self.tell(&["attach", "eth0", "--peer", &self.peer()])
+        let attach = |(interface, port): &(&str, &str)| {
+            self.tell(&["attach", interface, "--peer", &format!("{}:{port}", self.network.names.namespace("sw"))])
+        };
+        self.network.layout.balancer_interfaces().iter().map(attach).collect()
     }
 
     /// The other end of the balancer's veth pair.

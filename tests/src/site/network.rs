@@ -1,16 +1,13 @@
-//! The site's machines: network namespaces as ports of one bridge.
+//! The site's machines: network namespaces as ports of bridges.
 //!
-//! A backend has the service's addresses on its loopback, and never says so: the balancer does.
+//! Where backends have the service's addresses, those are on their loopback, and they never say so: the balancer does.
 
-use std::{
-    fs,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    process::Command,
-};
+use std::{fs, net::IpAddr, path::Path, process::Command};
 
 use foobar_userspace::netns;
 
 use super::{
+    layout::{Layout, Net},
     names::{Names, remove_left_behind},
     shell::{fed, mortal_inside, quiet},
 };
@@ -28,22 +25,28 @@ pub const NOBODY: IpAddr = v4(250);
 #[derive(Debug)]
 pub struct Network {
     pub names: Names,
+    pub layout: Layout,
 }
 
 impl Network {
-    /// A client, a balancer and `backends` backends, b1 and so on.
+    /// A client, a balancer and `backends` backends, b1 and so on, all on one bridge.
     pub fn build(backends: u8) -> Self {
+        Self::lay(Layout::Bridge, backends)
+    }
+
+    /// The same machines, connected otherwise.
+    pub fn lay(layout: Layout, backends: u8) -> Self {
         remove_left_behind();
-        let network = Self { names: Names::fresh() };
+        let network = Self { names: Names::fresh(), layout };
         fs::create_dir(network.names.directory()).expect("a directory for the site");
         fs::create_dir(network.names.pin_parent()).expect("a directory for the site's pins");
         network.add("sw");
-        network.ip("sw", "link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0\nlink set br0 up\n");
         network.add("client");
         network.plug("client", 1);
         network.ip("client", &format!("address add {INTRUDER}/24 dev eth0\n"));
         network.add("lb");
         network.plug_balancer();
+        network.connect();
         for number in 1..=backends {
             network.add_backend(number);
         }
@@ -71,7 +74,7 @@ impl Network {
         mortal_inside(&self.names.namespace_path(host), program)
     }
 
-    fn add(&self, host: &str) {
+    pub(super) fn add(&self, host: &str) {
         quiet(Command::new("ip").args(["netns", "add", &self.names.namespace(host)]));
         // Addresses are good at once.
         self.set(host, &[("ipv6/conf/all/accept_dad", "0"), ("ipv6/conf/default/accept_dad", "0")]);
@@ -86,26 +89,41 @@ impl Network {
         self.set(&host, &[("ipv4/conf/all/arp_ignore", "1"), ("ipv4/conf/all/arp_announce", "2")]);
         // A changed MAC is announced.
         self.set(&host, &[("ipv4/conf/all/arp_notify", "1"), ("ipv6/conf/all/ndisc_notify", "1")]);
-        self.plug(&host, 10 + number);
-        self.ip(&host, &format!("address add {SERVICE}/32 dev lo\naddress add {SERVICE_6}/128 dev lo nodad\n"));
+        let net = self.layout.backends();
+        self.wire(&host, "eth0", &host, net, 10 + number);
+        if self.layout.backends_have_the_service() {
+            self.ip(&host, &format!("address add {SERVICE}/32 dev lo\naddress add {SERVICE_6}/128 dev lo nodad\n"));
+        }
+        if let Some(router) = self.layout.router() {
+            let (v4, v6) = (net.v4(router), net.v6(router.into()));
+            self.ip(&host, &format!("route add default via {v4}\nroute add default via {v6}\n"));
+        }
         host
     }
 
-    /// A veth pair between a host's `eth0` and the bridge's port that carries the host's name.
+    /// A veth pair between a host's `eth0` in the clients' network and the bridge's port that carries the host's name.
     fn plug(&self, host: &str, number: u8) {
-        let namespace = self.names.namespace(host);
-        self.ip(
-            "sw",
-            &format!("link add {host} type veth peer name eth0 netns {namespace}\nlink set {host} master br0 up\n"),
-        );
-        let (v4, v6) = (v4(number), v6(number.into()));
-        self.ip(host, &format!("link set eth0 up\naddress add {v4}/24 dev eth0\naddress add {v6}/64 dev eth0 nodad\n"));
-        // Else a rewritten frame leaves with the partial checksum of a locally made one; and what is captured is what
-        // is on the wire.
-        quiet(self.inside(host, "ethtool").args(["-K", "eth0", "tx", "off", "tso", "off", "gso", "off"]));
+        self.wire(host, "eth0", host, Net::Clients, number);
     }
 
-    fn set(&self, host: &str, settings: &[(&str, &str)]) {
+    /// A veth pair between a host's interface, with the addresses of its number, and a port of a network's bridge.
+    pub(super) fn wire(&self, host: &str, interface: &str, port: &str, net: Net, number: u8) {
+        let (namespace, bridge) = (self.names.namespace(host), net.bridge());
+        if !self.within("sw", || Path::new("/proc/sys/net/ipv4/conf").join(bridge).exists()) {
+            let kind = "type bridge stp_state 0 forward_delay 0 mcast_snooping 0";
+            self.ip("sw", &format!("link add {bridge} {kind}\nlink set {bridge} up\n"));
+        }
+        let pair = format!("link add {port} type veth peer name {interface} netns {namespace}");
+        self.ip("sw", &format!("{pair}\nlink set {port} master {bridge} up\n"));
+        let (v4, v6) = (net.v4(number), net.v6(number.into()));
+        let addresses = format!("address add {v4}/24 dev {interface}\naddress add {v6}/64 dev {interface} nodad\n");
+        self.ip(host, &format!("link set {interface} up\n{addresses}"));
+        // Else a rewritten frame leaves with the partial checksum of a locally made one; and what is captured is what
+        // is on the wire.
+        quiet(self.inside(host, "ethtool").args(["-K", interface, "tx", "off", "tso", "off", "gso", "off"]));
+    }
+
+    pub(super) fn set(&self, host: &str, settings: &[(&str, &str)]) {
         self.within(host, || {
             for (key, value) in settings {
                 fs::write(format!("/proc/sys/net/{key}"), value).unwrap_or_else(|error| panic!("net/{key}: {error}"));
@@ -131,9 +149,9 @@ pub const fn backend_6(number: u8) -> IpAddr {
 }
 
 const fn v4(host: u8) -> IpAddr {
-    IpAddr::V4(Ipv4Addr::new(10, 77, 0, host))
+    Net::Clients.v4(host)
 }
 
 const fn v6(host: u16) -> IpAddr {
-    IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, host))
+    Net::Clients.v6(host)
 }

@@ -1,11 +1,13 @@
 //! `[[service]]` in a file that is edited: one table a service, found by its name.
 
+use std::net::IpAddr;
+
 use foobar_common::layout::RING_SLOTS;
 use toml_edit::{Array, ArrayOfTables, InlineTable, Item as Node, Table, Value};
 
 use super::{edit_array, follow, list::Item, set};
 use crate::domain::{
-    Affinity, Backend, Queries, Service, ServicePorts, duration,
+    Affinity, Backend, Encapsulation, Forward, Queries, Service, ServicePorts, duration,
     service::{DEFAULT_IDLE, DEFAULT_WEIGHT},
 };
 
@@ -49,6 +51,15 @@ fn say(table: &mut Table, service: &Service) {
     if idle.unwrap_or(DEFAULT_IDLE) != service.idle {
         set(table, "idle", duration::write(service.idle));
     }
+    let word = said(table, "forward").and_then(|text| text.parse().ok());
+    if word.unwrap_or(Forward::Dsr) != service.forward {
+        set(table, "forward", service.forward.to_string());
+    }
+    let word = said(table, "encapsulation").and_then(|text| text.parse().ok());
+    if word.unwrap_or(Encapsulation::Ip) != service.encapsulation {
+        set(table, "encapsulation", service.encapsulation.to_string());
+    }
+    say_snat(table, service);
     let word = Queries::WORDS.iter().find(|(_, queries)| *queries == service.queries).map_or("auto", |(word, _)| word);
     if said(table, "queries").as_deref().unwrap_or("auto") != word {
         set(table, "queries", word);
@@ -81,6 +92,21 @@ fn ports(node: &Node) -> Option<ServicePorts> {
     }
 }
 
+fn say_snat(table: &mut Table, service: &Service) {
+    let parsed = |value: &Value| value.as_str().and_then(|text| text.parse().ok());
+    let said: Vec<Option<IpAddr>> =
+        table.get("snat").and_then(Node::as_array).map_or_else(Vec::new, |array| array.iter().map(parsed).collect());
+    if said.iter().flatten().eq(&service.snat) && said.iter().all(Option::is_some) {
+        return;
+    }
+    if service.snat.is_empty() {
+        table.remove("snat");
+    } else {
+        let addresses: Array = service.snat.iter().map(ToString::to_string).collect();
+        table.insert("snat", Node::Value(Value::Array(addresses)));
+    }
+}
+
 fn backends(items: &mut Vec<Item>, wanted: &[Backend]) {
     let address = |value: &Value| value.as_inline_table()?.get("address")?.as_str()?.parse().ok();
     let known = |value: &Value, backend: &Backend| address(value) == Some(backend.address);
@@ -89,6 +115,13 @@ fn backends(items: &mut Vec<Item>, wanted: &[Backend]) {
         let said = table.get("weight").and_then(Value::as_integer).unwrap_or(DEFAULT_WEIGHT.into());
         if said != i64::from(backend.weight) {
             table.insert("weight", i64::from(backend.weight).into());
+        }
+        match backend.port {
+            Some(port) if table.get("port").and_then(Value::as_integer) != Some(port.into()) => {
+                table.insert("port", i64::from(port).into());
+            }
+            Some(_) => {}
+            None => drop(table.remove("port")),
         }
         if table.get("backup").and_then(Value::as_bool).unwrap_or(false) != backend.backup {
             table.insert("backup", backend.backup.into());
@@ -100,6 +133,9 @@ fn backends(items: &mut Vec<Item>, wanted: &[Backend]) {
 fn make(backend: &Backend) -> Value {
     let mut table = InlineTable::new();
     table.insert("address", backend.address.to_string().into());
+    if let Some(port) = backend.port {
+        table.insert("port", i64::from(port).into());
+    }
     if backend.weight != DEFAULT_WEIGHT {
         table.insert("weight", i64::from(backend.weight).into());
     }
@@ -122,6 +158,13 @@ fn backend_tables(tables: &mut ArrayOfTables, wanted: &[Backend]) {
         let said = table.get("weight").and_then(Node::as_integer).unwrap_or(DEFAULT_WEIGHT.into());
         if said != i64::from(backend.weight) {
             set(table, "weight", i64::from(backend.weight));
+        }
+        match backend.port {
+            Some(port) if table.get("port").and_then(Node::as_integer) != Some(port.into()) => {
+                set(table, "port", i64::from(port));
+            }
+            Some(_) => {}
+            None => drop(table.remove("port")),
         }
         if table.get("backup").and_then(Node::as_bool).unwrap_or(false) != backend.backup {
             set(table, "backup", backend.backup);

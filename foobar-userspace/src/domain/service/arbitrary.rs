@@ -9,7 +9,7 @@ use std::{
 use foobar_common::layout::RING_SIZES;
 use proptest::prelude::*;
 
-use super::{Affinity, Backend, BackendState, Forward, Queries, Service, ServicePorts, Transport};
+use super::{Affinity, Backend, BackendState, Encapsulation, Forward, Queries, Service, ServicePorts, Transport};
 use crate::domain::rule::arbitrary::name;
 
 fn addresses(v6: bool) -> BoxedStrategy<Vec<IpAddr>> {
@@ -26,13 +26,25 @@ fn addresses(v6: bool) -> BoxedStrategy<Vec<IpAddr>> {
         .boxed()
 }
 
-fn backend(address: IpAddr) -> impl Strategy<Value = Backend> {
+fn way() -> impl Strategy<Value = (Forward, Encapsulation)> {
+    prop::sample::select(vec![
+        (Forward::Dsr, Encapsulation::Ip),
+        (Forward::Tunnel, Encapsulation::Ip),
+        (Forward::Tunnel, Encapsulation::Gue),
+        (Forward::Nat, Encapsulation::Ip),
+        (Forward::Snat, Encapsulation::Ip),
+    ])
+}
+
+fn backend(address: IpAddr, has_ports: bool) -> impl Strategy<Value = Backend> {
     let states =
         [BackendState::Ready, BackendState::Drain, BackendState::Emptying, BackendState::Removing, BackendState::Maint];
     let state = prop::sample::select(states.to_vec());
-    (0..=1000_u16, state, any::<bool>(), any::<Option<u32>>()).prop_map(move |(weight, state, backup, deadline)| {
+    let port = any::<Option<u16>>().prop_map(move |port| port.filter(|port| *port > 0 && has_ports));
+    let rest = (any::<bool>(), any::<Option<u32>>());
+    (0..=1000_u16, state, port, rest).prop_map(move |(weight, state, port, (backup, deadline))| {
         let deadline = deadline.filter(|_| state.drains()).map(u64::from);
-        Backend { address, weight, state, backup, deadline }
+        Backend { address, port, weight, state, backup, deadline }
     })
 }
 
@@ -51,16 +63,19 @@ pub fn ports() -> impl Strategy<Value = ServicePorts> {
 pub fn service() -> impl Strategy<Value = Service> {
     let queries = prop_oneof![Just(Queries::Auto), Just(Queries::Http), Just(Queries::Connections)];
     let affinity = prop_oneof![Just(Affinity::Flow), Just(Affinity::Source)];
-    let spread = (affinity, prop::sample::select(&RING_SIZES[..]));
+    let spread = (affinity, prop::sample::select(&RING_SIZES[..]), way());
     let head = (name(), ports(), queries, spread, 1..1_000_000_u64);
     (any::<bool>().prop_flat_map(addresses), head).prop_flat_map(
-        |(addresses, (name, ports, queries, (affinity, ring), idle))| {
-            let backends: Vec<_> = addresses[1..].iter().copied().map(backend).collect();
+        |(addresses, (name, ports, queries, (affinity, ring, way), idle))| {
+            let has_ports = way.0.gives_ports(&ports);
+            let backends: Vec<_> = addresses[1..].iter().copied().map(|address| backend(address, has_ports)).collect();
             backends.prop_map(move |backends| Service {
                 name: name.clone(),
                 address: addresses[0],
                 ports: ports.clone(),
-                forward: Forward::Dsr,
+                forward: way.0,
+                encapsulation: way.1,
+                snat: Vec::new(),
                 queries,
                 affinity,
                 ring,

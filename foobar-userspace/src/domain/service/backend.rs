@@ -6,7 +6,7 @@ use std::{
     str::FromStr,
 };
 
-use super::{Backend, DEFAULT_WEIGHT, MAX_WEIGHT, ServicePorts};
+use super::{Backend, DEFAULT_WEIGHT, Forward, MAX_WEIGHT, Service, ServicePorts};
 use crate::domain::{
     Mistake,
     mistake::{Fault, Parsed, Word},
@@ -30,33 +30,58 @@ pub struct BackendArg {
 }
 
 impl BackendAddress {
-    /// The address, unless another port than the service's is asked for, which dsr cannot give.
-    pub fn for_service(self, service: &ServicePorts) -> Result<IpAddr, Mistake> {
-        match self.port {
-            Some(port) if service.only() != Some(port) => {
+    /// The address, and the port where it is not the service's own, which `dsr` and `tunnel` cannot give, nor any way of
+    /// forwarding where the service has several.
+    pub fn for_service(self, service: &ServicePorts, forward: Forward) -> Result<(IpAddr, Option<u16>), Mistake> {
+        match self.port.filter(|port| service.only() != Some(*port)) {
+            Some(port) if !forward.gives_ports(service) => {
                 let text = self.to_string();
                 let start = text.len() - port.to_string().len();
-                Err(other_port(start..text.len(), port, service).within(&text))
+                Err(other_port(start..text.len(), port, service, forward).within(&text))
             }
-            _ => Ok(self.address),
+            port => Ok((self.address, port)),
         }
     }
 }
 
-/// The refusal of a backend port in dsr.
-pub(crate) fn other_port(span: std::ops::Range<usize>, port: u16, service: &ServicePorts) -> Fault {
+impl Forward {
+    /// Whether a backend of a service on these ports can have a port of its own.
+    pub fn gives_ports(self, service: &ServicePorts) -> bool {
+        self.has_ports() && service.only().is_some()
+    }
+}
+
+impl Backend {
+    /// The ports that packets of the service reach it at.
+    pub fn ports(&self, service: &Service) -> ServicePorts {
+        let own = |port| ServicePorts::new(service.ports.transport(), port, []);
+        self.port.map_or_else(|| service.ports.clone(), own)
+    }
+}
+
+/// The refusal of a backend's own port where packets keep theirs.
+pub(crate) fn other_port(span: std::ops::Range<usize>, port: u16, service: &ServicePorts, forward: Forward) -> Fault {
     let problem = match service.only() {
-        Some(own) => format!("a backend of a `dsr` service has the service's own port, {own}, and cannot have {port}"),
-        None => format!("a backend of a `dsr` service has all ports of the service, {service}, and not {port} alone"),
+        Some(own) => {
+            format!("a backend of a `{forward}` service has the service's own port, {own}, and cannot have {port}")
+        }
+        None => {
+            format!("{port} alone cannot be the `port` of a backend: that needs a service with one port, not {service}")
+        }
     };
-    Fault::new(span, problem)
-        .hint("leave the port out; other ports need the mode `nat`, which comes with a later version")
+    let hint = if forward.has_ports() {
+        "leave the port out: packets keep theirs; or write a service for each port"
+    } else {
+        "leave the port out; with `forward = \"nat\"` or `\"snat\"` a backend of a service with one port has a port of its own"
+    };
+    Fault::new(span, problem).hint(hint)
 }
 
 impl BackendArg {
     /// A ready backend of a service on these ports.
-    pub fn into_backend(self, service: &ServicePorts) -> Result<Backend, Mistake> {
-        Ok(Backend::new(self.at.for_service(service)?, self.weight))
+    pub fn into_backend(self, service: &ServicePorts, forward: Forward) -> Result<Backend, Mistake> {
+        let (address, port) = self.at.for_service(service, forward)?;
+        Ok(Backend { port, ..Backend::new(address, self.weight) })
     }
 }
 
@@ -176,12 +201,21 @@ mod tests {
     #[test]
     fn another_port_needs_another_mode() {
         let same: BackendArg = "10.0.0.11:443=7".parse().unwrap();
-        assert_eq!(same.into_backend(&https()), Ok(Backend::new("10.0.0.11".parse().unwrap(), 7)));
+        assert_eq!(same.into_backend(&https(), Forward::Dsr), Ok(Backend::new("10.0.0.11".parse().unwrap(), 7)));
         let other: BackendArg = "[2001:db8::1]:8443".parse().unwrap();
-        let mistake = other.into_backend(&https()).unwrap_err();
-        assert_eq!(mistake.words(), "8443");
-        assert!(mistake.hint.unwrap().contains("`nat`, which comes with a later version"));
+        for forward in [Forward::Dsr, Forward::Tunnel] {
+            let mistake = other.into_backend(&https(), forward).unwrap_err();
+            assert_eq!(mistake.words(), "8443");
+            assert!(mistake.hint.unwrap().contains("with `forward = \"nat\"`"));
+        }
+        for forward in [Forward::Nat, Forward::Snat] {
+            assert_eq!(other.into_backend(&https(), forward).unwrap().port, Some(8443));
+            assert_eq!(same.into_backend(&https(), forward).unwrap().port, None);
+        }
         let several = ServicePorts::new(Transport::Tcp, 443, [80..=80]);
-        assert!(same.into_backend(&several).unwrap_err().problem.contains("tcp/443,80, and not 443 alone"));
+        for forward in [Forward::Dsr, Forward::Tunnel, Forward::Nat, Forward::Snat] {
+            let mistake = same.into_backend(&several, forward).unwrap_err();
+            assert!(mistake.problem.contains("needs a service with one port, not tcp/443,80"), "{mistake}");
+        }
     }
 }

@@ -5,9 +5,12 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
-use foobar_common::layout::{RING_SIZES, RING_SLOTS};
+use foobar_common::{
+    layout::{RING_SIZES, RING_SLOTS},
+    snat::Pool,
+};
 
-use super::{Backend, MAX_IDLE, MAX_WEIGHT, Service};
+use super::{Backend, Encapsulation, Forward, MAX_IDLE, MAX_WEIGHT, Service};
 use crate::domain::{duration, mistake::Word, name};
 
 /// What is wrong with a service.
@@ -26,6 +29,8 @@ pub enum Part {
     Address,
     Port,
     Queries,
+    /// How packets get to backends, with what belongs to that.
+    Forward,
     Ring,
     Idle,
     Backends,
@@ -61,7 +66,39 @@ impl Service {
             let hint = format!("the sizes are {}; {RING_SLOTS} where it is left out", sizes.join(", "));
             return Err(fault(Part::Ring, format!("{} is no size of a ring", self.ring), hint));
         }
+        self.check_snat()?;
         self.check_backends()
+    }
+
+    fn check_snat(&self) -> Result<(), ServiceFault> {
+        if self.encapsulation != Encapsulation::Ip && self.forward != Forward::Tunnel {
+            let problem = format!("a `{}` service has no tunnel to encapsulate packets for", self.forward);
+            return Err(fault(Part::Forward, problem, "leave `encapsulation` out, or write `forward = \"tunnel\"`"));
+        }
+        if !self.snat.is_empty() && self.forward != Forward::Snat {
+            let problem = format!("packets of a `{}` service keep their source", self.forward);
+            return Err(fault(Part::Forward, problem, "leave `snat` out, or write `forward = \"snat\"`"));
+        }
+        if self.snat.len() > Pool::MAX {
+            let problem = format!("a service has at most {} addresses in `snat`", Pool::MAX);
+            return Err(fault(Part::Forward, problem, "each gives 31,744 ports; split the service for more"));
+        }
+        let mut seen = HashSet::new();
+        for address in &self.snat {
+            if let Some(what) = odd_address(*address) {
+                let problem = format!("`{address}` is {what}, which no packet can come from");
+                return Err(fault(Part::Forward, problem, "write an address of this host that backends can reach"));
+            }
+            if address.is_ipv4() != self.address.is_ipv4() {
+                let problem = format!("`{address}` in `snat` is of another address family than the service");
+                return Err(fault(Part::Forward, problem, "packets keep their family: write one of the same"));
+            }
+            if *address == self.address || !seen.insert(address) {
+                let problem = format!("`{address}` in `snat` is the service's own address, or stands there twice");
+                return Err(fault(Part::Forward, problem, "write other addresses of this host, each once"));
+            }
+        }
+        Ok(())
     }
 
     fn check_address(&self) -> Result<(), ServiceFault> {
@@ -97,7 +134,7 @@ impl Service {
     }
 
     fn check_backend(&self, index: usize, backend: &Backend) -> Result<(), ServiceFault> {
-        let Backend { address, weight, .. } = *backend;
+        let Backend { address, weight, port, .. } = *backend;
         let at = Part::BackendAddress(index);
         if let Some(what) = odd_address(address) {
             let problem = format!("`{address}` is {what}, which cannot be a backend");
@@ -107,10 +144,28 @@ impl Service {
                 "a backend has the address of a server next to this host, such as `10.0.0.11`",
             ));
         }
-        if address.is_ipv4() != self.address.is_ipv4() {
+        if address.is_ipv4() != self.address.is_ipv4() && self.forward != Forward::Tunnel {
             let problem =
                 format!("backend `{address}` is of another address family than its service `{}`", self.address);
-            return Err(fault(at, problem, "in dsr the packet goes on as it came: IPv4 to IPv4, IPv6 to IPv6"));
+            let hint = "only a tunnel takes IPv4 to IPv6 or the other way: `forward = \"tunnel\"`";
+            return Err(fault(at, problem, hint));
+        }
+        if port.is_some() && !self.forward.has_ports() {
+            let problem = format!("a backend of a `{}` service has no port of its own", self.forward);
+            return Err(fault(at, problem, "leave `port` out, or have the service `nat` or `snat`"));
+        }
+        if let Some(port) = port
+            && self.ports.only().is_none()
+        {
+            let problem = format!("{port} cannot be the `port` of a backend of a service on {}", self.ports);
+            return Err(fault(
+                at,
+                problem,
+                "the `port` of a backend needs a service with one port; else packets keep theirs",
+            ));
+        }
+        if port == Some(0) {
+            return Err(fault(at, "port 0 does not exist", "a port is a number from 1 to 65535"));
         }
         if address == self.address {
             let problem = format!("backend `{address}` is the service's own address");
@@ -165,6 +220,8 @@ mod tests {
             address: address.parse().unwrap(),
             ports: ServicePorts::new(Transport::Tcp, 80, []),
             forward: Forward::Dsr,
+            encapsulation: Encapsulation::Ip,
+            snat: Vec::new(),
             queries: Queries::Auto,
             affinity: crate::domain::Affinity::Flow,
             ring: RING_SLOTS,

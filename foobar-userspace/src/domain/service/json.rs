@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use foobar_common::layout::RING_SLOTS;
 use serde::{Deserialize, Serialize};
 
-use super::{Affinity, Backend, DEFAULT_IDLE, Forward, Queries, Service, ServiceFault, ServicePorts};
+use super::{Affinity, Backend, DEFAULT_IDLE, Encapsulation, Forward, Queries, Service, ServiceFault, ServicePorts};
 use crate::domain::duration;
 
 #[derive(Serialize, Deserialize)]
@@ -16,6 +16,10 @@ pub struct ServiceJson {
     port: ServicePorts,
     #[serde(default)]
     forward: Forward,
+    #[serde(default, skip_serializing_if = "is_default")]
+    encapsulation: Encapsulation,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    snat: Vec<IpAddr>,
     #[serde(default)]
     queries: Queries,
     #[serde(default)]
@@ -31,14 +35,19 @@ fn default_ring() -> u32 {
     RING_SLOTS
 }
 
+fn is_default(encapsulation: &Encapsulation) -> bool {
+    *encapsulation == Encapsulation::default()
+}
+
 fn default_idle() -> Duration {
     DEFAULT_IDLE
 }
 
 impl From<Service> for ServiceJson {
     fn from(service: Service) -> Self {
-        let Service { name, address, ports: port, forward, queries, affinity, ring, idle, backends } = service;
-        Self { name, address, port, forward, queries, affinity, ring, idle, backends }
+        let Service { name, address, ports: port, forward, encapsulation, snat, queries, .. } = service;
+        let Service { affinity, ring, idle, backends, .. } = service;
+        Self { name, address, port, forward, encapsulation, snat, queries, affinity, ring, idle, backends }
     }
 }
 
@@ -46,8 +55,10 @@ impl TryFrom<ServiceJson> for Service {
     type Error = ServiceFault;
 
     fn try_from(json: ServiceJson) -> Result<Self, ServiceFault> {
-        let ServiceJson { name, address, port: ports, forward, queries, affinity, ring, idle, backends } = json;
-        let service = Self { name, address, ports, forward, queries, affinity, ring, idle, backends };
+        let ServiceJson { name, address, port, forward, encapsulation, snat, queries, affinity, ring, idle, backends } =
+            json;
+        let service =
+            Self { name, address, ports: port, forward, encapsulation, snat, queries, affinity, ring, idle, backends };
         service.check()?;
         Ok(service)
     }

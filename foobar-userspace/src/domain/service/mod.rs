@@ -40,6 +40,10 @@ pub struct Service {
     pub address: IpAddr,
     pub ports: ServicePorts,
     pub forward: Forward,
+    /// What a tunnel's packets are put into.
+    pub encapsulation: Encapsulation,
+    /// Addresses of this host that packets of a `snat` service come from; none: the one that the route to a backend has.
+    pub snat: Vec<IpAddr>,
     pub queries: Queries,
     pub affinity: Affinity,
     /// Slots of its ring, one of [`RING_SIZES`](foobar_common::layout::RING_SIZES).
@@ -64,6 +68,30 @@ pub enum Forward {
     /// Direct server return: only the destination MAC changes.
     #[default]
     Dsr,
+    /// Inside another IP packet, over any distance.
+    Tunnel,
+    /// To the backend's own address and port; it answers through this host.
+    Nat,
+    /// The same, from an address and port of this host.
+    Snat,
+}
+
+impl Forward {
+    /// Whether a packet gets a port of the backend's own.
+    pub const fn has_ports(self) -> bool {
+        matches!(self, Self::Nat | Self::Snat)
+    }
+}
+
+/// What a tunnel puts packets into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encapsulation {
+    /// Another IP packet.
+    #[default]
+    Ip,
+    /// UDP, whose source port tells flows apart (GUE).
+    Gue,
 }
 
 /// Which packets go to one backend.
@@ -88,11 +116,14 @@ pub enum Queries {
     Connections,
 }
 
-/// A server behind a service. In `dsr` it listens on the service's own ports.
+/// A server behind a service. In `dsr` and `tunnel` it listens on the service's own ports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Backend {
     pub address: IpAddr,
+    /// With `nat` and `snat`, where it is not the service's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
     /// Share of new flows relative to the other backends, 0..=1000; 100 by default.
     #[serde(default = "default_weight")]
     pub weight: u16,
@@ -132,7 +163,7 @@ impl BackendState {
 impl Backend {
     /// A ready backend.
     pub fn new(address: IpAddr, weight: u16) -> Self {
-        Self { address, weight, state: BackendState::Ready, backup: false, deadline: None }
+        Self { address, port: None, weight, state: BackendState::Ready, backup: false, deadline: None }
     }
 }
 

@@ -5,15 +5,19 @@ use std::{
     str::FromStr,
 };
 
-use super::{Affinity, BackendState, Forward, Queries};
+use super::{Affinity, BackendState, Encapsulation, Forward, Queries};
 use crate::domain::{
     Mistake,
     mistake::{Word, choice},
 };
 
 impl Forward {
-    pub(crate) const WORDS: [(&str, Self); 1] = [("dsr", Self::Dsr)];
-    pub(crate) const LATER: [&str; 3] = ["tunnel", "nat", "snat"];
+    pub(crate) const WORDS: [(&str, Self); 4] =
+        [("dsr", Self::Dsr), ("tunnel", Self::Tunnel), ("nat", Self::Nat), ("snat", Self::Snat)];
+}
+
+impl Encapsulation {
+    pub(crate) const WORDS: [(&str, Self); 2] = [("ip", Self::Ip), ("gue", Self::Gue)];
 }
 
 impl Queries {
@@ -31,7 +35,15 @@ impl FromStr for Forward {
     type Err = Mistake;
 
     fn from_str(text: &str) -> Result<Self, Mistake> {
-        choice(Word::whole(text), "forward", &Self::WORDS, &Self::LATER).map_err(|fault| fault.within(text))
+        choice(Word::whole(text), "forward", &Self::WORDS, &[]).map_err(|fault| fault.within(text))
+    }
+}
+
+impl FromStr for Encapsulation {
+    type Err = Mistake;
+
+    fn from_str(text: &str) -> Result<Self, Mistake> {
+        choice(Word::whole(text), "encapsulation", &Self::WORDS, &[]).map_err(|fault| fault.within(text))
     }
 }
 
@@ -64,6 +76,18 @@ impl Display for Forward {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Dsr => "dsr",
+            Self::Tunnel => "tunnel",
+            Self::Nat => "nat",
+            Self::Snat => "snat",
+        })
+    }
+}
+
+impl Display for Encapsulation {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ip => "ip",
+            Self::Gue => "gue",
         })
     }
 }
@@ -99,6 +123,9 @@ mod tests {
         for (word, forward) in Forward::WORDS {
             assert_eq!((word.parse(), forward.to_string().as_str()), (Ok(forward), word));
         }
+        for (word, encapsulation) in Encapsulation::WORDS {
+            assert_eq!((word.parse(), encapsulation.to_string().as_str()), (Ok(encapsulation), word));
+        }
         for (word, queries) in Queries::WORDS {
             assert_eq!((word.parse(), queries.to_string().as_str()), (Ok(queries), word));
         }
@@ -109,10 +136,10 @@ mod tests {
 
     #[test]
     fn words_of_later_versions_are_refused_as_such() {
-        for later in Forward::LATER {
-            let mistake = later.parse::<Forward>().unwrap_err();
-            assert_eq!(mistake.problem, format!("`{later}` as `forward` is not in this version"));
-            assert_eq!(mistake.hint.as_deref(), Some("`forward` is `dsr`"));
+        for later in Affinity::LATER {
+            let mistake = later.parse::<Affinity>().unwrap_err();
+            assert_eq!(mistake.problem, format!("`{later}` as `affinity` is not in this version"));
+            assert_eq!(mistake.hint.as_deref(), Some("`affinity` is `flow` or `source`"));
         }
     }
 }

@@ -228,7 +228,7 @@ fn transports(v6: bool) -> impl Strategy<Value = (u8, Transport)> {
         any::<u16>().prop_map(tcp),
         (0u16..1024).prop_map(tcp),
         (0u16..8).prop_map(tcp),
-        (0u16..1024).prop_map(|destination| (UDP, Transport::Udp { source: 9, destination })),
+        (0u16..1024).prop_map(|destination| (UDP, Transport::Udp { source: 9, destination, header: 34 })),
         any::<u8>().prop_map(move |kind| (icmp, Transport::Icmp { kind, header: 0 })),
         any::<u8>()
             .prop_filter("read further", move |number| {

@@ -1,0 +1,116 @@
+//! What a packet's first program knows that the one which goes on with it has to: words of this CPU's own.
+
+use crate::{address::Address, target::Mode};
+
+/// Who goes on with a packet: the index of a program, where the first one cannot do all by itself.
+///
+/// A number and not an enumeration: the verifier would look at all that follows once for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Stage(pub u32);
+
+impl Stage {
+    /// Puts it into another IP packet, to its backend.
+    pub const TUNNEL: Self = Self(Mode::Tunnel as u32);
+    /// Rewrites its destination to its backend.
+    pub const NAT: Self = Self(Mode::Nat as u32);
+    /// Rewrites both ends.
+    pub const SNAT: Self = Self(Mode::Snat as u32);
+    /// Gives an answer of a backend the service's address back.
+    pub const ANSWER: Self = Self(4);
+    /// Takes the outer IP packet off.
+    pub const UNTUNNEL: Self = Self(5);
+    /// The first program, once more.
+    pub const MAIN: Self = Self(6);
+    pub const COUNT: usize = 8;
+
+    /// Who goes on with packets of a mode. With those of `dsr` nobody has to.
+    #[inline(always)]
+    pub const fn of(mode: Mode) -> Self {
+        Self(mode as u32)
+    }
+}
+
+/// Words of a handoff.
+pub const HANDOFF_WORDS: usize = 4;
+
+/// A packet that another program goes on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handoff {
+    pub stage: Stage,
+    /// Offset of the IP header from the frame's start, in bytes.
+    pub ip: u16,
+    pub v6: bool,
+    /// The id of the backend that it goes to, or comes from.
+    pub backend: u16,
+    /// Of its flow: the same for each packet.
+    pub hash: u32,
+    /// The frame's length as it came in, in bytes.
+    pub len: u32,
+    /// What rules said of the packet, for who is shown it.
+    pub remark: u64,
+    /// What the stage is told beside, see there.
+    pub detail: u64,
+}
+
+impl Handoff {
+    const V6: u64 = 1 << 16;
+    const STAGE_SHIFT: u32 = 48;
+
+    /// A packet to or from a backend. `ip`: offset of the IP header; `len`: the frame's length.
+    #[inline(always)]
+    pub const fn of<A: Address>(stage: Stage, ip: usize, backend: u32, hash: u32, len: usize) -> Self {
+        Self { stage, ip: ip as u16, v6: A::V6, backend: backend as u16, hash, len: len as u32, remark: 0, detail: 0 }
+    }
+
+    /// As the parser has it: no header stands further behind.
+    const MAX_OFFSET: u16 = 0x7fff;
+
+    /// | bits of the first word | | word | |
+    /// |---|---|---|---|
+    /// | 0–15 | IP header | 1 | 0–31 hash, 32–63 length |
+    /// | 16 | IPv6 | 2 | remark |
+    /// | 32–47 | backend | 3 | detail |
+    /// | 48–50 | stage | | |
+    #[inline(always)]
+    pub const fn to_words(self) -> [u64; HANDOFF_WORDS] {
+        let v6 = if self.v6 { Self::V6 } else { 0 };
+        let stage = (self.stage.0 as u64) << Self::STAGE_SHIFT;
+        let first = self.ip as u64 | v6 | (self.backend as u64) << 32 | stage;
+        [first, self.hash as u64 | (self.len as u64) << 32, self.remark, self.detail]
+    }
+
+    #[inline(always)]
+    pub const fn from_words(words: [u64; HANDOFF_WORDS]) -> Self {
+        let [first, second, remark, detail] = words;
+        Self {
+            stage: Stage((first >> Self::STAGE_SHIFT) as u32 & (Stage::COUNT as u32 - 1)),
+            ip: first as u16 & Self::MAX_OFFSET,
+            v6: first & Self::V6 != 0,
+            backend: (first >> 32) as u16,
+            hash: second as u32,
+            len: (second >> 32) as u32,
+            remark,
+            detail,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_come_back() {
+        let handoff = Handoff {
+            stage: Stage::ANSWER,
+            ip: 18,
+            v6: true,
+            backend: 4095,
+            hash: 0xdead_beef,
+            len: 9014,
+            remark: 1 << 63 | 7,
+            detail: 9,
+        };
+        assert_eq!(Handoff::from_words(handoff.to_words()), handoff);
+    }
+}

@@ -1,0 +1,93 @@
+//! Rewrites a packet's destination to its backend, and an answer's source back to its service. No flow is remembered:
+//! what is written is the backend's and the service's alone.
+
+use crate::{
+    address::Address,
+    flow::Flow,
+    frame::FrameMut,
+    handoff::Handoff,
+    header::MacAddresses,
+    hops::{take_v4, take_v6},
+    next_hop::NextHop,
+    outcome::{Outcome, Step},
+    parse::{ipv4, ipv6},
+    readdress::readdress,
+    send::send,
+    tables::Tables,
+};
+
+/// Sends the packet to its backend's own address and port. The backend answers through this host.
+#[inline(always)]
+pub fn nat<F: FrameMut + ?Sized, T: Tables>(frame: &mut F, handoff: &Handoff, tables: &T) -> Step<Outcome> {
+    let ip = usize::from(handoff.ip);
+    if handoff.v6 {
+        let flow = ipv6(frame, ip)?;
+        to_backend(frame, handoff, &flow, tables)
+    } else {
+        let flow = ipv4(frame, ip)?;
+        to_backend(frame, handoff, &flow, tables)
+    }
+}
+
+#[inline(always)]
+fn to_backend<F: FrameMut + ?Sized, A: Address, T: Tables>(
+    frame: &mut F,
+    handoff: &Handoff,
+    flow: &Flow<A>,
+    tables: &T,
+) -> Step<Outcome> {
+    let (backend, ip) = (u32::from(handoff.backend), usize::from(handoff.ip));
+    let next_hop = tables.next_hop(backend).ok_or(Outcome::NoBackend)?;
+    let target = tables.target(backend).ok_or(Outcome::NoBackend)?;
+    let (client_port, service_port) = flow.ports().unwrap_or((0, 0));
+    take_hop::<F, A>(frame, ip)?;
+    if let Some(back) = way_back(frame, tables.ingress()) {
+        tables.learn(flow.source.words(), back);
+    }
+    let to = (target.address, target.port_for(service_port));
+    readdress(frame, ip, flow, (flow.source.words(), client_port), to)?;
+    send(frame, next_hop, tables)
+}
+
+/// Sends a backend's answer to the client as if the service gave it. Who the client is, its own packets have told.
+#[inline(always)]
+pub fn answer<F: FrameMut + ?Sized, T: Tables>(frame: &mut F, handoff: &Handoff, tables: &T) -> Step<Outcome> {
+    let ip = usize::from(handoff.ip);
+    if handoff.v6 {
+        let flow = ipv6(frame, ip)?;
+        to_client(frame, handoff, &flow, tables)
+    } else {
+        let flow = ipv4(frame, ip)?;
+        to_client(frame, handoff, &flow, tables)
+    }
+}
+
+#[inline(always)]
+fn to_client<F: FrameMut + ?Sized, A: Address, T: Tables>(
+    frame: &mut F,
+    handoff: &Handoff,
+    flow: &Flow<A>,
+    tables: &T,
+) -> Step<Outcome> {
+    let target = tables.target(u32::from(handoff.backend)).ok_or(Outcome::NoBackend)?;
+    let (backend_port, client_port) = flow.ports().unwrap_or((0, 0));
+    let next_hop = tables.way_back(flow.destination.words()).ok_or(Outcome::Unresolved)?;
+    let ip = usize::from(handoff.ip);
+    take_hop::<F, A>(frame, ip)?;
+    let service_port = if target.service_port == 0 { backend_port } else { target.service_port };
+    readdress(frame, ip, flow, (target.service, service_port), (flow.destination.words(), client_port))?;
+    send(frame, next_hop, tables)
+}
+
+/// Takes one off the packet's hops.
+#[inline(always)]
+pub(crate) fn take_hop<F: FrameMut + ?Sized, A: Address>(frame: &mut F, ip: usize) -> Step<()> {
+    if A::V6 { take_v6(frame, ip) } else { take_v4(frame, ip) }
+}
+
+/// The way to where the frame came from: its source's Ethernet address, by the interface that it came in by.
+#[inline(always)]
+pub(crate) fn way_back<F: FrameMut + ?Sized>(frame: &F, ingress: u32) -> Option<NextHop> {
+    let addresses = frame.read::<MacAddresses>(0)?;
+    Some(NextHop::back(addresses, ingress))
+}

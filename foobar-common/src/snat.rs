@@ -1,0 +1,151 @@
+//! Rewrites both ends of a packet: the backend sees an address and port of this host, and answers to them.
+//!
+//! A port of a pool's address is a place in a table, which says whose it is; so an answer is one read. A flow has two
+//! buckets of 16 places each by its hash (Azar and others, STOC 1994), and a small table of tags says which to read.
+
+mod place;
+mod search;
+
+pub use self::{
+    place::{FIRST_PORT, MAPPING_WORDS, MAX_POOL, Mapping, PLACES, PORTS, Pool, TAG_WORDS, Whose, port_of},
+    search::{Tags, find, gives_way, over_in, room_in, take},
+};
+use crate::{
+    address::Address,
+    flow::{Flow, Segment, port_word},
+    frame::FrameMut,
+    handoff::Handoff,
+    nat::{take_hop, way_back},
+    outcome::{Outcome, Step},
+    parse::{ipv4, ipv6},
+    readdress::readdress,
+    send::send,
+    tables::Tables,
+};
+
+/// Sends the packet to its backend from an address and port of this host.
+#[inline(always)]
+pub fn snat<F: FrameMut + ?Sized, T: Tables>(frame: &mut F, handoff: &Handoff, tables: &T) -> Step<Outcome> {
+    let ip = usize::from(handoff.ip);
+    if handoff.v6 {
+        let flow = ipv6(frame, ip)?;
+        to_backend(frame, handoff, &flow, tables)
+    } else {
+        let flow = ipv4(frame, ip)?;
+        to_backend(frame, handoff, &flow, tables)
+    }
+}
+
+#[inline(always)]
+fn to_backend<F: FrameMut + ?Sized, A: Address, T: Tables>(
+    frame: &mut F,
+    handoff: &Handoff,
+    flow: &Flow<A>,
+    tables: &T,
+) -> Step<Outcome> {
+    let picked = u32::from(handoff.backend);
+    let target = tables.target(picked).ok_or(Outcome::NoBackend)?;
+    // A later fragment says nothing of its flow's ports.
+    let (client_port, service_port) = flow.ports().ok_or(Outcome::FragmentUnknown)?;
+    let whose = Whose::of(flow.source, flow.destination, port_word(flow.protocol, client_port, service_port));
+    let tags = Tags::of(handoff.hash, whose.ports, Pool::from_words(target.source));
+    let flags = flow.segment().map_or(Segment::ACK, |segment| segment.flags);
+    let (place, backend) = match find(&tags, &whose, tables) {
+        Some(place) => (place, keep(place, picked, flags, tables)),
+        None => (start::<F, T>(frame, &tags, &whose, picked, tables)?, picked),
+    };
+    let target = if backend == picked { target } else { tables.target(backend).ok_or(Outcome::NoBackend)? };
+    let next_hop = tables.next_hop(backend).ok_or(Outcome::NoBackend)?;
+    let from = tables.pool_address(place / PLACES).ok_or(Outcome::Exhausted)?;
+    let ip = usize::from(handoff.ip);
+    take_hop::<F, A>(frame, ip)?;
+    let to = (target.address, target.port_for(service_port));
+    readdress(frame, ip, flow, (from, port_of(place)), to)?;
+    send(frame, next_hop, tables)
+}
+
+/// The backend of a flow that has a place, which hears of this packet. One that begins anew, or whose backend is dead, goes
+/// to the one that was picked.
+#[inline(always)]
+fn keep<T: Tables>(place: usize, picked: u32, flags: u8, tables: &T) -> u32 {
+    let Some(mapping) = tables.mapping(place) else { return picked };
+    let opens = flags & (Segment::SYN | Segment::ACK | Segment::RST | Segment::FIN) == Segment::SYN;
+    let begins = opens && mapping.is_closing();
+    if begins || mapping.backend != picked && tables.next_hop(mapping.backend).is_none() {
+        tables.renew_mapping(place, mapping.begun(picked, tables.now()));
+        return picked;
+    }
+    let after = mapping.heard_client(flags, tables.now());
+    if after != mapping {
+        tables.renew_mapping(place, after);
+    }
+    mapping.backend
+}
+
+/// Takes a place for a flow that has none.
+#[inline(always)]
+fn start<F: FrameMut + ?Sized, T: Tables>(
+    frame: &F,
+    tags: &Tags,
+    whose: &Whose,
+    backend: u32,
+    tables: &T,
+) -> Step<usize> {
+    let back = way_back(frame, tables.ingress()).ok_or(Outcome::Truncated)?;
+    let mapping = Mapping::new(whose, backend, back, tables.now());
+    take(tags, mapping, tables).ok_or(Outcome::Exhausted)
+}
+
+/// The place that an answer is for, of the pool's address with this index; `None` where it is nobody's.
+///
+/// Of numbers alone, as functions of their own have them.
+#[inline(always)]
+pub fn answered<T: Tables>(pool: u32, source: [u64; 2], ports: u64, tables: &T) -> Option<(usize, u32)> {
+    let (from, to, protocol) = (ports as u16, (ports >> 16) as u16, (ports >> 32) as u8);
+    if usize::from(to) >= PLACES {
+        return None;
+    }
+    let place = pool as usize * PLACES + usize::from(to);
+    let mapping = tables.mapping(place)?;
+    let target = tables.target(mapping.backend)?;
+    let is_backends = mapping.whose.protocol() == protocol && mapping.is_taken();
+    let differs = (target.address[0] ^ source[0]) | (target.address[1] ^ source[1]);
+    let port = target.port_for(mapping.whose.service_port());
+    (is_backends && differs == 0 && port == from).then_some((place, mapping.backend))
+}
+
+/// Sends a backend's answer to the client as if the service gave it.
+#[inline(always)]
+pub fn answer<F: FrameMut + ?Sized, T: Tables>(frame: &mut F, handoff: &Handoff, tables: &T) -> Step<Outcome> {
+    let ip = usize::from(handoff.ip);
+    if handoff.v6 {
+        let flow = ipv6(frame, ip)?;
+        to_client(frame, handoff, &flow, tables)
+    } else {
+        let flow = ipv4(frame, ip)?;
+        to_client(frame, handoff, &flow, tables)
+    }
+}
+
+#[inline(always)]
+fn to_client<F: FrameMut + ?Sized, A: Address, T: Tables>(
+    frame: &mut F,
+    handoff: &Handoff,
+    flow: &Flow<A>,
+    tables: &T,
+) -> Step<Outcome> {
+    let place = (handoff.detail as usize).wrapping_sub(1);
+    let mapping = tables.mapping(place).ok_or(Outcome::Unresolved)?;
+    let target = tables.target(mapping.backend).ok_or(Outcome::NoBackend)?;
+    let flags = flow.segment().map_or(Segment::ACK, |segment| segment.flags);
+    let after = mapping.heard_server(flags, tables.now());
+    if after != mapping {
+        tables.renew_mapping(place, after);
+    }
+    let ip = usize::from(handoff.ip);
+    take_hop::<F, A>(frame, ip)?;
+    let Whose { client, .. } = mapping.whose;
+    let from = (target.service, mapping.whose.service_port());
+    readdress(frame, ip, flow, from, (client, mapping.whose.client_port()))?;
+    send(frame, mapping.back, tables)
+}

@@ -1,0 +1,139 @@
+//! The place of a flow: found by its tag, or taken where one is free.
+
+use super::place::{FIRST_PORT, Mapping, PLACES, PORTS, Pool, TAG_WORDS, Whose};
+use crate::{hash::mix, tables::Tables};
+
+/// Places of a bucket, and the words of their tags.
+const BUCKET: usize = 16;
+const BUCKET_TAGS: usize = BUCKET / LANES;
+/// Tags in a word.
+const LANES: usize = 4;
+/// Buckets of an address.
+const BUCKETS: u64 = (PORTS / BUCKET) as u64;
+/// The lowest bit of each tag, and the highest.
+const ONES: u64 = 0x0001_0001_0001_0001;
+const TOPS: u64 = 0x8000_8000_8000_8000;
+/// Who finds no peace after so many finds no port.
+const TRIES: usize = 3;
+
+/// Where a flow's place can be: the first words of the tags of two buckets, and its tag.
+#[derive(Clone, Copy, Debug)]
+pub struct Tags {
+    buckets: [usize; 2],
+    tag: u64,
+}
+
+impl Tags {
+    /// `hash`: of the flow, or of its source alone; `ports`: of the flow.
+    #[inline(always)]
+    pub const fn of(hash: u32, ports: u64, pool: Pool) -> Self {
+        let mixed = mix(hash as u64 ^ ports.rotate_left(20));
+        let buckets = [bucket(mixed as u32, pool), bucket((mixed >> 32) as u32, pool)];
+        // Never 0, which is nobody's.
+        Self { buckets, tag: mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 49 | 0x8000 }
+    }
+}
+
+/// The first word of the tags of the bucket that a hash says.
+#[inline(always)]
+const fn bucket(hash: u32, pool: Pool) -> usize {
+    let number = (hash as u64 * (pool.count as u64 * BUCKETS)) >> 32;
+    let (address, bucket) = ((number / BUCKETS) as u32, (number % BUCKETS) as usize);
+    pool.place(address) * TAG_WORDS + (FIRST_PORT / BUCKET + bucket) * BUCKET_TAGS
+}
+
+/// The place that is this flow's.
+#[inline(always)]
+pub fn find<T: Tables>(tags: &Tags, whose: &Whose, tables: &T) -> Option<usize> {
+    for bucket in tags.buckets {
+        for index in 0..BUCKET_TAGS {
+            let word = bucket + index;
+            let lanes = tables.tags(word);
+            // A lane that is the tag is 0 in here (Mycroft's test; lanes above the first may be taken for it).
+            let differs = lanes ^ (tags.tag * ONES);
+            if differs.wrapping_sub(ONES) & !differs & TOPS == 0 {
+                continue;
+            }
+            for lane in 0..LANES {
+                let place = word * LANES + lane;
+                if (lanes >> (16 * lane)) & 0xffff == tags.tag
+                    && tables.mapping(place).is_some_and(|mapping| mapping.whose.is(whose))
+                {
+                    return Some(place);
+                }
+            }
+        }
+    }
+    None
+}
+
+/// Takes a place: a free one of the bucket that has more of them, or one that is over.
+#[inline(always)]
+pub fn take<T: Tables>(tags: &Tags, mapping: Mapping, tables: &T) -> Option<usize> {
+    let [first, second] = tags.buckets;
+    for _ in 0..TRIES {
+        let room = tables.room_in(first).max(tables.room_in(second));
+        let place = if room == 0 {
+            let now = mapping.seen;
+            let over = tables.over_in(first, now);
+            if over == 0 { tables.over_in(second, now) } else { over }
+        } else {
+            room & PLACE
+        };
+        let place = place.checked_sub(1)? as usize;
+        if claim(place, tags.tag, tables) {
+            tables.set_mapping(place, mapping);
+            return Some(place);
+        }
+    }
+    None
+}
+
+/// The part of [`room_in`] that is one more than a place.
+const PLACE: u64 = 0xffff_ffff;
+
+/// How many places of a bucket are free, in the upper half, and one more than one of them; 0: none is.
+#[inline(always)]
+pub fn room_in<T: Tables>(bucket: usize, tables: &T) -> u64 {
+    let (mut free, mut last) = (0, 0);
+    for index in 0..BUCKET_TAGS {
+        let word = bucket + index;
+        let lanes = tables.tags(word);
+        for lane in 0..LANES {
+            // Tags have their highest bit.
+            let is_free = (lanes >> (16 * lane + 15) & 1) ^ 1;
+            free += is_free;
+            last = ((word * LANES + lane + 1) as u64 * is_free).max(last);
+        }
+    }
+    free << 32 | last
+}
+
+/// One more than a place of a bucket whose flow is over, or was never answered; 0: there is none.
+#[inline(always)]
+pub fn over_in<T: Tables>(bucket: usize, now: u32, tables: &T) -> u64 {
+    for index in 0..BUCKET {
+        let place = bucket * LANES + index;
+        if tables.gives_way(place, now) {
+            return place as u64 + 1;
+        }
+    }
+    0
+}
+
+/// Whether a place is free for others where they find none.
+#[inline(always)]
+pub fn gives_way<T: Tables>(place: usize, now: u32, tables: &T) -> bool {
+    tables.mapping(place).is_some_and(|mapping| mapping.is_over(now, u32::MAX, true))
+}
+
+/// Writes a tag into its lane; false where another packet was faster.
+#[inline(always)]
+fn claim<T: Tables>(place: usize, tag: u64, tables: &T) -> bool {
+    let (word, shift) = (place / LANES, 16 * (place % LANES));
+    let before = tables.tags(word);
+    let after = before & !(0xffff << shift) | tag << shift;
+    tables.swap_tags(word, before, after)
+}
+
+const _: () = assert!(PORTS.is_multiple_of(BUCKET) && PLACES == LANES * TAG_WORDS);

@@ -1,0 +1,145 @@
+//! What becomes of a note when a sweep comes by: pure, asked in the kernel for one note after the other.
+//!
+//! Packets change notes meanwhile, so that a sweep can miss one that is there: who acts on the absence of a note looks
+//! twice.
+
+use crate::{
+    find::ServiceEntry,
+    layout::{MAX_NOTES, MAX_UNPROVEN},
+    note::{Kind, Note},
+    slot::Slot,
+};
+
+/// What a sweep knows of the service that a backend is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    pub service: ServiceEntry,
+    /// Seconds that a silent flow's note is kept.
+    pub life: u32,
+}
+
+impl Owner {
+    /// Words of an owner; all zero where nobody owns a backend.
+    pub const WORDS: usize = 3;
+
+    const PRESENT: u64 = 1 << 32;
+
+    /// The service's words, then the life in the lower half of the third, whose bit 32 says that there is an owner.
+    pub const fn to_words(self) -> [u64; Self::WORDS] {
+        let [first, second] = self.service.to_words();
+        [first, second, self.life as u64 | Self::PRESENT]
+    }
+
+    #[inline(always)]
+    pub const fn from_words([first, second, third]: [u64; Self::WORDS]) -> Option<Self> {
+        if third & Self::PRESENT == 0 {
+            return None;
+        }
+        Some(Self { service: ServiceEntry::from_words([first, second]), life: third as u32 })
+    }
+}
+
+/// What becomes of a note.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It stays, and no note of its slot is elsewhere because of it.
+    Stays,
+    /// It stays, and its flow is on another backend than its slot's current one.
+    StaysElsewhere,
+    /// Nobody asks for it, or nobody can need it any more.
+    Over,
+    /// It goes where notes are scarce, as if its flow had just found no room.
+    Early,
+}
+
+/// `slot`: the flow's, in the ring that packets read. `scarce`: whether notes of flows that spoke once go early.
+#[inline(always)]
+pub const fn fate(note: Note, slot: Slot, life: u32, scarce: bool, now: u32) -> Fate {
+    if !slot.is_tracked() {
+        return Fate::Over;
+    }
+    // Where previous is given up nothing stands for a flow but its note.
+    let stands = slot.previous() == note.backend;
+    if note.is_over(now, life, false) {
+        Fate::Over
+    } else if matches!(note.kind, Kind::Young) && note.is_over(now, life, stands && scarce) {
+        Fate::Early
+    } else if slot.current() == note.backend {
+        Fate::Stays
+    } else {
+        Fate::StaysElsewhere
+    }
+}
+
+/// Whether notes of flows that spoke once go early: from half of a family's room on.
+///
+/// `notes`: of all kinds. `young`: those that were made by one segment.
+pub const fn is_scarce(notes: u64, young: u64) -> bool {
+    notes > MAX_NOTES as u64 / 2 || young > MAX_UNPROVEN as u64 / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::note::{CLOSING_SECONDS, YOUNG_SECONDS};
+    use crate::target::Mode;
+
+    const LIFE: u32 = 600;
+    const NOW: u32 = 10_000;
+
+    fn note(kind: Kind, backend: u32, age: u32) -> Note {
+        Note { backend, kind, seen: NOW - age, sequence: 0, doubted: false }
+    }
+
+    fn fate_of(note: Note, slot: Slot, scarce: bool) -> Fate {
+        fate(note, slot, LIFE, scarce, NOW)
+    }
+
+    #[test]
+    fn a_note_that_nobody_asks_for_is_over() {
+        let note = note(Kind::Lasting, 2, 0);
+        assert_eq!(fate_of(note, Slot::calm(2), false), Fate::Over);
+        assert_eq!(fate_of(note, Slot::tracked(2, 1), false), Fate::Stays);
+    }
+
+    #[test]
+    fn a_note_of_another_backend_than_the_current_is_elsewhere() {
+        assert_eq!(fate_of(note(Kind::Lasting, 1, 0), Slot::tracked(2, 1), false), Fate::StaysElsewhere);
+        assert_eq!(fate_of(note(Kind::Lasting, 3, 0), Slot::tracked(2, 2), false), Fate::StaysElsewhere);
+    }
+
+    #[test]
+    fn each_kind_has_its_time() {
+        let slot = Slot::tracked(2, 1);
+        for (kind, seconds) in [(Kind::Lasting, LIFE), (Kind::Closing, CLOSING_SECONDS)] {
+            assert_eq!(fate_of(note(kind, 2, seconds), slot, true), Fate::Stays, "{kind:?}");
+            assert_eq!(fate_of(note(kind, 2, seconds + 1), slot, false), Fate::Over, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_young_note_goes_early_where_previous_stands_for_it() {
+        let old = note(Kind::Young, 1, YOUNG_SECONDS + 1);
+        assert_eq!(fate_of(old, Slot::tracked(2, 1), false), Fate::StaysElsewhere);
+        assert_eq!(fate_of(old, Slot::tracked(2, 1), true), Fate::Early);
+        assert_eq!(fate_of(old, Slot::tracked(2, 2), true), Fate::StaysElsewhere, "previous was given up");
+        assert_eq!(fate_of(note(Kind::Young, 1, YOUNG_SECONDS), Slot::tracked(2, 1), true), Fate::StaysElsewhere);
+        assert_eq!(fate_of(note(Kind::Young, 1, LIFE + 3), Slot::tracked(2, 1), true), Fate::Over);
+    }
+
+    #[test]
+    fn notes_are_scarce_from_half_of_the_room_on() {
+        assert!(!is_scarce(u64::from(MAX_NOTES) / 2, u64::from(MAX_UNPROVEN) / 2));
+        assert!(is_scarce(u64::from(MAX_NOTES) / 2 + 1, 0));
+        assert!(is_scarce(0, u64::from(MAX_UNPROVEN) / 2 + 1));
+    }
+
+    #[test]
+    fn an_owner_is_the_same_after_its_words() {
+        let service =
+            ServiceEntry { ring: 65, slots: 131_071, seed: 0xdead_beef, by_source: true, http: false, mode: Mode::Dsr };
+        let owner = Owner { service, life: u32::MAX };
+        assert_eq!(Owner::from_words(owner.to_words()), Some(owner));
+        assert_eq!(Owner::from_words([0; Owner::WORDS]), None);
+    }
+}

@@ -1,0 +1,149 @@
+//! Where a backend is, for the modes that write its address into packets, and what of theirs is written back.
+
+use crate::{
+    hash::mix,
+    header::{Be32, Wide},
+    layout::MAX_CLIENTS,
+};
+
+/// How a packet reaches its backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Direct server return: new Ethernet addresses, and nothing else.
+    #[default]
+    Dsr = 0,
+    /// Inside another IP packet.
+    Tunnel = 1,
+    /// With the backend's address and port as its destination.
+    Nat = 2,
+    /// The same, and with an address and port of this host as its source.
+    Snat = 3,
+}
+
+impl Mode {
+    #[inline(always)]
+    pub const fn from_bits(bits: u64) -> Self {
+        match bits & 3 {
+            0 => Self::Dsr,
+            1 => Self::Tunnel,
+            2 => Self::Nat,
+            _ => Self::Snat,
+        }
+    }
+}
+
+/// Words of a target: a cache line.
+pub const TARGET_WORDS: usize = 8;
+
+/// A backend as the modes know it. Addresses are as [`crate::Address::words`] has them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Target {
+    pub address: [u64; 2],
+    /// What packets to the backend come from: of a tunnel this host's address, with `snat` the pool's places.
+    pub source: [u64; 2],
+    pub service: [u64; 2],
+    /// In host byte order; 0: the packet's own.
+    pub port: u16,
+    /// Bytes that an IP packet to the backend may have.
+    pub mtu: u16,
+    pub mode: Mode,
+    /// Whether the backend has an IPv6 address.
+    pub v6: bool,
+    /// Whether the tunnel is one of UDP (GUE).
+    pub gue: bool,
+    /// In host byte order; 0: the packet's own.
+    pub service_port: u16,
+}
+
+impl Target {
+    const MODE_SHIFT: u32 = 32;
+    const V6: u64 = 1 << 34;
+    const GUE: u64 = 1 << 35;
+
+    /// | word | | bits of word 6 | |
+    /// |---|---|---|---|
+    /// | 0, 1 | address | 0–15 | port |
+    /// | 2, 3 | source | 16–31 | MTU |
+    /// | 4, 5 | service | 32–33 | mode |
+    /// | 6 | the rest | 34 | IPv6 |
+    /// | 7 | unused | 35 | GUE |
+    /// | | | 48–63 | service's port |
+    pub const fn to_words(self) -> [u64; TARGET_WORDS] {
+        let v6 = if self.v6 { Self::V6 } else { 0 };
+        let gue = if self.gue { Self::GUE } else { 0 };
+        let rest = self.port as u64
+            | (self.mtu as u64) << 16
+            | (self.mode as u64) << Self::MODE_SHIFT
+            | v6
+            | gue
+            | (self.service_port as u64) << 48;
+        let [a, b] = self.address;
+        let [c, d] = self.source;
+        let [e, f] = self.service;
+        [a, b, c, d, e, f, rest, 0]
+    }
+
+    #[inline(always)]
+    pub const fn from_words(words: [u64; TARGET_WORDS]) -> Self {
+        let [a, b, c, d, e, f, rest, _] = words;
+        Self {
+            address: [a, b],
+            source: [c, d],
+            service: [e, f],
+            port: rest as u16,
+            mtu: (rest >> 16) as u16,
+            mode: Mode::from_bits(rest >> Self::MODE_SHIFT),
+            v6: rest & Self::V6 != 0,
+            gue: rest & Self::GUE != 0,
+            service_port: (rest >> 48) as u16,
+        }
+    }
+
+    /// The backend's port for a packet to this port of the service.
+    #[inline(always)]
+    pub const fn port_for(&self, service_port: u16) -> u16 {
+        if self.port == 0 { service_port } else { self.port }
+    }
+}
+
+/// Where a client's way stands, among [`MAX_CLIENTS`].
+#[inline(always)]
+pub const fn client_index([high, low]: [u64; 2]) -> u32 {
+    mix(high.rotate_left(29) ^ low) as u32 & (MAX_CLIENTS as u32 - 1)
+}
+
+/// An address of either family as it stands in an IPv4 header.
+#[inline(always)]
+pub const fn wire_v4(words: [u64; 2]) -> Be32 {
+    Be32::new(words[1] as u32)
+}
+
+/// The same for IPv6.
+#[inline(always)]
+pub const fn wire_v6(words: [u64; 2]) -> Wide {
+    Wide::new(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_come_back() {
+        for mode in [Mode::Dsr, Mode::Tunnel, Mode::Nat, Mode::Snat] {
+            let target = Target {
+                address: [1, 2],
+                source: [3, 4],
+                service: [5, 6],
+                port: 8443,
+                mtu: 1500,
+                mode,
+                v6: true,
+                gue: mode == Mode::Tunnel,
+                service_port: 443,
+            };
+            assert_eq!(Target::from_words(target.to_words()), target);
+        }
+        assert_eq!(Target::from_words([0; TARGET_WORDS]), Target::default());
+    }
+}

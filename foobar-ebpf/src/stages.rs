@@ -1,0 +1,81 @@
+//! The programs that go on with a packet where the first one hands it over. Each leaves by the same exit.
+
+use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
+use foobar_common::{
+    Tables as _,
+    handoff::{Handoff, Stage},
+    nat,
+    outcome::{Outcome, Step},
+    snat, tunnel, untunnel,
+};
+
+use crate::{
+    exit,
+    maps::{self, Maps, Remark},
+    packet::Packet,
+};
+
+/// To a backend, inside another packet.
+#[xdp(frags)]
+#[inline(always)]
+pub fn foobar_tunnel(context: XdpContext) -> u32 {
+    let Some(handoff) = maps::handoff() else { return xdp_action::XDP_ABORTED };
+    let mut packet = Packet::<true>::new(&context);
+    let done = tunnel::tunnel(&mut packet, &handoff, &Maps::new(&context));
+    leave(&context, &handoff, done)
+}
+
+/// To a backend's own address and port.
+#[xdp(frags)]
+#[inline(always)]
+pub fn foobar_nat(context: XdpContext) -> u32 {
+    let Some(handoff) = maps::handoff() else { return xdp_action::XDP_ABORTED };
+    let mut packet = Packet::<true>::new(&context);
+    let done = nat::nat(&mut packet, &handoff, &Maps::new(&context));
+    leave(&context, &handoff, done)
+}
+
+/// The same, from an address and port of this host's.
+#[xdp(frags)]
+#[inline(always)]
+pub fn foobar_snat(context: XdpContext) -> u32 {
+    let Some(handoff) = maps::handoff() else { return xdp_action::XDP_ABORTED };
+    let mut packet = Packet::<true>::new(&context);
+    let done = snat::snat(&mut packet, &handoff, &Maps::new(&context));
+    leave(&context, &handoff, done)
+}
+
+/// From a backend to a client.
+#[xdp(frags)]
+#[inline(always)]
+pub fn foobar_answer(context: XdpContext) -> u32 {
+    let Some(handoff) = maps::handoff() else { return xdp_action::XDP_ABORTED };
+    let (mut packet, maps) = (Packet::<true>::new(&context), Maps::new(&context));
+    let done = if handoff.detail == 0 {
+        nat::answer(&mut packet, &handoff, &maps)
+    } else {
+        snat::answer(&mut packet, &handoff, &maps)
+    };
+    leave(&context, &handoff, done)
+}
+
+/// Out of a balancer's tunnel: what was inside is a packet like any other.
+#[xdp(frags)]
+#[inline(always)]
+pub fn foobar_untunnel(context: XdpContext) -> u32 {
+    let Some(handoff) = maps::handoff() else { return xdp_action::XDP_ABORTED };
+    let mut packet = Packet::<true>::new(&context);
+    let done = untunnel::untunnel(&mut packet, &handoff);
+    if done.is_ok() {
+        let maps = Maps::new(&context);
+        maps.hand_over(Handoff { stage: Stage::MAIN, ..handoff });
+        maps.go_on();
+    }
+    leave(&context, &handoff, done.map(|()| Outcome::NoStage))
+}
+
+#[inline(always)]
+fn leave(context: &XdpContext, handoff: &Handoff, done: Step<Outcome>) -> u32 {
+    let (Ok(outcome) | Err(outcome)) = done;
+    exit::leave(context, handoff.len as usize, outcome, Remark::from_word(handoff.remark))
+}

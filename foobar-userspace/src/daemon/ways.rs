@@ -1,0 +1,143 @@
+//! How a service's packets get to a backend: from what the resolver found, and how the service forwards.
+
+use std::{collections::HashMap, net::IpAddr};
+
+use foobar_common::{
+    address::{Address as _, V4, V6},
+    next_hop::NextHop,
+    snat::Pool,
+    target::Target,
+};
+
+use super::{claims::mode, engine::Engine, plan::Forced, state::State};
+use crate::{
+    api::types::Refusal,
+    domain::{Backend, Encapsulation, Forward, Service},
+    nexthop,
+};
+
+/// The largest packet that an IP header can say.
+const MAX_MTU: u32 = 65_535;
+
+/// Why a backend that the resolver found cannot be reached in the service's way; `None`: it can.
+pub fn obstacle(service: &Service, backend: &Backend, hop: &nexthop::NextHop) -> Option<String> {
+    let address = backend.address;
+    match service.forward {
+        Forward::Dsr => {
+            let gateway = hop.gateway?;
+            Some(format!(
+                "{address} is reached through the gateway {gateway}: dsr needs the backend on the same L2 segment"
+            ))
+        }
+        Forward::Nat | Forward::Snat if hop.is_here() => Some(format!(
+            "{address} is this host itself, whose answers are not rewritten: use `dsr` or `tunnel` for a backend here"
+        )),
+        Forward::Tunnel | Forward::Nat | Forward::Snat => None,
+    }
+}
+
+/// What packets are told of a backend, beside the way to it. `before`: what they are told so far.
+pub fn target(service: &Service, backend: &Backend, hop: &nexthop::NextHop, state: &State, before: Target) -> Target {
+    let source = match (service.forward, hop.source) {
+        (Forward::Snat, _) => Pool::new(&state.pool.places(service)).to_words(),
+        (_, Some(source)) => words(source),
+        (_, None) => before.source,
+    };
+    Target {
+        address: words(backend.address),
+        source,
+        service: words(service.address),
+        port: backend.port.unwrap_or(0),
+        mtu: if hop.mtu == 0 { before.mtu } else { hop.mtu.min(MAX_MTU) as u16 },
+        mode: mode(service),
+        v6: backend.address.is_ipv6(),
+        gue: service.encapsulation == Encapsulation::Gue,
+        service_port: if backend.port.is_some() { service.ports.first() } else { 0 },
+    }
+}
+
+/// As the tables have it.
+pub fn words(address: IpAddr) -> [u64; 2] {
+    match address {
+        IpAddr::V4(address) => V4::from(address).words(),
+        IpAddr::V6(address) => V6::from(address).words(),
+    }
+}
+
+impl Engine {
+    /// Writes the way to every backend that the resolver has spoken of; the others keep what stands in the table.
+    pub(super) fn write_next_hops(&mut self, state: &State) -> anyhow::Result<()> {
+        for (id, service, backend) in backends(state) {
+            let way = match self.hops.get(&backend.address) {
+                Some(Ok(hop)) if obstacle(service, backend, hop).is_none() => Some(hop),
+                Some(_) => None,
+                None => continue,
+            };
+            let Some(hop) = way else {
+                self.datapath.set_next_hop(id, Some(NextHop::UNRESOLVED))?;
+                continue;
+            };
+            let target = target(service, backend, hop, state, self.datapath.target(id)?);
+            let is_ready = service.forward != Forward::Snat || target.source[1] > 0;
+            self.datapath.set_target(id, target)?;
+            let hop = if is_ready { hop.as_packets_take_it() } else { NextHop::UNRESOLVED };
+            self.datapath.set_next_hop(id, Some(hop))?;
+        }
+        Ok(())
+    }
+
+    /// What packets would be told of each backend that is reached in its service's way, by id.
+    pub(super) fn planned_targets(&self, state: &State) -> HashMap<u32, Target> {
+        let target = |(id, service, backend): (u32, &Service, &Backend)| {
+            let hop = self.hops.get(&backend.address)?.as_ref().ok()?;
+            Some((id, target(service, backend, hop, state, self.datapath.target(id).ok()?)))
+        };
+        backends(state).into_iter().filter_map(target).collect()
+    }
+
+    /// Says which address stands at each place of the pool, and has all ports free of one that takes another's place.
+    pub(super) fn write_pool(&mut self, state: &State) {
+        let before = self.datapath.pool_addresses();
+        for (address, place) in state.pool.all() {
+            if before[place] == words(address) {
+                continue;
+            }
+            if before[place] != [0, 0] {
+                self.datapath.clear_places(place);
+            }
+            self.datapath.set_pool_address(place, words(address));
+        }
+    }
+
+    /// Takes the addresses of routes for `snat` services that name none. A change is planned and published.
+    pub(super) fn learn_egress(&mut self) -> Result<(), Refusal> {
+        let mut state = self.state.clone();
+        let mut is_new = false;
+        for service in &self.state.config.services {
+            if service.forward != Forward::Snat || !service.snat.is_empty() {
+                continue;
+            }
+            for backend in &service.backends {
+                let Some(Ok(hop)) = self.hops.get(&backend.address) else { continue };
+                if let Some(source) = hop.source {
+                    is_new |= state.pool.learn(&service.name, source);
+                }
+            }
+        }
+        // What a change that waits has in both banks stays as it is until it ends.
+        if is_new && self.state.pending.is_none() { self.replace_rings(state, &Forced::new()) } else { Ok(()) }
+    }
+}
+
+/// Every backend with its id and service, those that may come back included.
+pub fn backends(state: &State) -> Vec<(u32, &Service, &Backend)> {
+    let mut found = Vec::new();
+    for state in state.possible() {
+        for service in &state.config.services {
+            for backend in &service.backends {
+                found.extend(state.ids.backend(service, backend).map(|id| (id, service, backend)));
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,115 @@
+//! Whose the ports are that `snat` gives: read by who explains, and given back when their flows are over.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context as _, Result};
+use aya::maps::MapData;
+use foobar_common::{
+    layout::{MAX_MAPPINGS, TAGS_WORDS, map},
+    snat::{MAPPING_WORDS, MAX_POOL, Mapping, PLACES},
+};
+
+use super::{Datapath, mapped::Mapped, pins::Pins};
+
+/// Tags in a word.
+const LANES: usize = 4;
+
+/// The memory of both tables, which packets write.
+pub struct Places {
+    tags: Mapped,
+    mappings: Mapped,
+}
+
+impl Places {
+    pub fn open(pins: &Pins) -> Result<Self> {
+        let open = |name: &str, words: usize| {
+            let map = MapData::from_pin(pins.map(name)).with_context(|| format!("opening {name}"))?;
+            Mapped::over(&map, words * 8).with_context(|| format!("mapping {name}"))
+        };
+        Ok(Self { tags: open(map::TAGS, TAGS_WORDS)?, mappings: open(map::MAPPINGS, MAX_MAPPINGS * MAPPING_WORDS)? })
+    }
+
+    pub fn tags(&self, word: usize) -> u64 {
+        self.tags.words().get(word).map_or(u64::MAX, |word| word.load(Ordering::Relaxed))
+    }
+
+    fn words(&self, place: usize) -> Option<&[AtomicU64; MAPPING_WORDS]> {
+        self.mappings.words().as_chunks().0.get(place)
+    }
+
+    pub fn mapping(&self, place: usize) -> Option<Mapping> {
+        let words = self.words(place)?;
+        Some(Mapping::from_words(std::array::from_fn(|index| words[index].load(Ordering::Relaxed))))
+    }
+
+    /// Lets others have a place.
+    fn give_back(&self, place: usize) {
+        let (word, shift) = (place / LANES, 16 * (place % LANES));
+        if let Some(words) = self.words(place) {
+            words[4].store(0, Ordering::Relaxed);
+        }
+        self.tags.words()[word].fetch_and(!(0xffff << shift), Ordering::Release);
+    }
+
+    /// Flows that have a port, by their place.
+    fn taken(&self) -> impl Iterator<Item = (usize, Mapping)> + '_ {
+        let words = (0..TAGS_WORDS).filter(|word| self.tags(*word) != 0);
+        let places = words.flat_map(|word| {
+            let tags = self.tags(word);
+            (0..LANES).filter(move |lane| tags >> (16 * lane) & 0xffff != 0).map(move |lane| word * LANES + lane)
+        });
+        places.filter_map(|place| self.mapping(place).map(|mapping| (place, mapping)))
+    }
+}
+
+impl Datapath {
+    /// Gives ports back of flows that are over, where `life` says how many seconds a silent flow of a backend is kept, and
+    /// `None` that the backend is dead. Returns how many flows each backend has.
+    pub fn sweep_places(&self, now: u32, life: impl Fn(u32) -> Option<u32>) -> std::collections::HashMap<u32, u64> {
+        let mut flows = std::collections::HashMap::new();
+        for (place, mapping) in self.places.taken() {
+            // One that was just claimed is written next.
+            let is_over = match life(mapping.backend) {
+                Some(life) => mapping.is_over(now, life, false),
+                None => mapping.is_over(now, 0, false),
+            };
+            if is_over {
+                self.places.give_back(place);
+            } else {
+                *flows.entry(mapping.backend).or_default() += 1;
+            }
+        }
+        flows
+    }
+
+    /// Ports that each address of the pool has given, by its place.
+    pub fn ports_taken(&self) -> [u64; MAX_POOL] {
+        let mut taken = [0; MAX_POOL];
+        for (place, _) in self.places.taken() {
+            taken[place / PLACES] += 1;
+        }
+        taken
+    }
+
+    /// Gives every flow's port of one place of the pool back, before another address takes it.
+    pub fn clear_places(&self, pool: usize) {
+        for place in pool * PLACES..(pool + 1) * PLACES {
+            self.places.give_back(place);
+        }
+    }
+
+    /// Says which address stands at a place of the pool. Its ports are all free then.
+    pub fn set_pool_address(&self, pool: usize, address: [u64; 2]) {
+        for (word, value) in self.tables.pool()[pool].iter().zip(address) {
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// The addresses of the pool, by place; all zero: none.
+    pub fn pool_addresses(&self) -> [[u64; 2]; MAX_POOL] {
+        std::array::from_fn(|place| {
+            let [high, low] = &self.tables.pool()[place];
+            [high.load(Ordering::Relaxed), low.load(Ordering::Relaxed)]
+        })
+    }
+}

@@ -1,0 +1,104 @@
+//! A SYN flood, and forged SYNs and RSTs of the connections that live on tracked slots meanwhile: none breaks, and
+//! memory has a bound.
+
+use std::{env, fs, net::SocketAddr, time::Duration};
+
+use foobar_common::layout::MAX_UNPROVEN;
+use foobar_tests::site::{Echo, Echoes, Flood, Memory, PATIENCE, Site, Way, flood, forge, wait_until};
+
+/// SYNs of the whole flood, three times as many as can be noted; `FOOBAR_SYNS` overrides it.
+const SYNS: u64 = 1_500_000;
+/// SYNs between two rounds of forged segments.
+const ROUND: u64 = 250_000;
+/// Half of them are older than the change that made their slots tracked.
+const CONNECTIONS: usize = 1000;
+/// Bytes of maps that a flood may still take when it has taken what it can: notes of connections, batches of CPUs.
+const ROUNDING: u64 = 1 << 20;
+/// What a daemon takes for copies of its notes comes and goes with its sweeps.
+const MOST_RESIDENT: u64 = 256 << 20;
+
+foobar_tests::every_way!(flooded);
+
+fn flooded(way: Way) {
+    let (site, _servers) = way.site(3);
+    let sources = site.network.add_sources(way.family);
+    way.serve(&site, &[1, 2], &[]);
+    let old = way.echoes(&site, &sources, CONNECTIONS / 2);
+    site.tell(&["backend", "add", "echo", &way.backend(3)]);
+    site.wait_for_next_hops();
+    for number in [1, 2] {
+        site.tell(&["backend", "drain", "echo", &way.backend(number)]);
+    }
+    let new = way.echoes(&site, &sources, CONNECTIONS / 2);
+    assert!(new.so_far().iter().all(|echo| echo.server == "b3"), "every slot has changed");
+    let echoes = [&old, &new];
+
+    let syns = env::var("FOOBAR_SYNS").map_or(SYNS, |text| text.parse().expect("FOOBAR_SYNS is a number"));
+    let begun = Memory::of(&site.foobar);
+    let filling = fill(&site, way, &echoes);
+    unbroken(&echoes, "the first SYNs");
+    let full = Memory::of(&site.foobar);
+    let rest = attack(&site, way, &echoes, syns.saturating_sub(filling.sent));
+    unbroken(&echoes, "all SYNs");
+    let mut used = 0;
+    wait_until("the notes to be counted", PATIENCE, || {
+        used = site.status().notes.both.used;
+        used >= u64::from(MAX_UNPROVEN) / 2
+    });
+    unbroken(&echoes, "all SYNs were swept over");
+    let after = Memory::of(&site.foobar);
+
+    let challenges = challenges(&site);
+    println!("{challenges} challenges, {filling:?}, {rest:?}, {used} notes, {begun:?}, {full:?}, {after:?}");
+    assert!(challenges > 0, "forged segments reach who has the connection");
+    assert!(used <= u64::from(MAX_UNPROVEN) + CONNECTIONS as u64, "{used} notes");
+    assert!(after.maps <= full.maps + ROUNDING, "maps grow: {full:?}, {after:?}");
+    assert!(after.resident < begun.resident + MOST_RESIDENT, "the daemon grows: {begun:?}, {after:?}");
+}
+
+/// SYNs until they take no more memory.
+fn fill(site: &Site, way: Way, echoes: &[&Echoes]) -> Flood {
+    let mut all = Flood { sent: 0, took: Duration::ZERO };
+    loop {
+        let before = Memory::of(&site.foobar).maps;
+        let one = attack(site, way, echoes, ROUND);
+        all = Flood { sent: all.sent + one.sent, took: all.took + one.took };
+        if Memory::of(&site.foobar).maps <= before + ROUNDING {
+            return all;
+        }
+    }
+}
+
+/// SYNs of nobody, and between them a SYN and a RST of each connection.
+fn attack(site: &Site, way: Way, echoes: &[&Echoes], syns: u64) -> Flood {
+    let clients: Vec<SocketAddr> = echoes.iter().flat_map(|echoes| echoes.so_far()).map(|echo| echo.client).collect();
+    let (to, mut random) = (way.target().address, fastrand::Rng::new());
+    site.on_client(|| {
+        let mut all = Flood { sent: 0, took: Duration::ZERO };
+        while all.sent < syns {
+            let one = flood(to, ROUND.min(syns - all.sent), &mut random);
+            forge(&clients, to, &mut random);
+            all = Flood { sent: all.sent + one.sent, took: all.took + one.took };
+        }
+        all
+    })
+}
+
+/// How often b3 answered a SYN of a connection that it has (RFC 5961, section 4).
+fn challenges(site: &Site) -> u64 {
+    let read = || fs::read_to_string("/proc/thread-self/net/netstat").expect("the counters of TCP");
+    let text = site.network.within("b3", read);
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("TcpExt: "));
+    let (names, numbers) = (lines.next().expect("names"), lines.next().expect("numbers"));
+    let mut pairs = names.split(' ').zip(numbers.split(' '));
+    let (_, number) = pairs.find(|(name, _)| *name == "TCPSYNChallenge").expect("TCPSYNChallenge");
+    number.parse().expect("a number")
+}
+
+fn unbroken(echoes: &[&Echoes], after: &str) {
+    for echoes in echoes {
+        let found = echoes.wait_for(2);
+        let broken: Vec<&Echo> = found.iter().filter(|echo| echo.broken.is_some()).collect();
+        assert!(broken.is_empty(), "after {after}: {} are broken, such as {:?}", broken.len(), broken[0]);
+    }
+}
