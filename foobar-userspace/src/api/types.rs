@@ -281,6 +281,12 @@ pub struct HopStatus {
     pub interface: String,
     /// `02:00:00:00:00:01`.
     pub mac: String,
+    /// The router that they go through; absent where the backend is on the interface's own link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<IpAddr>,
+    /// The backend is this host itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub here: bool,
 }
 
 /// What `attach` did.
