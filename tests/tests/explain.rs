@@ -7,6 +7,7 @@ use foobar_tests::{
     lab::{Lab, Way},
     random,
 };
+use foobar_userspace::domain::Forward;
 
 const FRAMES: usize = 6_000;
 const SEED: u64 = 0xe4b1_a100;
@@ -80,4 +81,21 @@ fn nothing_is_counted_or_noted_by_asking() {
     lab.datapath().explain(udp("203.0.113.1:1", "10.0.0.9:1").bytes(), plane::Way::In, INGRESS);
     assert_eq!(lab.counts(), before);
     assert_eq!(lab.datapath().notes().expect("the notes").len(), 0);
+}
+
+#[test]
+fn every_way_of_forwarding_is_explained_byte_by_byte() {
+    for forward in [Forward::Tunnel, Forward::Nat, Forward::Snat] {
+        let lab = Lab::new().service("10.0.0.1", "tcp/80", &["10.1.0.2", "10.1.0.3"]).forward(forward);
+        let mut lab = if forward == Forward::Snat { lab.snat(&["10.1.0.5"]) } else { lab };
+        for port in 4000..4040 {
+            let sent = tcp(&format!("198.51.100.7:{port}"), "10.0.0.1:80").syn();
+            // A port of `snat` is given to the packet itself: the one after it keeps it.
+            let first = lab.run(&sent);
+            let said = lab.datapath().explain(sent.bytes(), plane::Way::In, INGRESS);
+            assert_eq!((said.outcome, &said.frame), (first.outcome, &first.frame), "{forward} {port}");
+            assert!(said.service.is_some() && said.slot.is_some_and(|(_, slot)| !slot.is_tracked()), "{said:?}");
+            assert_eq!(said.slot.map(|(_, slot)| slot.current()), said.backend, "{said:?}");
+        }
+    }
 }

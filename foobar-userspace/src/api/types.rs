@@ -90,13 +90,34 @@ pub struct Explained {
     #[serde(default)]
     pub to_sets: Vec<String>,
     pub service: Option<String>,
+    /// How the service forwards.
+    #[serde(default)]
+    pub forward: Option<Forward>,
+    #[serde(default)]
+    pub slot: Option<ExplainedSlot>,
     pub backend: Option<IpAddr>,
     /// A note of this very flow was found.
     pub noted: bool,
     /// By which interface it leaves towards the backend.
     pub interface: Option<String>,
+    /// What it is then, in words: `tcp 10.0.0.5:2048 > 10.0.0.11:8443`, or what is around it.
+    #[serde(default)]
+    pub leaves_as: Option<String>,
     /// The frame as rewritten for the backend, in hexadecimal digits.
     pub frame: Option<String>,
+}
+
+/// The slot that a flow has in its service's ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedSlot {
+    pub index: u32,
+    pub of: u32,
+    /// Whether it changed lately, so that its flows are noted.
+    pub tracked: bool,
+    /// The backend of new flows; absent: none takes any.
+    pub current: Option<IpAddr>,
+    /// The backend of flows that were there before the change.
+    pub previous: Option<IpAddr>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -260,6 +281,12 @@ pub struct HopStatus {
     pub interface: String,
     /// `02:00:00:00:00:01`.
     pub mac: String,
+    /// The router that they go through; absent where the backend is on the interface's own link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<IpAddr>,
+    /// The backend is this host itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub here: bool,
 }
 
 /// What `attach` did.

@@ -1,9 +1,11 @@
 //! `foobar explain`: what would become of a packet, and why.
 
+use std::net::IpAddr;
+
 use clap::Args;
 
 use super::{Global, output};
-use crate::api::types::{Explain as Request, Explained, ExplainedRule, Refusal};
+use crate::api::types::{Explain as Request, Explained, ExplainedRule, ExplainedSlot, Refusal};
 
 const EXAMPLES: &str = "\
 The answer comes from the running tables; nothing is counted or sent:
@@ -37,7 +39,8 @@ impl Explain {
 
 fn text(explained: &Explained) -> String {
     let Explained { outcome, action, why, assumed, judged, rule, over, within_limit, .. } = explained;
-    let Explained { from_sets, to_sets, service, backend, noted, interface, frame, .. } = explained;
+    let Explained { from_sets, to_sets, service, forward, slot, backend, noted, .. } = explained;
+    let Explained { interface, leaves_as, frame, .. } = explained;
     let mut lines = vec![format!("{outcome} ({action}): {why}")];
     let mut line = |name: &str, value: String| lines.push(format!("  {name:<9} {value}"));
     if let Some(assumed) = assumed {
@@ -68,7 +71,10 @@ fn text(explained: &Explained) -> String {
         line("limit", if *is_within { "would pass now" } else { "over the limit now" }.to_owned());
     }
     if let Some(service) = service {
-        line("service", service.clone());
+        line("service", format!("{service}{}", forward.map_or_else(String::new, |forward| format!(", by {forward}"))));
+    }
+    if let Some(slot) = slot {
+        line("slot", slot_text(slot));
     }
     if let Some(backend) = backend {
         line("backend", format!("{backend}{}", if *noted { ", as noted for this flow" } else { ", by its slot" }));
@@ -76,10 +82,26 @@ fn text(explained: &Explained) -> String {
     if let Some(interface) = interface {
         line("leaves by", interface.clone());
     }
+    if let Some(leaves_as) = leaves_as {
+        line("as", leaves_as.clone());
+    }
     if let Some(frame) = frame {
         line("frame", frame.clone());
     }
     lines.join("\n")
+}
+
+fn slot_text(slot: &ExplainedSlot) -> String {
+    let ExplainedSlot { index, of, tracked, current, previous } = slot;
+    let name = |backend: &Option<IpAddr>| backend.map_or_else(|| "nobody".to_owned(), |backend| backend.to_string());
+    let place = format!("{index} of {of}");
+    if !tracked {
+        return format!("{place}, calm: all flows go to {}", name(current));
+    }
+    if previous == current {
+        return format!("{place}, tracked: flows go to {} unless they are noted", name(current));
+    }
+    format!("{place}, tracked: new flows go to {}, those before the change to {}", name(current), name(previous))
 }
 
 #[cfg(test)]
@@ -104,9 +126,12 @@ mod tests {
             to_sets: vec![],
             within_limit: Some(false),
             service: None,
+            forward: None,
+            slot: None,
             backend: None,
             noted: false,
             interface: None,
+            leaves_as: None,
             frame: None,
         };
         let wanted = [
@@ -124,5 +149,15 @@ mod tests {
             "  limit     over the limit now",
         ];
         assert_eq!(text(&explained), wanted.join("\n"));
+    }
+
+    #[test]
+    fn a_slot_says_who_gets_which_flows() {
+        let [old, new] = ["10.0.0.1", "10.0.0.2"].map(|text| text.parse::<IpAddr>().ok());
+        let calm = ExplainedSlot { index: 7, of: 1009, tracked: false, current: new, previous: new };
+        assert_eq!(slot_text(&calm), "7 of 1009, calm: all flows go to 10.0.0.2");
+        let drained = ExplainedSlot { tracked: true, current: None, previous: old, ..calm };
+        let wanted = "7 of 1009, tracked: new flows go to nobody, those before the change to 10.0.0.1";
+        assert_eq!(slot_text(&drained), wanted);
     }
 }

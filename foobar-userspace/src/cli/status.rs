@@ -1,6 +1,6 @@
 //! `foobar status`, and `foobar` alone.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use comfy_table::Cell;
 
@@ -14,8 +14,8 @@ use crate::{
     api::{
         client::path,
         types::{
-            AttachedMode, BackendStatus, InterfaceStatus, LeftStatus, NotesStatus, NotesTable, PendingStatus, Refusal,
-            ServiceStatus, Status,
+            AttachedMode, BackendStatus, HopStatus, InterfaceStatus, LeftStatus, NotesStatus, NotesTable,
+            PendingStatus, Refusal, ServiceStatus, SnatStatus, Status,
         },
     },
     config::Policy,
@@ -107,18 +107,38 @@ pub fn services(services: &[ServiceStatus]) -> String {
             table.add_row(own.chain(cells(backend)));
         }
     }
-    lines(&table)
+    let ports = services.iter().filter(|service| !service.snat.is_empty()).map(ports);
+    [lines(&table)].into_iter().chain(ports).collect::<Vec<_>>().join("\n")
+}
+
+/// As in `ports of web: 12 of 31 744 at 10.0.0.5`.
+fn ports(service: &ServiceStatus) -> String {
+    let each = service.snat.iter().map(|SnatStatus { address, ports_used, ports }| {
+        format!("{} of {} at {address}", count(*ports_used), count(*ports))
+    });
+    format!("ports of {}: {}", service.name, each.collect::<Vec<_>>().join(", "))
+}
+
+fn hop_text(hop: &HopStatus) -> String {
+    match hop.gateway {
+        _ if hop.here => "this host".to_owned(),
+        Some(gateway) => format!("{} {} via {gateway}", hop.interface, hop.mac),
+        None => format!("{} {}", hop.interface, hop.mac),
+    }
 }
 
 fn cells(backend: &BackendStatus) -> [Cell; 5] {
     let next_hop = match (&backend.next_hop, &backend.problem) {
-        (Some(hop), None) => Cell::new(format!("{} {}", hop.interface, hop.mac)),
-        (Some(hop), Some(problem)) => bad(format!("{} {}: {problem}", hop.interface, hop.mac)),
+        (Some(hop), None) => Cell::new(hop_text(hop)),
+        (Some(hop), Some(problem)) => bad(format!("{}: {problem}", hop_text(hop))),
         (None, Some(problem)) => bad(problem),
         (None, None) => passing("not known yet"),
     };
     [
-        Cell::new(backend.address),
+        Cell::new(match backend.port {
+            Some(port) => SocketAddr::new(backend.address, port).to_string(),
+            None => backend.address.to_string(),
+        }),
         Cell::new(backend.weight),
         match backend.left {
             Some(left) => passing(format!("{}, {}", backend.state, left_in_words(left))),
@@ -174,8 +194,8 @@ mod tests {
     }
 
     fn status() -> Status {
-        let hop = HopStatus { interface: "eth0".into(), mac: "02:00:00:00:00:0b".into() };
-        let lossy = HopStatus { interface: "eth1".into(), mac: "02:00:00:00:00:0c".into() };
+        let hop = HopStatus { interface: "eth0".into(), mac: "02:00:00:00:00:0b".into(), gateway: None, here: false };
+        let lossy = HopStatus { interface: "eth1".into(), mac: "02:00:00:00:00:0c".into(), gateway: None, here: false };
         Status {
             version: "0.1.0".into(),
             default: Policy::Drop,

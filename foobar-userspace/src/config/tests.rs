@@ -151,7 +151,7 @@ const WRONG_SERVICES: &[(&str, &str, &str, &str, &str)] = &[
     ("\"web\"", "\"Web\"", "Web", "not a name", "a-z"),
     ("192.0.2.10", "192.0.2.300", "192.0.2.300", "not an address", "such as"),
     ("192.0.2.10", "127.0.0.1", "127.0.0.1", "loopback", "routed to this host"),
-    ("192.0.2.10", "2001:db8::1", "10.0.0.11", "another address family", "IPv6 to IPv6"),
+    ("192.0.2.10", "2001:db8::1", "10.0.0.11", "another address family", "only a tunnel takes IPv4"),
     ("192.0.2.10", "10.0.0.11", "10.0.0.11", "the service's own address", "own address"),
     ("\"tcp/443\"", "443", "443", "must be a string, and is a whole number", "ports = \"tcp/443\""),
     ("tcp/443", "tcp/0", "0", "port 0", "1 to 65535"),

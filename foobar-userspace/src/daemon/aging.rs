@@ -78,6 +78,8 @@ impl Engine {
             !self.state.unrest.is_empty() || self.noted != [0; 2] || self.state.ids.retired().next().is_some();
         if !restless && !self.anything_leaving() {
             self.swept = None;
+            // Ports are given back whatever changed.
+            self.sweep_ports();
             return Ok(());
         }
         let sweep = self.sweep()?;

@@ -1,19 +1,20 @@
 //! What would become of a packet, in the words of the running configuration.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use foobar_common::{
     Action, Address,
+    flow::{Flow, TCP, UDP},
     parse::{self, Network},
     plane::Way,
 };
 
 use super::{claims::key, engine::Engine};
 use crate::{
-    api::types::{Explained, ExplainedRule, InterfaceStatus, Refusal},
+    api::types::{Explained, ExplainedRule, ExplainedSlot, InterfaceStatus, Refusal},
     datapath::Explanation,
     domain::{
-        Backend, Service,
+        Backend, Matcher, Service,
         packet::{SaidPacket, hex},
     },
     nexthop::NextHop,
@@ -27,7 +28,7 @@ impl Engine {
             .map_or_else(Default::default, |[source, destination]| (self.sets_of(source), self.sets_of(destination)));
         let came_in = ingress.as_ref().map(|interface| interface.name.clone());
         let ingress = ingress.map_or(0, |interface| interface.ifindex);
-        let Explanation { outcome, judged, rule, over, within_limit, service, backend, noted, redirected, frame } =
+        let Explanation { outcome, judged, rule, over, within_limit, service, backend, noted, slot, redirected, frame } =
             self.datapath.explain(packet.frame, way, ingress);
         let reaches = matches!(outcome.action(), Action::Tx | Action::Redirect);
         let is_it = |candidate: &&Service| {
@@ -38,6 +39,13 @@ impl Engine {
             let of = |backend: &&Backend| self.state.ids.backend(service?, backend);
             service?.backends.iter().find(|backend| of(backend) == Some(id)).map(|backend| backend.address)
         };
+        let slot = slot.zip(service).map(|((index, slot), service)| ExplainedSlot {
+            index,
+            of: service.ring,
+            tracked: slot.is_tracked(),
+            current: address_of(slot.current()),
+            previous: address_of(slot.previous()),
+        });
         let interface = match redirected {
             Some(index) => self.interface_name(index),
             None => came_in.clone().filter(|_| reaches),
@@ -54,9 +62,12 @@ impl Engine {
             to_sets,
             within_limit,
             service: service.map(|service| service.name.clone()),
+            forward: service.map(|service| service.forward),
+            slot,
             backend: backend.and_then(address_of),
             noted,
             interface,
+            leaves_as: if reaches { ends(&frame) } else { None },
             frame: reaches.then(|| hex(&frame)),
         })
     }
@@ -111,6 +122,29 @@ pub(super) fn addresses(frame: &[u8]) -> Option<[IpAddr; 2]> {
             let flow = parse::ipv6(frame, offset).ok()?;
             Some([address(flow.source), address(flow.destination)])
         }
+    }
+}
+
+/// A packet in words: its protocol, and where it goes from and to.
+fn ends(frame: &[u8]) -> Option<String> {
+    match parse::link(frame).ok()? {
+        Network::V4(offset) => parse::ipv4(frame, offset).ok().map(|flow| said(&flow)),
+        Network::V6(offset) => parse::ipv6(frame, offset).ok().map(|flow| said(&flow)),
+    }
+}
+
+fn said<A: Address>(flow: &Flow<A>) -> String {
+    let (source, destination) = (address(flow.source), address(flow.destination));
+    let protocol = match flow.protocol {
+        TCP => "tcp".to_owned(),
+        UDP => "udp".to_owned(),
+        number => Matcher::Protocol(number).to_string(),
+    };
+    match flow.ports() {
+        Some((from, to)) => {
+            format!("{protocol} {} > {}", SocketAddr::new(source, from), SocketAddr::new(destination, to))
+        }
+        None => format!("{protocol} {source} > {destination}"),
     }
 }
 

@@ -266,7 +266,7 @@ impl Engine {
     pub(super) fn lossy(&self) -> BTreeSet<String> {
         let attached: Vec<_> = self.datapath.attachments().unwrap_or_default();
         let attached: Vec<_> = attached.into_iter().filter(|found| found.called.is_some()).collect();
-        let hops = self.hops.values().flatten().filter(|_| !attached.is_empty());
+        let hops = self.hops.values().flatten().filter(|hop| !attached.is_empty() && !hop.is_here());
         let lossy = hops.filter(|hop| attached.iter().all(|found| found.ifindex != hop.ifindex));
         lossy.map(|hop| hop.interface.clone()).collect()
     }

@@ -27,7 +27,17 @@ use crate::{
         Status, Tally,
     },
     domain::{Backend, Service},
+    nexthop::NextHop,
 };
+
+fn hop_status(hop: &NextHop) -> HopStatus {
+    HopStatus {
+        interface: hop.interface.clone(),
+        mac: mac(hop.destination_mac),
+        gateway: hop.gateway,
+        here: hop.is_here(),
+    }
+}
 
 impl Engine {
     /// The rules in order, with their counters; those for what this host sends behind the others.
@@ -74,9 +84,7 @@ impl Engine {
                     ends_in_seconds: backend.deadline.map(|deadline| deadline.saturating_sub(now())),
                 }),
                 slots: id.and_then(|id| shares.get(&id)).copied().unwrap_or(0),
-                next_hop: hop
-                    .and_then(|hop| hop.as_ref().ok())
-                    .map(|hop| HopStatus { interface: hop.interface.clone(), mac: mac(hop.destination_mac) }),
+                next_hop: hop.and_then(|hop| hop.as_ref().ok()).map(hop_status),
                 problem: match hop {
                     Some(Ok(hop)) => obstacle(service, backend, hop)
                         .or_else(|| lossy.contains(&hop.interface).then(|| lost_on(&hop.interface))),
@@ -162,6 +170,7 @@ impl Engine {
         }
         warnings.extend(self.interface_warnings()?);
         warnings.extend(self.set_warnings());
+        warnings.extend(self.port_warning());
         warnings.extend(self.unsaved.clone());
         Ok(warnings)
     }

@@ -10,7 +10,11 @@ use super::{
     engine::Engine,
     state::{Unrest, now},
 };
-use crate::{api::types::Refusal, datapath::Sweeping, domain::Service};
+use crate::{
+    api::types::Refusal,
+    datapath::Sweeping,
+    domain::{Forward, Service},
+};
 
 /// What a sweep over the notes found.
 #[derive(Default)]
@@ -39,7 +43,25 @@ impl Engine {
             |service: &Service| Some((service.name.clone(), self.datapath.elsewhere(&self.placed(service)?)));
         let is_settling = |service: &&Service| self.state.unrest.get(&service.name) == Some(&Unrest::Settling);
         let settling = self.state.config.services.iter().filter(is_settling);
-        Ok(Sweep { elsewhere: settling.filter_map(elsewhere).collect(), by_backend: swept.by_backend })
+        let elsewhere = settling.filter_map(elsewhere).collect();
+        let mut by_backend = swept.by_backend;
+        for (backend, flows) in self.sweep_places(&sweeping) {
+            *by_backend.entry(backend).or_default() += flows;
+        }
+        Ok(Sweep { elsewhere, by_backend })
+    }
+
+    /// Gives ports back of `snat` flows that are over.
+    pub(super) fn sweep_ports(&self) {
+        self.sweep_places(&Sweeping { owners: self.owners(), now: now() as u32, noted: [0; 2] });
+    }
+
+    /// Gives ports back of `snat` flows that are over; the others by backend. Those that are noted too are counted once more.
+    fn sweep_places(&self, sweeping: &Sweeping) -> BTreeMap<u32, u64> {
+        if !self.state.config.services.iter().any(|service| service.forward == Forward::Snat) {
+            return BTreeMap::new();
+        }
+        self.datapath.sweep_places(sweeping.now, |id| sweeping.owners.get(&id).map(|owner| owner.life))
     }
 
     /// By each backend's id.

@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::IpAddr};
 use foobar_common::{
     address::{Address as _, V4, V6},
     next_hop::NextHop,
-    snat::Pool,
+    snat::{FIRST_PORT, PLACES, Pool},
     target::Target,
 };
 
@@ -109,6 +109,13 @@ impl Engine {
         }
     }
 
+    /// Ports that both `snat` and this host's own connections may take.
+    pub(super) fn port_warning(&self) -> Option<String> {
+        self.state.config.services.iter().find(|service| service.forward == Forward::Snat)?;
+        let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+        shared_ports(&range)
+    }
+
     /// Takes the addresses of routes for `snat` services that name none. A change is planned and published.
     pub(super) fn learn_egress(&mut self) -> Result<(), Refusal> {
         let mut state = self.state.clone();
@@ -129,6 +136,18 @@ impl Engine {
     }
 }
 
+/// `range`: `net.ipv4.ip_local_port_range` as the kernel writes it.
+fn shared_ports(range: &str) -> Option<String> {
+    let first: usize = range.split_whitespace().next()?.parse().ok()?;
+    let (low, high) = (FIRST_PORT, PLACES - 1);
+    (first < PLACES).then(|| {
+        format!(
+            "`snat` gives the ports {low} to {high}, and so does this host to its own connections from {first} on: \
+             `sysctl -w net.ipv4.ip_local_port_range=\"{PLACES} 60999\"`"
+        )
+    })
+}
+
 /// Every backend with its id and service, those that may come back included.
 pub fn backends(state: &State) -> Vec<(u32, &Service, &Backend)> {
     let mut found = Vec::new();
@@ -140,4 +159,16 @@ pub fn backends(state: &State) -> Vec<(u32, &Service, &Backend)> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_that_both_give_are_named() {
+        assert_eq!(shared_ports("32768\t60999\n"), None);
+        let warning = shared_ports("1024\t65535\n").expect("a warning");
+        assert!(warning.contains("ports 1024 to 32767") && warning.contains("from 1024 on"), "{warning}");
+    }
 }

@@ -53,6 +53,8 @@ pub struct Explanation {
     /// The backend's id, and whether a note said so. Also where the way to it is not known.
     pub backend: Option<u32>,
     pub noted: bool,
+    /// The slot of the service's ring that the flow has, by its place.
+    pub slot: Option<(u32, Slot)>,
     /// Out of which interface it would be redirected.
     pub redirected: Option<u32>,
     /// The frame as rewritten.
@@ -73,6 +75,7 @@ pub(super) struct Reading<'a> {
     service: Cell<Option<(ServiceKey, u16)>>,
     backend: Cell<Option<u32>>,
     note: Cell<Option<Note>>,
+    slot: Cell<Option<(u32, Slot)>>,
     redirected: Cell<Option<u32>>,
     question: Cell<[u64; QUESTION_WORDS]>,
     handed_over: Cell<Option<Handoff>>,
@@ -97,8 +100,7 @@ impl Datapath {
             }
             Way::Out => judge_sent(frame.as_slice(), &reading),
         };
-        let served =
-            matches!(outcome, Outcome::Forwarded | Outcome::Redirected | Outcome::NoBackend | Outcome::Unresolved);
+        let served = is_of_service(outcome);
         let backend = reading.backend.get().filter(|_| served && outcome != Outcome::NoBackend);
         Explanation {
             outcome,
@@ -108,11 +110,21 @@ impl Datapath {
             within_limit: reading.within_limit.get(),
             service: reading.service.get().filter(|_| served),
             backend,
+            slot: reading.slot.get().filter(|_| served),
             noted: reading.note.get().is_some_and(|note| Some(note.backend) == backend),
             redirected: reading.redirected.get(),
             frame,
         }
     }
+}
+
+/// Whether a packet with this outcome was for a service, or an answer of a backend.
+const fn is_of_service(outcome: Outcome) -> bool {
+    use Outcome::{
+        Exhausted, Expired, Forwarded, Here, NoBackend, NoRoom, Redirected, TooBig, TooBigUntold, Unresolved,
+    };
+    matches!(outcome, Forwarded | Redirected | Here | NoBackend | Unresolved)
+        || matches!(outcome, Expired | TooBig | TooBigUntold | Exhausted | NoRoom)
 }
 
 impl<'a> Reading<'a> {
@@ -130,6 +142,7 @@ impl<'a> Reading<'a> {
             service: Cell::default(),
             backend: Cell::default(),
             note: Cell::default(),
+            slot: Cell::default(),
             redirected: Cell::default(),
             question: Cell::default(),
             handed_over: Cell::default(),
@@ -236,7 +249,9 @@ impl Seen for Reading<'_> {
 
     fn slot(&self, ring: u32, slot: u32) -> Option<Slot> {
         let half = self.tables().rings.halves().get((ring * RING_UNIT + slot) as usize)?;
-        Some(Slot::from_word(half.load(Ordering::Relaxed)))
+        let found = Slot::from_word(half.load(Ordering::Relaxed));
+        self.slot.set(Some((slot, found)));
+        Some(found)
     }
 
     fn next_hop(&self, backend: u32) -> Option<NextHop> {

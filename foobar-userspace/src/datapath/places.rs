@@ -1,6 +1,9 @@
 //! Whose the ports are that `snat` gives: read by who explains, and given back when their flows are over.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use anyhow::{Context as _, Result};
 use aya::maps::MapData;
@@ -65,8 +68,8 @@ impl Places {
 impl Datapath {
     /// Gives ports back of flows that are over, where `life` says how many seconds a silent flow of a backend is kept, and
     /// `None` that the backend is dead. Returns how many flows each backend has.
-    pub fn sweep_places(&self, now: u32, life: impl Fn(u32) -> Option<u32>) -> std::collections::HashMap<u32, u64> {
-        let mut flows = std::collections::HashMap::new();
+    pub fn sweep_places(&self, now: u32, life: impl Fn(u32) -> Option<u32>) -> BTreeMap<u32, u64> {
+        let mut flows = BTreeMap::new();
         for (place, mapping) in self.places.taken() {
             // One that was just claimed is written next.
             let is_over = match life(mapping.backend) {

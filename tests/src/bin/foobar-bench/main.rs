@@ -12,6 +12,7 @@ mod traffic;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
+use foobar_userspace::domain::Forward;
 
 use self::{
     frames::{Kind, frame},
@@ -73,6 +74,13 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario { name: "forwarded, SYNs of new flows", rules: Rules::Ordinary, kind: Kind::Syn, flows: 0, action: TX },
     Scenario { name: "forwarded, HTTP request", rules: Rules::Ordinary, kind: Kind::Request, flows: 1, action: TX },
+    Scenario { name: "tunnel, 1 flow", rules: TUNNEL, kind: Kind::Established, flows: 1, action: TX },
+    Scenario { name: "tunnel, 100,000 flows", rules: TUNNEL, kind: Kind::Established, flows: 100_000, action: TX },
+    Scenario { name: "nat, 1 flow", rules: NAT, kind: Kind::Established, flows: 1, action: TX },
+    Scenario { name: "nat, answers", rules: NAT, kind: Kind::Answer, flows: 1, action: TX },
+    Scenario { name: "nat, 100,000 flows", rules: NAT, kind: Kind::Established, flows: 100_000, action: TX },
+    Scenario { name: "snat, 1 flow", rules: SNAT, kind: Kind::Established, flows: 1, action: TX },
+    Scenario { name: "snat, 100,000 flows", rules: SNAT, kind: Kind::Established, flows: 100_000, action: TX },
     Scenario { name: "source and port, 10 rules", rules: FEW, kind: Kind::AllowedPort, flows: 1, action: PASS },
     Scenario { name: "the same, 100,000 flows", rules: FEW, kind: Kind::AllowedPort, flows: 100_000, action: PASS },
     Scenario { name: "source and port, 10,000 rules", rules: MANY, kind: Kind::AllowedPort, flows: 1, action: PASS },
@@ -107,6 +115,9 @@ pub const SMALL: &str = "set of 1,000, 1,000 sources";
 pub const LARGE: &str = "set of 1,000,000, 100,000 sources";
 /// One of 200 sources is a member, as with a list of whom to deny.
 pub const SELDOM: &str = "set of 1,000, 100,000 sources";
+const TUNNEL: Rules = Rules::Forward(Forward::Tunnel);
+const NAT: Rules = Rules::Forward(Forward::Nat);
+const SNAT: Rules = Rules::Forward(Forward::Snat);
 const FEW: Rules = Rules::Pairs(10);
 const MANY: Rules = Rules::Pairs(10_000);
 
@@ -156,7 +167,9 @@ fn main() -> Result<()> {
 }
 
 fn with_rules(rules: Rules) -> Result<ours::Ours> {
-    ours::Ours::load(rules).context("loading foobar")
+    let mut ours = ours::Ours::load(rules).context("loading foobar")?;
+    ours.warm_up()?;
+    Ok(ours)
 }
 
 fn arguments_of(arguments: &Arguments) -> harness::Effort {

@@ -6,20 +6,23 @@ use std::{
 };
 
 use anyhow::Result;
-use aya::programs::ProgramFd;
-use foobar_common::{Outcome, next_hop::NextHop};
+use aya::programs::{ProgramFd, TestRun as _, TestRunOptions};
+use foobar_common::{Outcome, target::Target};
 use foobar_userspace::{
     config::{Config, Mode},
     daemon::{
         plan::{Forced, Rings, plan},
         sets::{join, journal::Overlay},
         state::State,
+        ways::{backends, target, words},
     },
     datapath::{self, Datapath, Options, Patience, Publication},
+    domain::{Backend, Forward},
+    nexthop,
 };
 
 use super::{
-    frames::{SERVICE_V4, SERVICE_V6},
+    frames::{BACKENDS_V4, BACKENDS_V6, Kind, SERVICE_V4, SERVICE_V6, frame},
     rules::{Rules, members},
 };
 
@@ -85,13 +88,26 @@ impl Ours {
         if let Some(Rules::Set(count)) = rules {
             self.load_set(&state, count)?;
         }
-        for id in &plan.new_backends {
-            let last = *id as u8;
-            let hop = NextHop::new([2, 0, 0, 0, 1, last], [2, 0, 0, 0, 0, 1], INGRESS);
-            self.datapath.set_next_hop(*id, Some(hop))?;
+        for (address, place) in state.pool.all() {
+            self.datapath.set_pool_address(place, words(address));
+        }
+        for (id, service, backend) in backends(&state) {
+            let hop = hop(backend, id as u8);
+            self.datapath.set_target(id, target(service, backend, &hop, &state, Target::default()))?;
+            self.datapath.set_next_hop(id, Some(hop.as_packets_take_it()))?;
         }
         let rings = plan.rings.values().map(|ring| (ring.region, ring.slots.as_slice())).collect();
         self.datapath.publish(&Publication { image: &plan.image, rings })?;
+        Ok(())
+    }
+
+    /// Has packets go through before anything is timed, so that there are clients to answer.
+    pub fn warm_up(&mut self) -> Result<()> {
+        for v6 in [false, true] {
+            let frame = frame(Kind::Established, v6);
+            let options = TestRunOptions { data_in: Some(&frame), ..TestRunOptions::default() };
+            self.datapath.program()?.test_run(options)?;
+        }
         Ok(())
     }
 }
@@ -108,18 +124,37 @@ fn take_off(pins: &Path) {
     }
 }
 
+fn hop(backend: &Backend, last: u8) -> nexthop::NextHop {
+    let source = if backend.address.is_ipv4() { "198.18.1.254" } else { "2001:db8:2::fe" };
+    nexthop::NextHop {
+        interface: "lo".to_owned(),
+        ifindex: INGRESS,
+        destination_mac: [2, 0, 0, 0, 1, last],
+        source_mac: [2, 0, 0, 0, 0, 1],
+        gateway: None,
+        source: source.parse().ok(),
+        mtu: 1500,
+    }
+}
+
 /// As an operator would write it.
 fn configuration(rules: Rules) -> String {
+    let forward = rules.forward();
     let service = |name: &str, address: &str, backends: [&str; 3]| {
+        let pool = |last: u8| {
+            if address.contains(':') { format!("2001:db8:2::f{last}") } else { format!("198.18.2.{last}") }
+        };
+        let snat =
+            if forward == Forward::Snat { format!("snat = {:?}\n", [1, 2, 3, 4].map(pool)) } else { String::new() };
         let backends = backends.map(|address| format!("{{ address = \"{address}\" }}")).join(", ");
         format!(
-            "[[service]]\nname = \"{name}\"\naddress = \"{address}\"\nports = \"tcp/80\"\nforward = \"dsr\"\nbackends = [{backends}]\n"
+            "[[service]]\nname = \"{name}\"\naddress = \"{address}\"\nports = \"tcp/80\"\nforward = \"{forward}\"\n{snat}backends = [{backends}]\n"
         )
     };
     format!(
         "[firewall]\ndefault = \"drop\"\nrules = {:?}\nsets = {{ timed = {{ prefixes = [] }} }}\n{}{}",
         rules.lines(),
-        service("web", SERVICE_V4, ["198.18.1.1", "198.18.1.2", "198.18.1.3"]),
-        service("web6", SERVICE_V6, ["2001:db8:2::11", "2001:db8:2::12", "2001:db8:2::13"]),
+        service("web", SERVICE_V4, BACKENDS_V4),
+        service("web6", SERVICE_V6, BACKENDS_V6),
     )
 }

@@ -5,6 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
+use foobar_userspace::domain::Forward;
 use ipnet::IpNet;
 
 use super::frames::source;
@@ -19,6 +20,8 @@ pub enum Rules {
     Pairs(usize),
     /// A rule that names a set of as many prefixes of each family, and one that allows what is timed; 0: that one alone.
     Set(usize),
+    /// The ordinary ones, and services that forward in this way.
+    Forward(Forward),
 }
 
 /// Ports that random rules are about.
@@ -27,10 +30,20 @@ const PORTS: usize = 500;
 impl Rules {
     pub fn lines(self) -> Vec<String> {
         match self {
-            Self::Ordinary => ordinary(),
+            Self::Ordinary | Self::Forward(_) => ordinary(),
             Self::Pairs(count) => pairs(count),
             Self::Set(0) => vec!["allow tcp/22".to_owned()],
             Self::Set(_) => vec!["allow from @timed".to_owned(), "allow tcp/22".to_owned()],
+        }
+    }
+}
+
+impl Rules {
+    /// How the services forward.
+    pub const fn forward(self) -> Forward {
+        match self {
+            Self::Forward(forward) => forward,
+            Self::Ordinary | Self::Pairs(_) | Self::Set(_) => Forward::Dsr,
         }
     }
 }
