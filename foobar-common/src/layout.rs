@@ -97,7 +97,9 @@ pub mod program {
     pub const ANSWER: &str = "foobar_answer";
     pub const UNTUNNEL: &str = "foobar_untunnel";
 
-    pub const ALL: &[&str] = &[MAIN, EGRESS, PASS, SWEEP_V4, SWEEP_V6, TUNNEL, NAT, SNAT, ANSWER, UNTUNNEL];
+    pub const QUOTED: &str = "foobar_quoted";
+
+    pub const ALL: &[&str] = &[MAIN, EGRESS, PASS, SWEEP_V4, SWEEP_V6, TUNNEL, NAT, SNAT, ANSWER, UNTUNNEL, QUOTED];
 
     /// Which program a stage is.
     pub const STAGES: &[(crate::handoff::Stage, &str)] = &[
@@ -106,6 +108,7 @@ pub mod program {
         (crate::handoff::Stage::SNAT, SNAT),
         (crate::handoff::Stage::ANSWER, ANSWER),
         (crate::handoff::Stage::UNTUNNEL, UNTUNNEL),
+        (crate::handoff::Stage::QUOTED, QUOTED),
         (crate::handoff::Stage::MAIN, MAIN),
     ];
 }
@@ -115,7 +118,7 @@ pub const MAX_RULES: u32 = 16_384;
 /// Services of both families together.
 pub const MAX_SERVICES: u32 = 64;
 /// Buckets of a bank's table of services: a power of two.
-pub const SERVICE_BUCKETS: usize = 1024;
+pub const SERVICE_BUCKETS: usize = 4096;
 /// A bank's table of services in whole words: the seed, then the buckets.
 pub const SERVICE_WORDS: usize = 1 + SERVICE_BUCKETS * crate::find::BUCKET_WORDS;
 /// Backend ids, 0 excluded.

@@ -268,6 +268,11 @@ fn listen(service: &Service, ring: u32, image: &mut Image) {
         IpAddr::V4(address) => image.listen(V4::from(address), protocol, service.port, entry),
         IpAddr::V6(address) => image.listen(V6::from(address), protocol, service.port, entry),
     }
+    match service.address {
+        IpAddr::V4(address) if service.echo => image.echo(V4::from(address)),
+        IpAddr::V6(address) if service.echo => image.echo(V6::from(address)),
+        _ => {}
+    }
 }
 
 /// Whose answers are rewritten: a `nat` service's backends, by address and port; and what comes to `snat`'s addresses.

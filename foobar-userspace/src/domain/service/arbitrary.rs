@@ -53,10 +53,11 @@ pub fn service() -> impl Strategy<Value = Service> {
     let transport = prop_oneof![Just(Transport::Tcp), Just(Transport::Udp)];
     let queries = prop_oneof![Just(Queries::Auto), Just(Queries::Http), Just(Queries::Connections)];
     let affinity = prop_oneof![Just(Affinity::Flow), Just(Affinity::Source)];
+    let affinity = (affinity, any::<bool>());
     let spread = (affinity, prop::sample::select(&RING_SIZES[..]), way());
     let head = (name(), transport, 1..=u16::MAX, queries, spread, 1..1_000_000_u64);
     (any::<bool>().prop_flat_map(addresses), head).prop_flat_map(
-        |(addresses, (name, transport, port, queries, (affinity, ring, way), idle))| {
+        |(addresses, (name, transport, port, queries, ((affinity, echo), ring, way), idle))| {
             let backends: Vec<_> = addresses[1..].iter().copied().map(|address| backend(address, way.0)).collect();
             backends.prop_map(move |backends| Service {
                 name: name.clone(),
@@ -67,6 +68,7 @@ pub fn service() -> impl Strategy<Value = Service> {
                 encapsulation: way.1,
                 snat: Vec::new(),
                 queries,
+                echo,
                 affinity,
                 ring,
                 idle: Duration::from_secs(idle),
