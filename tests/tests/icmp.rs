@@ -19,8 +19,7 @@ struct Case {
     router: &'static str,
 }
 
-const V4: Case =
-    Case { client: "192.0.2.7:4000", service: "10.0.0.1:80", backend: "10.1.0.2:8080", router: ROUTER };
+const V4: Case = Case { client: "192.0.2.7:4000", service: "10.0.0.1:80", backend: "10.1.0.2:8080", router: ROUTER };
 const V6: Case = Case {
     client: "[2001:db8::7]:4000",
     service: "[2001:db8:1::1]:80",
@@ -192,7 +191,11 @@ fn what_cannot_be_read_or_is_about_nothing_here_stays_as_it_was() {
                 error(case.router, to, &about.clone().between(case.client, case.service), bytes),
             ] {
                 let got = lab.run(&sent);
-                assert_eq!((got.counted, got.frame), (vec!["essential".to_owned()], sent.bytes()), "{forward} {sent:?}");
+                assert_eq!(
+                    (got.counted, got.frame),
+                    (vec!["essential".to_owned()], sent.bytes()),
+                    "{forward} {sent:?}"
+                );
             }
         }
         let about = tcp(V6.service, V6.client).extension(60);
