@@ -14,7 +14,7 @@ use crate::{
     class::{Class, Port},
     decision::Decision,
     depart::{Departure, depart},
-    event::{Budget, Told},
+    event::Told,
     find::{Bucket, Kind as KeyKind, ServiceKey},
     fragment::{First, Need},
     frame::{Frame, FrameMut, Header, Resize},
@@ -71,8 +71,8 @@ pub struct HostTables {
     pub unproven: RefCell<HashMap<(bool, Kind), usize>>,
     /// By ring, when a flow last found no room.
     pub refused: RefCell<HashMap<u32, u32>>,
-    /// Of what was sent by itself.
-    pub budgets: RefCell<HashMap<Told, Budget>>,
+    /// What may not be sent by itself: its budget is used up.
+    pub silent: HashSet<Told>,
     pub sets: HostSets,
     /// What was asked beyond the classes.
     pub question: Cell<[u64; QUESTION_WORDS]>,
@@ -262,11 +262,7 @@ impl Tables for HostTables {
     }
 
     fn may_tell(&self, told: Told) -> bool {
-        let mut budgets = self.budgets.borrow_mut();
-        let budget = budgets.entry(told).or_insert(Budget::from_word(0));
-        let after = budget.take(u64::from(self.now) * 1_000_000_000);
-        *budget = after.unwrap_or(*budget);
-        after.is_some()
+        !self.silent.contains(&told)
     }
 
     fn learn(&self, client: [u64; 2], way: NextHop) {

@@ -148,6 +148,12 @@ impl Lab {
         self
     }
 
+    /// Echo requests to no service are answered: how many are depends on the clock.
+    pub fn without_echoes(mut self) -> Self {
+        self.state.config.services.iter_mut().for_each(|service| service.echo = false);
+        self
+    }
+
     /// Echo requests to the last service's address are left to the rules.
     pub fn without_echo(mut self) -> Self {
         self.state.config.services.last_mut().expect("a service").echo = false;
