@@ -41,6 +41,19 @@ impl Kind {
     }
 }
 
+/// What the program sends by itself, each within a budget of its own on each CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum Told {
+    /// Answers to echo requests.
+    Echo = Kind::COUNT as u32,
+    /// ICMP errors.
+    Error,
+}
+
+/// Budgets of a CPU: those of [`Kind`]s, then those of what is [`Told`].
+pub const BUDGETS: usize = Kind::COUNT + 2;
+
 /// What the program says of a packet before its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
@@ -97,7 +110,7 @@ impl Head {
     }
 }
 
-/// How many packets of one kind a CPU has shown in the current eighth of a second.
+/// How many packets of one kind a CPU has shown, or sent by itself, in the current eighth of a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget(u64);
 

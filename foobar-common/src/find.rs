@@ -21,7 +21,7 @@ use crate::{
 /// | 0–15 | the group of the port, 1 or more |
 /// | 16–23 | protocol |
 /// | 24 | 1: IPv6 |
-/// | 25–26 | what is asked: see [`Kind`] |
+/// | 25–27 | what is asked: see [`Kind`] |
 pub type ServiceKey = [u64; 3];
 
 /// A key and its service's words; all zero where there is none.
@@ -42,6 +42,8 @@ pub enum Kind {
     Pool = 2,
     /// A balancer whose tunnels are taken off, without a port; in the bucket is 1.
     Balancer = 3,
+    /// A service's address whose echo is answered, without a port; in the bucket is 1.
+    Echo = 4,
 }
 
 impl Kind {
@@ -52,7 +54,8 @@ impl Kind {
             0 => Self::Service,
             1 => Self::Backend,
             2 => Self::Pool,
-            _ => Self::Balancer,
+            3 => Self::Balancer,
+            _ => Self::Echo,
         }
     }
 }
@@ -181,8 +184,26 @@ pub const fn displacement_index(key: ServiceKey, seed: u64) -> usize {
 #[inline(always)]
 pub fn find<A: Address, T: Tables>(flow: &Flow<A>, bank: usize, tables: &T) -> Option<ServiceEntry> {
     let (_, port) = flow.ports()?;
-    let group = tables.group(bank, service_entry(flow.protocol, port)?);
-    found(service_key(flow.destination, group, flow.protocol), bank, tables).map(ServiceEntry::from_words)
+    find_at(flow.destination, port, flow.protocol, bank, tables)
+}
+
+/// The service at an address and port.
+#[inline(always)]
+pub fn find_at<A: Address, T: Tables>(
+    address: A,
+    port: u16,
+    protocol: u8,
+    bank: usize,
+    tables: &T,
+) -> Option<ServiceEntry> {
+    let group = tables.group(bank, service_entry(protocol, port)?);
+    found(service_key(address, group, protocol), bank, tables).map(ServiceEntry::from_words)
+}
+
+/// Whether this is a service's address whose echo is answered.
+#[inline(always)]
+pub fn echoes<A: Address, T: Tables>(address: A, bank: usize, tables: &T) -> bool {
+    found(key_of(Kind::Echo, address, 0, 0), bank, tables).is_some()
 }
 
 /// A question of numbers alone, as functions of their own have them: who sent what to whom, and in which generation.
@@ -209,12 +230,18 @@ impl Asked {
     #[inline(always)]
     fn of<A: Address>(flow: &Flow<A>, generation: Generation) -> Self {
         let (source, destination) = flow.ports().unwrap_or((0, 0));
+        let ports = port_word(flow.protocol, source, destination);
+        Self::between::<A>(flow.source.words(), flow.destination.words(), ports, generation)
+    }
+
+    /// `ports`: as [`port_word`] has them.
+    #[inline(always)]
+    pub fn between<A: Address>(source: [u64; 2], destination: [u64; 2], ports: u64, generation: Generation) -> Self {
         let v6 = if A::V6 { Self::V6 } else { 0 };
         let nat = if generation.has_nat() { Self::NAT } else { 0 };
         let pool = if generation.has_pool() { Self::POOL } else { 0 };
         let bank = (generation.bank() as u64) << 41;
-        let word = port_word(flow.protocol, source, destination) | v6 | bank | nat | pool;
-        Self { source: flow.source.words(), destination: flow.destination.words(), word }
+        Self { source, destination, word: ports | v6 | bank | nat | pool }
     }
 
     #[inline(always)]

@@ -19,6 +19,7 @@ use crate::plane::{Plane, Way};
 /// | 8 | 1: some service is `nat` |
 /// | 9 | 1: some service is `snat` |
 /// | 10 | 1: tunnels of some balancer are taken off |
+/// | 11 | there are services |
 /// | 12–23 | the lowest twelve bits as they are from the deadline on |
 /// | 32–63 | the deadline: the second of the monotonic clock from which on the change is undone; 0: nothing waits |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +36,7 @@ impl Generation {
     const NAT: u64 = 1 << 8;
     const POOL: u64 = 1 << 9;
     const TUNNELS: u64 = 1 << 10;
+    const SERVES: u64 = 1 << 11;
     const FLAGS: u64 = 0xfff;
     const BEFORE_SHIFT: u32 = 12;
     const DEADLINE_SHIFT: u32 = 32;
@@ -177,6 +179,18 @@ impl Generation {
     #[inline(always)]
     pub const fn has_tunnels(self) -> bool {
         self.0 & Self::TUNNELS != 0
+    }
+
+    /// The same, with services or without.
+    #[must_use]
+    pub const fn serving(self, serves: bool) -> Self {
+        Self(self.0 & !Self::SERVES | if serves { Self::SERVES } else { 0 })
+    }
+
+    /// Whether there are services.
+    #[inline(always)]
+    pub const fn serves(self) -> bool {
+        self.0 & Self::SERVES != 0
     }
 
     /// Whether backends' answers are rewritten.

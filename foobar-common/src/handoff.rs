@@ -21,6 +21,8 @@ impl Stage {
     pub const UNTUNNEL: Self = Self(5);
     /// The first program, once more.
     pub const MAIN: Self = Self(6);
+    /// Sends an ICMP error on with the flow that it quotes, or answers an echo request.
+    pub const QUOTED: Self = Self(7);
     pub const COUNT: usize = 8;
 
     /// Who goes on with packets of a mode. With those of `dsr` nobody has to.

@@ -12,7 +12,7 @@ use crate::{
 pub fn take_v4<F: FrameMut + ?Sized>(frame: &mut F, offset: usize) -> Step<()> {
     let Some(ip) = frame.read::<Ipv4>(offset) else { return Err(Outcome::Truncated) };
     if ip.ttl <= 1 {
-        return Err(Outcome::Expired);
+        return Err(Outcome::ExpiredUntold);
     }
     let half = |ttl: u8| Be16::new(u16::from_be_bytes([ttl, ip.protocol])).raw();
     let checksum = Delta::default().half(half(ip.ttl), half(ip.ttl - 1)).adjust(ip.checksum);
@@ -25,7 +25,7 @@ pub fn take_v4<F: FrameMut + ?Sized>(frame: &mut F, offset: usize) -> Step<()> {
 pub fn take_v6<F: FrameMut + ?Sized>(frame: &mut F, offset: usize) -> Step<()> {
     let Some(ip) = frame.read::<Ipv6>(offset) else { return Err(Outcome::Truncated) };
     if ip.hop_limit <= 1 {
-        return Err(Outcome::Expired);
+        return Err(Outcome::ExpiredUntold);
     }
     frame.write(offset + 7, ip.hop_limit - 1).ok_or(Outcome::Truncated)
 }

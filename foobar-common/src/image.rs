@@ -134,6 +134,11 @@ impl Image {
         self.others.insert(key_of(Kind::Balancer, address, 0, 0), 1);
     }
 
+    /// Has echo requests to a service's address answered.
+    pub fn echo<A: Address>(&mut self, address: A) {
+        self.others.insert(key_of(Kind::Echo, address, 0, 0), 1);
+    }
+
     /// Whether there is an entry of this kind beside the services.
     pub fn has(&self, kind: Kind) -> bool {
         self.others.keys().any(|key| Kind::of(key) == kind)

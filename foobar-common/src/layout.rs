@@ -99,7 +99,9 @@ pub mod program {
     pub const ANSWER: &str = "foobar_answer";
     pub const UNTUNNEL: &str = "foobar_untunnel";
 
-    pub const ALL: &[&str] = &[MAIN, EGRESS, PASS, SWEEP_V4, SWEEP_V6, TUNNEL, NAT, SNAT, ANSWER, UNTUNNEL];
+    pub const QUOTED: &str = "foobar_quoted";
+
+    pub const ALL: &[&str] = &[MAIN, EGRESS, PASS, SWEEP_V4, SWEEP_V6, TUNNEL, NAT, SNAT, ANSWER, UNTUNNEL, QUOTED];
 
     /// Which program a stage is.
     pub const STAGES: &[(crate::handoff::Stage, &str)] = &[
@@ -108,6 +110,7 @@ pub mod program {
         (crate::handoff::Stage::SNAT, SNAT),
         (crate::handoff::Stage::ANSWER, ANSWER),
         (crate::handoff::Stage::UNTUNNEL, UNTUNNEL),
+        (crate::handoff::Stage::QUOTED, QUOTED),
         (crate::handoff::Stage::MAIN, MAIN),
     ];
 }

@@ -3,8 +3,9 @@
 
 use crate::{
     address::Address,
+    complain::expired,
     flow::Flow,
-    frame::FrameMut,
+    frame::{FrameMut, Resize},
     handoff::Handoff,
     header::MacAddresses,
     hops::{take_v4, take_v6},
@@ -18,7 +19,7 @@ use crate::{
 
 /// Sends the packet to its backend's own address and port. The backend answers through this host.
 #[inline(always)]
-pub fn nat<F: FrameMut + ?Sized, T: Tables>(frame: &mut F, handoff: &Handoff, tables: &T) -> Step<Outcome> {
+pub fn nat<F: Resize + ?Sized, T: Tables>(frame: &mut F, handoff: &Handoff, tables: &T) -> Step<Outcome> {
     let ip = usize::from(handoff.ip);
     if handoff.v6 {
         let flow = ipv6(frame, ip)?;
@@ -30,7 +31,7 @@ pub fn nat<F: FrameMut + ?Sized, T: Tables>(frame: &mut F, handoff: &Handoff, ta
 }
 
 #[inline(always)]
-fn to_backend<F: FrameMut + ?Sized, A: Address, T: Tables>(
+fn to_backend<F: Resize + ?Sized, A: Address, T: Tables>(
     frame: &mut F,
     handoff: &Handoff,
     flow: &Flow<A>,
@@ -40,7 +41,7 @@ fn to_backend<F: FrameMut + ?Sized, A: Address, T: Tables>(
     let next_hop = tables.next_hop(backend).ok_or(Outcome::NoBackend)?;
     let target = tables.target(backend).ok_or(Outcome::NoBackend)?;
     let (client_port, service_port) = flow.ports().unwrap_or((0, 0));
-    take_hop::<F, A>(frame, ip)?;
+    take_hop::<F, A>(frame, ip).map_err(|left| expired(left, frame, ip, A::V6, tables))?;
     if let Some(back) = way_back(frame, tables.ingress()) {
         tables.learn(flow.source.words(), back);
     }

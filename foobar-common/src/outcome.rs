@@ -97,12 +97,16 @@ outcomes! {
     Unresolved "unresolved" Drop,
     /// For a service, and its backend is this host.
     Here "here" Pass,
-    /// Its time to live ended here.
-    Expired "expired" Drop,
+    /// Its time to live ended here; its sender was told.
+    Expired "expired" Tx,
+    /// Its time to live ended here, and its sender was not told.
+    ExpiredUntold "expired_untold" Drop,
     /// Too big for the tunnel to its backend; its sender was told.
     TooBig "too_big" Tx,
     /// Too big for the tunnel to its backend, and its sender could not be told.
     TooBigUntold "too_big_untold" Drop,
+    /// An echo request to a service's address, which was answered.
+    Echoed "echoed" Tx,
     /// No address and port of this host is free for it.
     Exhausted "exhausted" Drop,
     /// It met congestion in a tunnel, and its ends would not hear of it.

@@ -17,8 +17,8 @@ use crate::{
 
 pub const IPV4: u16 = u16::from_be(EtherType::Ipv4 as u16);
 pub const IPV6: u16 = u16::from_be(EtherType::Ipv6 as u16);
-const DOT1Q: u16 = u16::from_be(EtherType::Ieee8021q as u16);
-const DOT1AD: u16 = u16::from_be(EtherType::Ieee8021ad as u16);
+pub const DOT1Q: u16 = u16::from_be(EtherType::Ieee8021q as u16);
+pub const DOT1AD: u16 = u16::from_be(EtherType::Ieee8021ad as u16);
 
 /// VLAN tags that are looked behind.
 const MAX_TAGS: usize = 2;

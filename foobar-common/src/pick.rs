@@ -46,6 +46,29 @@ pub fn pick<F: Frame + ?Sized, A: Address, T: Tables>(
     Ok(Picked { backend, next_hop, hash })
 }
 
+/// The backend that a flow's packets go to, where nothing is to be remembered of who asks. `ports`: the flow's, as
+/// [`port_word`] has them.
+#[inline(always)]
+pub fn look_up<A: Address, T: Tables>(
+    source: A,
+    destination: A,
+    ports: u64,
+    service: &ServiceEntry,
+    tables: &T,
+) -> Step<Picked> {
+    let hash = service.hash_of(source, destination, ports);
+    let slot = tables.slot(service.ring, service.slot_of_hash(hash)).ok_or(Outcome::NoBackend)?;
+    let noted = if slot.is_tracked() {
+        let note = tables.note::<A>(&A::flow_key(source, destination, ports));
+        note.filter(|note| tables.next_hop(note.backend).is_some())
+    } else {
+        None
+    };
+    let backend = noted.map_or(slot.previous(), |note| note.backend);
+    let next_hop = tables.next_hop(backend).ok_or(Outcome::NoBackend)?;
+    Ok(Picked { backend, next_hop, hash })
+}
+
 /// Mixes a flow into 32 bits: multiply and fold, as in `MurmurHash3`'s finalizer. The same on every machine.
 #[inline(always)]
 pub fn flow_hash<A: Address>(source: A, destination: A, ports: u64, seed: u32) -> u32 {

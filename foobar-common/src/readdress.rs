@@ -18,8 +18,8 @@ const CHECKSUM_V4: usize = 10;
 const ENDS_V4: usize = 12;
 const ENDS_V6: usize = 8;
 /// Offsets in TCP's and UDP's header.
-const CHECKSUM_TCP: usize = 16;
-const CHECKSUM_UDP: usize = 6;
+pub(crate) const CHECKSUM_TCP: usize = 16;
+pub(crate) const CHECKSUM_UDP: usize = 6;
 
 /// Writes both ends of the packet at `ip`. A later fragment has no ports to write, and no checksum.
 #[inline(always)]
@@ -30,8 +30,7 @@ pub fn readdress<F: FrameMut + ?Sized, A: Address>(
     from: End,
     to: End,
 ) -> Step<()> {
-    let addresses = if A::V6 { readdress_v6(frame, ip, from.0, to.0) } else { readdress_v4(frame, ip, from.0, to.0) };
-    let addresses = addresses.ok_or(Outcome::Truncated)?;
+    let addresses = write_ends::<F, A>(frame, ip, from.0, to.0).ok_or(Outcome::Truncated)?;
     let ports = Ports { source: Be16::new(from.1), destination: Be16::new(to.1) };
     match flow.transport {
         Transport::Tcp(segment) => {
@@ -44,6 +43,18 @@ pub fn readdress<F: FrameMut + ?Sized, A: Address>(
         }
         _ => Ok(()),
     }
+}
+
+/// Writes both addresses of the packet at `ip`, and the checksum of its header: the change is what checksums of what is
+/// inside have to follow.
+#[inline(always)]
+pub(crate) fn write_ends<F: FrameMut + ?Sized, A: Address>(
+    frame: &mut F,
+    ip: usize,
+    from: [u64; 2],
+    to: [u64; 2],
+) -> Option<Delta> {
+    if A::V6 { readdress_v6(frame, ip, from, to) } else { readdress_v4(frame, ip, from, to) }
 }
 
 #[inline(always)]
@@ -68,7 +79,12 @@ fn readdress_v6<F: FrameMut + ?Sized>(frame: &mut F, ip: usize, from: [u64; 2], 
 }
 
 #[inline(always)]
-fn write_ports<F: FrameMut + ?Sized>(frame: &mut F, header: usize, ports: Ports, delta: Delta) -> Option<Delta> {
+pub(crate) fn write_ports<F: FrameMut + ?Sized>(
+    frame: &mut F,
+    header: usize,
+    ports: Ports,
+    delta: Delta,
+) -> Option<Delta> {
     let before = frame.read::<Ports>(header)?;
     frame.write(header, ports)?;
     let delta = delta.half({ before.source }.raw(), { ports.source }.raw());

@@ -86,7 +86,7 @@ const GROUP: u8 = 1;
 
 /// Every host of the segment has this frame: were it sent on, each balancer there would send a copy.
 #[inline(always)]
-pub(crate) fn is_for_a_group<F: FrameMut + ?Sized>(frame: &F) -> bool {
+pub(crate) fn is_for_a_group<F: Frame + ?Sized>(frame: &F) -> bool {
     frame.read::<u8>(0).is_some_and(|first| first & GROUP != 0)
 }
 

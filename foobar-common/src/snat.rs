@@ -12,8 +12,9 @@ pub use self::{
 };
 use crate::{
     address::Address,
+    complain::expired,
     flow::{Flow, Segment, port_word},
-    frame::FrameMut,
+    frame::{FrameMut, Resize},
     handoff::Handoff,
     nat::{take_hop, way_back},
     outcome::{Outcome, Step},
@@ -25,7 +26,7 @@ use crate::{
 
 /// Sends the packet to its backend from an address and port of this host.
 #[inline(always)]
-pub fn snat<F: FrameMut + ?Sized, T: Tables>(frame: &mut F, handoff: &Handoff, tables: &T) -> Step<Outcome> {
+pub fn snat<F: Resize + ?Sized, T: Tables>(frame: &mut F, handoff: &Handoff, tables: &T) -> Step<Outcome> {
     let ip = usize::from(handoff.ip);
     if handoff.v6 {
         let flow = ipv6(frame, ip)?;
@@ -37,7 +38,7 @@ pub fn snat<F: FrameMut + ?Sized, T: Tables>(frame: &mut F, handoff: &Handoff, t
 }
 
 #[inline(always)]
-fn to_backend<F: FrameMut + ?Sized, A: Address, T: Tables>(
+fn to_backend<F: Resize + ?Sized, A: Address, T: Tables>(
     frame: &mut F,
     handoff: &Handoff,
     flow: &Flow<A>,
@@ -58,7 +59,7 @@ fn to_backend<F: FrameMut + ?Sized, A: Address, T: Tables>(
     let next_hop = tables.next_hop(backend).ok_or(Outcome::NoBackend)?;
     let from = tables.pool_address(place / PLACES).ok_or(Outcome::Exhausted)?;
     let ip = usize::from(handoff.ip);
-    take_hop::<F, A>(frame, ip)?;
+    take_hop::<F, A>(frame, ip).map_err(|left| expired(left, frame, ip, A::V6, tables))?;
     let to = (target.address, target.port_for(service_port));
     readdress(frame, ip, flow, (from, port_of(place)), to)?;
     send(frame, next_hop, tables)

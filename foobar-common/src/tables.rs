@@ -7,6 +7,7 @@ use crate::{
     admit::walk,
     class::{Class, Port},
     decision::Decision,
+    event::Told,
     find::{Asked, Bucket, Group, ServiceKey, answer, is_from_balancer},
     fragment::{First, Need, Part},
     generation::Generation,
@@ -110,6 +111,9 @@ pub trait Tables: SetTables {
 
     /// The way to a backend; `None` for a backend that is dead or was never there.
     fn next_hop(&self, backend: u32) -> Option<NextHop>;
+
+    /// Whether one more packet of this kind may be sent by itself.
+    fn may_tell(&self, told: Told) -> bool;
 
     /// Where a backend is; `None` for an id that none has.
     fn target(&self, backend: u32) -> Option<Target>;

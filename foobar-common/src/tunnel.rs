@@ -3,7 +3,7 @@
 
 use crate::{
     checksum::Sum,
-    complain::too_big,
+    complain::{expired, too_big},
     frame::{FrameMut, Grow, Resize},
     handoff::Handoff,
     header::{Be16, Be32, Ethernet, Gue, Ipv4, Ipv6, Udp, VlanTag},
@@ -52,11 +52,8 @@ pub fn tunnel<F: Grow + Resize + ?Sized, T: Tables>(frame: &mut F, handoff: &Han
     if !fits {
         return Ok(too_big(frame, ip, handoff.v6, u32::from(target.mtu) - outer as u32));
     }
-    if handoff.v6 {
-        take_v6(frame, ip)?
-    } else {
-        take_v4(frame, ip)?
-    }
+    let taken = if handoff.v6 { take_v6(frame, ip) } else { take_v4(frame, ip) };
+    taken.map_err(|left| expired(left, frame, ip, handoff.v6, tables))?;
     wrap(frame, ip, &inner, &target, next_hop, tables)
 }
 

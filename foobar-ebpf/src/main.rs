@@ -21,7 +21,9 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use foobar_common::{
-    Departure, Frame as _, Outcome, Tables as _, depart, serve,
+    Departure, Frame as _, Outcome, Tables as _, depart,
+    quoted::{Asked, ask, may_be_asked, may_be_icmp},
+    serve,
     untunnel::{may_be_peeled, peel},
 };
 
@@ -36,6 +38,10 @@ pub fn foobar(context: XdpContext) -> u32 {
     let outcome = serve(&mut packet, &maps);
     if matches!(outcome, Outcome::NoStage)
         || maps.generation().has_tunnels() && may_be_peeled(outcome) && peel_apart(context.ctx) != 0
+        || maps.generation().serves()
+            && may_be_asked(outcome)
+            && may_be_icmp(&packet)
+            && ask_of(&context, outcome, &maps)
     {
         maps.go_on();
     }
@@ -53,6 +59,21 @@ pub extern "C" fn peel_apart(context: *mut xdp_md) -> u64 {
     let context = XdpContext::new(context);
     let (packet, maps) = (packet::Packet::<false>::new(&context), maps::Maps::new(&context));
     u64::from(peel(&packet, maps.generation(), &maps))
+}
+
+#[inline(always)]
+fn ask_of(context: &XdpContext, before: Outcome, maps: &maps::Maps<'_, XdpContext>) -> bool {
+    let asked = Asked { before, generation: maps.generation() };
+    ask_apart(context.ctx, asked.word(), maps.remarked().word()) != 0
+}
+
+/// Hands an ICMP message over that may be about a service's flow, or for a service. In a function of its own: they are few.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn ask_apart(context: *mut xdp_md, asked: u64, remark: u64) -> u64 {
+    let context = XdpContext::new(context);
+    let (packet, maps) = (packet::Packet::<false>::new(&context), maps::Maps::of(&context, remark));
+    u64::from(ask(&packet, Asked::from_word(asked), &maps))
 }
 
 /// Judges what this host sends, notes what it opens, and lets others decide about what may leave.

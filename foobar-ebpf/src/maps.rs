@@ -13,6 +13,7 @@ use foobar_common::{
     Address, Outcome, Tables,
     class::{Class, Port},
     decision::Decision,
+    event::Told,
     find::{
         Asked, BUCKET_WORDS, Bucket, Group, Kind as KeyKind, ServiceKey, bucket_index, displacement_index, group_in,
     },
@@ -158,6 +159,12 @@ impl<'a, C> Maps<'a, C> {
         Self { context, generation, remark: InMemory::new(Remark::NONE) }
     }
 
+    /// For a program that goes on with a packet of which this was remarked.
+    #[inline(always)]
+    pub fn of(context: &'a C, remark: u64) -> Self {
+        Self { remark: InMemory::new(Remark::from_word(remark)), ..Self::new(context) }
+    }
+
     #[inline(always)]
     pub fn remarked(&self) -> Remark {
         self.remark.get()
@@ -300,6 +307,12 @@ impl<C: Context> Tables for Maps<'_, C> {
         let (second, first) = (record.word::<1>(), record.word::<0>());
         // Userspace empties the second word while it changes both.
         if record.word::<1>() == second { NextHop::from_words([first, second]) } else { Some(NextHop::UNRESOLVED) }
+    }
+
+    #[inline(always)]
+    fn may_tell(&self, told: Told) -> bool {
+        // SAFETY: a helper without arguments.
+        within_budget(told as u32, unsafe { bpf_ktime_get_coarse_ns() })
     }
 
     #[inline(always)]

@@ -119,7 +119,7 @@ fn tell<C: Shown>(context: C, what: u32, is_sampled: bool, remark: u64, len: u64
         kinds |= Kind::Logged.bit();
     }
     for kind in Kind::ALL {
-        if kinds & kind.bit() != 0 && !maps::within_budget(kind, at) {
+        if kinds & kind.bit() != 0 && !maps::within_budget(kind as u32, at) {
             kinds &= !kind.bit();
         }
     }

@@ -6,7 +6,7 @@ use foobar_common::{
     handoff::{Handoff, Stage},
     nat,
     outcome::{Outcome, Step},
-    snat, tunnel, untunnel,
+    quoted, snat, tunnel, untunnel,
 };
 
 use crate::{
@@ -56,6 +56,19 @@ pub fn foobar_answer(context: XdpContext) -> u32 {
     } else {
         snat::answer(&mut packet, &handoff, &maps)
     };
+    leave(&context, &handoff, done)
+}
+
+/// An ICMP message that the first program has judged, with the flow that it quotes.
+#[xdp(frags)]
+#[inline(always)]
+pub fn foobar_quoted(context: XdpContext) -> u32 {
+    let Some(handoff) = maps::handoff() else { return xdp_action::XDP_ABORTED };
+    let (mut packet, maps) = (Packet::<true>::new(&context), Maps::of(&context, handoff.remark));
+    let done = quoted::quoted(&mut packet, &handoff, &maps);
+    if matches!(done, Ok(Outcome::NoStage)) {
+        maps.go_on();
+    }
     leave(&context, &handoff, done)
 }
 

@@ -98,7 +98,7 @@ fn wanted() -> BTreeMap<&'static str, Shape> {
         (map::TAGS, array(1, layout::TAGS_WORDS)),
         (map::MAPPINGS, array(MAPPING_WORDS, layout::MAX_MAPPINGS)),
         (map::STAGES, (PROGRAM_ARRAY, 4, 4, Stage::COUNT as u32)),
-        (map::BUDGETS, counters(layout::BUDGET_WORDS, event::Kind::COUNT as u32)),
+        (map::BUDGETS, counters(layout::BUDGET_WORDS, event::BUDGETS as u32)),
         (map::BACKENDS, counters(layout::BACKEND_TALLY_WORDS, layout::MAX_BACKENDS)),
     ])
 }

@@ -105,7 +105,7 @@ fn rules_count_what_they_decided() {
         (tcp(CLIENT6, "[2001:db8:1::1]:22").syn(), ["allowed", "rule allow tcp/22"]),
         (protocol(112, "198.51.100.3", "10.0.0.1"), ["allowed", "rule allow from 198.51.100.0/24"]),
         (tcp("[2001:db8:bad::1]:1", "[2001:db8:1::1]:443"), ["denied", "rule deny from 2001:db8:bad::/48"]),
-        (icmpv6("2001:db8::7", "2001:db8:1::1", 128, 0), ["allowed", "rule allow icmpv6/echo-request"]),
+        (icmpv6("2001:db8::7", "2001:db8:1::9", 128, 0), ["allowed", "rule allow icmpv6/echo-request"]),
     ] {
         assert_eq!(lab.run(&sent).counted, counted, "{sent:?}");
     }
@@ -119,7 +119,7 @@ fn answers_to_what_this_host_sent_pass_and_nothing_else_does() {
         (tcp("[2001:db8:1::1]:4000", "[2001:db8::7]:443").syn(), udp("[2001:db8::7]:443", "[2001:db8:1::1]:4000")),
         (udp("10.0.0.1:4000", "192.0.2.7:53"), udp("192.0.2.8:53", "10.0.0.1:4000")),
         (udp("[2001:db8:1::1]:4000", "[2001:db8::7]:53"), udp("[2001:db8::7]:54", "[2001:db8:1::1]:4000")),
-        (icmp("10.0.0.1", "192.0.2.7", 8, 0), icmp("192.0.2.7", "10.0.0.1", 8, 0)),
+        (icmp("10.0.0.9", "192.0.2.7", 8, 0), icmp("192.0.2.7", "10.0.0.9", 8, 0)),
         (icmpv6("2001:db8:1::1", "2001:db8::7", 128, 0), icmpv6("2001:db8::8", "2001:db8:1::1", 129, 0)),
         (protocol(47, "10.0.0.1", "192.0.2.7"), protocol(48, "192.0.2.7", "10.0.0.1")),
         (protocol(47, "2001:db8:1::1", "2001:db8::7"), protocol(48, "2001:db8::7", "2001:db8:1::1")),

@@ -103,7 +103,8 @@ fn through_the_loaded_program() {
         .drops()
         .rules(&["deny from 203.0.113.0/28", "allow tcp/22", "deny tcp/25", "allow icmp", "deny udp", "allow proto/47"])
         .service("10.0.0.1", "tcp/80", &["10.1.0.2"])
-        .service("2001:db8:1::1", "tcp/80", &["2001:db8:2::2"]);
+        .service("2001:db8:1::1", "tcp/80", &["2001:db8:2::2"])
+        .without_echoes();
     let program = lab.program();
     let mut after = Vec::new();
     for id in 0..20_000 {

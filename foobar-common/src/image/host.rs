@@ -14,6 +14,7 @@ use crate::{
     class::{Class, Port},
     decision::Decision,
     depart::{Departure, depart},
+    event::Told,
     find::{Bucket, Group, Kind as KeyKind, ServiceKey},
     fragment::{First, Need},
     frame::{Frame, FrameMut, Header, Resize},
@@ -70,6 +71,8 @@ pub struct HostTables {
     pub unproven: RefCell<HashMap<(bool, Kind), usize>>,
     /// By ring, when a flow last found no room.
     pub refused: RefCell<HashMap<u32, u32>>,
+    /// What may not be sent by itself: its budget is used up.
+    pub silent: HashSet<Told>,
     pub sets: HostSets,
     /// What was asked beyond the classes.
     pub question: Cell<[u64; QUESTION_WORDS]>,
@@ -169,6 +172,7 @@ impl Tables for HostTables {
         let sent_drops = sent.as_ref().is_some_and(|sent| sent.drops);
         let inward = Generation::new(0, *drops, !narrowed.is_empty()).asking_sets(self.image.asks_sets());
         let inward = inward.answering(self.image.has(KeyKind::Backend), self.image.has(KeyKind::Pool));
+        let inward = inward.serving(!self.image.services.is_empty());
         let inward = inward.untunnelling(self.image.has(KeyKind::Balancer));
         inward.sending(sent.is_some(), sent_drops).noting(*drops, sent_drops)
     }
@@ -259,6 +263,10 @@ impl Tables for HostTables {
 
     fn target(&self, backend: u32) -> Option<Target> {
         self.targets.get(&backend).copied()
+    }
+
+    fn may_tell(&self, told: Told) -> bool {
+        !self.silent.contains(&told)
     }
 
     fn learn(&self, client: [u64; 2], way: NextHop) {

@@ -5,6 +5,7 @@ use crate::{
     handoff::{Handoff, Stage},
     nat::{answer, nat},
     outcome::{Outcome, Step},
+    quoted::{Asked, ask, may_be_asked, may_be_icmp, quoted},
     serve::serve,
     snat::{self, snat},
     tables::Tables,
@@ -69,7 +70,7 @@ const MAX_STAGES: usize = 33;
 
 /// Serves a frame by every stage that it is handed over to.
 pub fn serve_whole<T: HandedOver>(frame: &mut ReceivedFrame, tables: &T) -> Outcome {
-    let mut outcome = serve_or_peel(frame, tables);
+    let mut outcome = serve_or_hand_over(frame, tables);
     for _ in 0..MAX_STAGES {
         let Some(handoff) = tables.handed_over() else { return outcome };
         outcome = go_on(frame, &handoff, tables).unwrap_or_else(|left| left);
@@ -78,8 +79,14 @@ pub fn serve_whole<T: HandedOver>(frame: &mut ReceivedFrame, tables: &T) -> Outc
 }
 
 /// As the first program does it.
-fn serve_or_peel<T: HandedOver>(frame: &mut ReceivedFrame, tables: &T) -> Outcome {
+fn serve_or_hand_over<T: HandedOver>(frame: &mut ReceivedFrame, tables: &T) -> Outcome {
     let (generation, outcome) = (tables.generation(), serve(frame, tables));
+    if generation.serves() && may_be_asked(outcome) && may_be_icmp(frame) {
+        let asked = Asked { before: outcome, generation };
+        if ask(frame, asked, tables) {
+            return Outcome::NoStage;
+        }
+    }
     if generation.has_tunnels() && may_be_peeled(outcome) && peel(frame, generation, tables) {
         return Outcome::NoStage;
     }
@@ -97,7 +104,8 @@ fn go_on<T: HandedOver>(frame: &mut ReceivedFrame, handoff: &Handoff, tables: &T
             untunnel(frame, handoff)?;
             Ok(tables.hand_over(Handoff { stage: Stage::MAIN, ..*handoff }))
         }
-        Stage::MAIN => Ok(serve_or_peel(frame, tables)),
+        Stage::QUOTED => quoted(frame, handoff, tables),
+        Stage::MAIN => Ok(serve_or_hand_over(frame, tables)),
         _ => Err(Outcome::NoStage),
     }
 }

@@ -5,7 +5,7 @@ use aya_ebpf::{
     maps::{PerCpuArray, RingBuf, ring_buf::RingBufEntry},
 };
 use foobar_common::{
-    event::{Budget, EVENT_WORDS, Kind},
+    event::{self, Budget, EVENT_WORDS, Kind},
     layout::{BUDGET_WORDS, EVENTS_BYTES, WATCH_WORDS},
 };
 
@@ -18,7 +18,7 @@ static WATCH: Table<WATCH_WORDS> = Table::new();
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
 #[map]
-static BUDGETS: PerCpuArray<[u64; BUDGET_WORDS]> = PerCpuArray::with_max_entries(Kind::COUNT as u32, 0);
+static BUDGETS: PerCpuArray<[u64; BUDGET_WORDS]> = PerCpuArray::with_max_entries(event::BUDGETS as u32, 0);
 
 /// What the rules said of a packet, for who is shown it.
 #[derive(Clone, Copy)]
@@ -83,10 +83,10 @@ pub fn watched_at(now: u64) -> bool {
     is_watched
 }
 
-/// Whether one packet more of a kind may be shown on this CPU.
+/// Whether one packet more of a kind may be shown on this CPU, or sent by itself: by the place of its budget.
 #[inline(always)]
-pub fn within_budget(kind: Kind, now: u64) -> bool {
-    let Some(budget) = BUDGETS.get_ptr_mut(kind as u32) else { return false };
+pub fn within_budget(place: u32, now: u64) -> bool {
+    let Some(budget) = BUDGETS.get_ptr_mut(place) else { return false };
     // SAFETY: the kernel gave this CPU's own element.
     let [budget, lost] = unsafe { &mut *budget };
     let after = Budget::from_word(*budget).take(now);

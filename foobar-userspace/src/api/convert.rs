@@ -84,8 +84,8 @@ pub fn place(before: Option<String>, after: Option<String>) -> Result<Place, Ref
 
 /// A checked service.
 pub fn service(spec: ServiceSpec) -> Result<Service, Refusal> {
-    let ServiceSpec { name, address, port, forward, encapsulation, snat, queries, affinity, ring, idle, backends } =
-        spec;
+    let ServiceSpec { name, address, port, forward, encapsulation, snat, queries, .. } = spec;
+    let ServiceSpec { echo, affinity, ring, idle, backends, .. } = spec;
     let ports: ServicePorts = port.parse()?;
     let forward = self::forward(forward.as_deref())?;
     let backends = backends.iter().map(|spec| {
@@ -99,6 +99,7 @@ pub fn service(spec: ServiceSpec) -> Result<Service, Refusal> {
         encapsulation: encapsulation.as_deref().map_or(Ok(Encapsulation::Ip), str::parse)?,
         snat: snat.iter().map(|text| prefix::address(Word::whole(text))).collect::<Result<_, _>>()?,
         queries: self::queries(queries.as_deref())?,
+        echo: echo.unwrap_or(true),
         affinity: affinity.as_deref().map_or(Ok(Affinity::Flow), str::parse)?,
         ring: ring.unwrap_or(RING_SLOTS),
         idle: idle.as_deref().map_or(Ok(DEFAULT_IDLE), |idle| duration::read(Word::whole(idle)))?,
@@ -207,6 +208,7 @@ mod tests {
             encapsulation: None,
             snat: vec![],
             queries: None,
+            echo: None,
             affinity: None,
             ring: None,
             idle: None,

@@ -103,6 +103,9 @@ pub struct ServiceSpec {
     /// `auto`, the default, `http` or `connections`.
     #[serde(default)]
     pub queries: Option<String>,
+    /// Whether echo requests to its address are answered: the default.
+    #[serde(default)]
+    pub echo: Option<bool>,
     /// `flow`, the default, or `source`.
     #[serde(default)]
     pub affinity: Option<String>,

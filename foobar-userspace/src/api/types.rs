@@ -224,6 +224,8 @@ pub struct ServiceStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub snat: Vec<SnatStatus>,
     pub queries: Queries,
+    /// Whether echo requests to its address are answered.
+    pub echo: bool,
     pub affinity: Affinity,
     /// Slots of its ring.
     pub ring: u32,

@@ -55,6 +55,9 @@ pub struct Add {
     /// What is counted as a query
     #[arg(long, value_name = "auto|http|connections", default_value = "auto")]
     queries: String,
+    /// Answer echo requests (ping) to its address, or leave them to the rules
+    #[arg(long, value_name = "true|false", default_value_t = true, action = clap::ArgAction::Set)]
+    echo: bool,
     /// What goes to one backend: each connection, or all of one source address
     #[arg(long, value_name = "flow|source", default_value = "flow")]
     affinity: String,
@@ -100,6 +103,7 @@ impl Add {
             encapsulation: encapsulation.clone(),
             snat: snat.clone(),
             queries: Some(self.queries),
+            echo: Some(self.echo),
             affinity: Some(self.affinity),
             ring: Some(self.ring),
             idle: Some(self.idle),

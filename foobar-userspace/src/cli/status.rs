@@ -212,6 +212,7 @@ mod tests {
                 encapsulation: Encapsulation::Ip,
                 snat: vec![],
                 queries: Queries::Auto,
+                echo: true,
                 affinity: Affinity::Flow,
                 ring: 65_537,
                 idle_seconds: 10_800,

@@ -239,6 +239,7 @@ fn service_detail(before: &Service, after: &Service) -> Vec<String> {
         ("encapsulation", before.encapsulation.to_string(), after.encapsulation.to_string()),
         ("snat", snat(before), snat(after)),
         ("queries", words(before), words(after)),
+        ("echo", before.echo.to_string(), after.echo.to_string()),
     ]));
     detail
 }

@@ -18,8 +18,20 @@ use crate::domain::{
 const PORTS: &str = "ports = [\"tcp/80\", \"tcp/443\"]";
 const BACKENDS: &str = "backends = [{ address = \"10.0.0.11\", weight = 100 }]";
 
-const KEYS: [&str; 11] =
-    ["name", "address", "ports", "forward", "encapsulation", "snat", "affinity", "ring", "idle", "queries", "backends"];
+const KEYS: [&str; 12] = [
+    "name",
+    "address",
+    "ports",
+    "forward",
+    "encapsulation",
+    "snat",
+    "affinity",
+    "ring",
+    "idle",
+    "queries",
+    "echo",
+    "backends",
+];
 
 const LATER: [(&str, &str); 2] = [
     ("health", "this version does not check backends; drain and ready them by `foobar backend`"),
@@ -53,6 +65,7 @@ fn service(value: &Value<'_>) -> Parsed<(Service, ServicePlaces)> {
         encapsulation: section.value("encapsulation").map_or(Ok(Encapsulation::Ip), encapsulation)?,
         snat: section.value("snat").map_or(Ok(Vec::new()), snat)?,
         queries: fields.queries.map_or(Ok(Queries::Auto), queries)?,
+        echo: section.value("echo").map_or(Ok(true), |value| value.flag("echo = false"))?,
         affinity: section.value("affinity").map_or(Ok(Affinity::Flow), affinity)?,
         ring: fields.ring.map_or(Ok(RING_SLOTS), |value| value.number(1..=u32::MAX, "ring = 65537"))?,
         idle: fields.idle.as_ref().map_or(Ok(DEFAULT_IDLE), |text| checked(text, duration::read))?,

@@ -112,6 +112,12 @@ fn lay_claims(state: &State, services: &[Service], rings: &Rings, image: &mut Im
     if answers > MAX_ANSWER_KEYS {
         return Err(too_many_answers(answers));
     }
+    for service in services.iter().filter(|service| service.echo) {
+        match service.address {
+            IpAddr::V4(address) => image.echo(V4::from(address)),
+            IpAddr::V6(address) => image.echo(V6::from(address)),
+        }
+    }
     for address in services.iter().flat_map(|service| state.pool.of(service)) {
         let Some(place) = state.pool.place(address) else { continue };
         match address {

@@ -101,6 +101,7 @@ impl Engine {
             encapsulation: service.encapsulation,
             snat: self.snat_status(service),
             queries: service.queries,
+            echo: service.echo,
             affinity: service.affinity,
             ring: service.ring,
             idle_seconds: service.idle.as_secs(),

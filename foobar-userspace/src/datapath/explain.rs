@@ -11,6 +11,7 @@ use foobar_common::{
     class::{Class, Port},
     decision::Decision,
     depart::judge_sent,
+    event::Told,
     find::{BUCKET_WORDS, Bucket, Group, ServiceKey, bucket_index, with_group},
     fragment::{First, Need},
     generation::Generation,
@@ -262,6 +263,10 @@ impl Seen for Reading<'_> {
 
     fn target(&self, backend: u32) -> Option<Target> {
         self.tables().target(backend).ok()
+    }
+
+    fn may_tell(&self, _: Told) -> bool {
+        true
     }
 
     fn learn(&self, _: [u64; 2], _: NextHop) {}

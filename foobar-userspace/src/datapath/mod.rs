@@ -172,8 +172,10 @@ impl Datapath {
         let Attention { judges: _, notes, hears } = self.attention;
         let next = next.sending(sent.is_some(), sent_drops).noting(*drops || notes, sent_drops || hears);
         let image = publication.image;
-        let next =
-            next.answering(image.has(Kind::Backend), image.has(Kind::Pool)).untunnelling(image.has(Kind::Balancer));
+        let next = next
+            .serving(!image.services.is_empty())
+            .answering(image.has(Kind::Backend), image.has(Kind::Pool))
+            .untunnelling(image.has(Kind::Balancer));
         let next = word(next, now);
         self.tables.set_generation(next, self.number() + 1);
         self.grace.begin();

@@ -131,6 +131,7 @@ impl Lab {
             encapsulation: Encapsulation::Ip,
             snat: Vec::new(),
             queries: Queries::Auto,
+            echo: true,
             affinity: Affinity::Flow,
             ring: RING_SLOTS,
             idle: DEFAULT_IDLE,
@@ -143,6 +144,18 @@ impl Lab {
     pub fn spread(mut self, ring: u32, affinity: Affinity) -> Self {
         let service = self.state.config.services.last_mut().expect("a service");
         (service.ring, service.affinity) = (ring, affinity);
+        self
+    }
+
+    /// Echo requests to no service are answered: how many are depends on the clock.
+    pub fn without_echoes(mut self) -> Self {
+        self.state.config.services.iter_mut().for_each(|service| service.echo = false);
+        self
+    }
+
+    /// Echo requests to the last service's address are left to the rules.
+    pub fn without_echo(mut self) -> Self {
+        self.state.config.services.last_mut().expect("a service").echo = false;
         self
     }
 

@@ -65,6 +65,7 @@ fn lab(drops: bool) -> Lab {
         .way("2001:db8:2::5", Way::Unresolved)
         .with("10.1.0.7", BackendState::Drain)
         .with("2001:db8:2::7", BackendState::Drain)
+        .without_echoes()
 }
 
 /// What happens to the backends while frames go on.

@@ -64,6 +64,9 @@ fn say(table: &mut Table, service: &Service) {
     if said(table, "queries").as_deref().unwrap_or("auto") != word {
         set(table, "queries", word);
     }
+    if table.get("echo").and_then(Node::as_bool).unwrap_or(true) != service.echo {
+        set(table, "echo", service.echo);
+    }
     let word = said(table, "affinity").and_then(|text| text.parse().ok());
     if word.unwrap_or(Affinity::Flow) != service.affinity {
         set(table, "affinity", service.affinity.to_string());

@@ -63,10 +63,11 @@ pub fn ports() -> impl Strategy<Value = ServicePorts> {
 pub fn service() -> impl Strategy<Value = Service> {
     let queries = prop_oneof![Just(Queries::Auto), Just(Queries::Http), Just(Queries::Connections)];
     let affinity = prop_oneof![Just(Affinity::Flow), Just(Affinity::Source)];
+    let affinity = (affinity, any::<bool>());
     let spread = (affinity, prop::sample::select(&RING_SIZES[..]), way());
     let head = (name(), ports(), queries, spread, 1..1_000_000_u64);
     (any::<bool>().prop_flat_map(addresses), head).prop_flat_map(
-        |(addresses, (name, ports, queries, (affinity, ring, way), idle))| {
+        |(addresses, (name, ports, queries, ((affinity, echo), ring, way), idle))| {
             let has_ports = way.0.gives_ports(&ports);
             let backends: Vec<_> = addresses[1..].iter().copied().map(|address| backend(address, has_ports)).collect();
             backends.prop_map(move |backends| Service {
@@ -77,6 +78,7 @@ pub fn service() -> impl Strategy<Value = Service> {
                 encapsulation: way.1,
                 snat: Vec::new(),
                 queries,
+                echo,
                 affinity,
                 ring,
                 idle: Duration::from_secs(idle),

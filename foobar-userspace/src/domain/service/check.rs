@@ -223,6 +223,7 @@ mod tests {
             encapsulation: Encapsulation::Ip,
             snat: Vec::new(),
             queries: Queries::Auto,
+            echo: true,
             affinity: crate::domain::Affinity::Flow,
             ring: RING_SLOTS,
             idle: DEFAULT_IDLE,

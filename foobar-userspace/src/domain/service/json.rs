@@ -22,6 +22,8 @@ pub struct ServiceJson {
     snat: Vec<IpAddr>,
     #[serde(default)]
     queries: Queries,
+    #[serde(default = "default_echo", skip_serializing_if = "is_default_echo")]
+    echo: bool,
     #[serde(default)]
     affinity: Affinity,
     #[serde(default = "default_ring")]
@@ -35,6 +37,15 @@ fn default_ring() -> u32 {
     RING_SLOTS
 }
 
+fn default_echo() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_default_echo(echo: &bool) -> bool {
+    *echo
+}
+
 fn is_default(encapsulation: &Encapsulation) -> bool {
     *encapsulation == Encapsulation::default()
 }
@@ -46,8 +57,8 @@ fn default_idle() -> Duration {
 impl From<Service> for ServiceJson {
     fn from(service: Service) -> Self {
         let Service { name, address, ports: port, forward, encapsulation, snat, queries, .. } = service;
-        let Service { affinity, ring, idle, backends, .. } = service;
-        Self { name, address, port, forward, encapsulation, snat, queries, affinity, ring, idle, backends }
+        let Service { echo, affinity, ring, idle, backends, .. } = service;
+        Self { name, address, port, forward, encapsulation, snat, queries, echo, affinity, ring, idle, backends }
     }
 }
 
@@ -55,10 +66,22 @@ impl TryFrom<ServiceJson> for Service {
     type Error = ServiceFault;
 
     fn try_from(json: ServiceJson) -> Result<Self, ServiceFault> {
-        let ServiceJson { name, address, port, forward, encapsulation, snat, queries, affinity, ring, idle, backends } =
-            json;
-        let service =
-            Self { name, address, ports: port, forward, encapsulation, snat, queries, affinity, ring, idle, backends };
+        let ServiceJson { name, address, port, forward, encapsulation, snat, queries, .. } = json;
+        let ServiceJson { echo, affinity, ring, idle, backends, .. } = json;
+        let service = Self {
+            name,
+            address,
+            ports: port,
+            forward,
+            encapsulation,
+            snat,
+            queries,
+            echo,
+            affinity,
+            ring,
+            idle,
+            backends,
+        };
         service.check()?;
         Ok(service)
     }

@@ -45,6 +45,8 @@ pub struct Service {
     /// Addresses of this host that packets of a `snat` service come from; none: the one that the route to a backend has.
     pub snat: Vec<IpAddr>,
     pub queries: Queries,
+    /// Whether echo requests to its address are answered; where several services have it, any decides.
+    pub echo: bool,
     pub affinity: Affinity,
     /// Slots of its ring, one of [`RING_SIZES`](foobar_common::layout::RING_SIZES).
     pub ring: u32,

@@ -1,0 +1,258 @@
+//! ICMP errors go with the flow that they quote: to the flow's backend, or to its client, with the packet inside as that
+//! one sent it. Errors look up; they never note or refresh.
+//!
+//! What cannot be read (later fragments, extension headers, less than the ports) stays what the rules made of it.
+
+mod quote;
+mod translate;
+
+use self::{quote::Quote, translate::translate};
+use crate::{
+    address::Address,
+    echo::{echo, is_request},
+    find::{self, ServiceEntry, find_at},
+    flow::{Flow, ICMP, ICMPV6, Transport, port_word},
+    forward::forward,
+    fragment::Fragment,
+    frame::{Frame, FrameMut},
+    generation::Generation,
+    handoff::{Handoff, Stage},
+    header::{Be16, Start},
+    nat::take_hop,
+    next_hop::NextHop,
+    outcome::{Outcome, Step},
+    parse::{self, DOT1AD, DOT1Q, IPV4, IPV6, Network},
+    pick::{Picked, look_up},
+    readdress::End,
+    send::send,
+    serve::is_for_a_group,
+    snat::{self, PLACES, Pool, Tags, Whose, port_of},
+    tables::Tables,
+    target::Mode,
+};
+
+/// What the first program knows of a message: what it made of it, and in which generation.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    pub before: Outcome,
+    pub generation: Generation,
+}
+
+impl Asked {
+    const GENERATION_SHIFT: u32 = 8;
+
+    /// Bits 0–7 are the outcome's index, those from 8 on the generation's word without its end.
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        self.before.index() as u64 | self.generation.confirmed().word() << Self::GENERATION_SHIFT
+    }
+
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        const ESSENTIAL: u64 = Outcome::Essential as u64;
+        const ALLOWED: u64 = Outcome::Allowed as u64;
+        const DEFAULT_PASS: u64 = Outcome::DefaultPass as u64;
+        let before = match word & 0xff {
+            ESSENTIAL => Outcome::Essential,
+            ALLOWED => Outcome::Allowed,
+            DEFAULT_PASS => Outcome::DefaultPass,
+            _ => Outcome::DefaultDrop,
+        };
+        Self { before, generation: Generation::from_word(word >> Self::GENERATION_SHIFT) }
+    }
+}
+
+/// Whether a message of this fate is asked what it is about: no rule denied it.
+#[inline(always)]
+pub const fn may_be_asked(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Essential | Outcome::Allowed | Outcome::DefaultPass | Outcome::DefaultDrop)
+}
+
+/// Whether the frame may be an ICMP message, by two reads. One with a VLAN tag may be.
+#[inline(always)]
+pub fn may_be_icmp<F: Frame + ?Sized>(frame: &F) -> bool {
+    let (Some(ether_type), Some(start)) = (frame.read::<Be16>(12), frame.read::<Start>(16)) else { return false };
+    let bytes = u64::from_le(start.bytes);
+    match ether_type.value() {
+        IPV4 => (bytes >> 56) as u8 == ICMP,
+        IPV6 => (bytes >> 32) as u8 == ICMPV6,
+        DOT1Q | DOT1AD => true,
+        _ => false,
+    }
+}
+
+/// Hands an ICMP error or echo request over; false where the frame is none.
+#[inline(always)]
+pub fn ask<F: Frame + ?Sized, T: Tables>(frame: &F, asked: Asked, tables: &T) -> bool {
+    match parse::link(frame) {
+        Ok(Network::V4(ip)) => parse::ipv4(frame, ip).is_ok_and(|flow| ask_at(frame, ip, &flow, asked, tables)),
+        Ok(Network::V6(ip)) => parse::ipv6(frame, ip).is_ok_and(|flow| ask_at(frame, ip, &flow, asked, tables)),
+        Err(_) => false,
+    }
+}
+
+#[inline(always)]
+fn ask_at<F: Frame + ?Sized, A: Address, T: Tables>(
+    frame: &F,
+    ip: usize,
+    flow: &Flow<A>,
+    asked: Asked,
+    tables: &T,
+) -> bool {
+    let Transport::Icmp { kind, .. } = flow.transport else { return false };
+    let is_whole = flow.fragment == Fragment::WHOLE && flow.extensions == 0;
+    let asks = is_whole && (is_error::<A>(kind) || is_request::<A>(kind)) && !is_for_a_group(frame);
+    if asks {
+        let handoff = Handoff::of::<A>(Stage::QUOTED, ip, 0, 0, frame.len());
+        tables.hand_over(Handoff { detail: asked.word(), ..handoff });
+    }
+    asks
+}
+
+/// Whether a message of this type quotes a packet: unreachable, time exceeded, parameter problem; in IPv6 too big as well.
+#[inline(always)]
+const fn is_error<A: Address>(kind: u8) -> bool {
+    if A::V6 { matches!(kind, 1..=4) } else { matches!(kind, 3 | 11 | 12) }
+}
+
+/// Goes on with a message; what it made of one that is about nothing here is what the first program did.
+#[inline(always)]
+pub fn quoted<F: FrameMut + ?Sized, T: Tables>(frame: &mut F, handoff: &Handoff, tables: &T) -> Step<Outcome> {
+    let ip = usize::from(handoff.ip);
+    if handoff.v6 {
+        let flow = parse::ipv6(frame, ip)?;
+        go_on(frame, handoff, &flow, tables)
+    } else {
+        let flow = parse::ipv4(frame, ip)?;
+        go_on(frame, handoff, &flow, tables)
+    }
+}
+
+#[inline(always)]
+fn go_on<F: FrameMut + ?Sized, A: Address, T: Tables>(
+    frame: &mut F,
+    handoff: &Handoff,
+    flow: &Flow<A>,
+    tables: &T,
+) -> Step<Outcome> {
+    let Asked { before, generation } = Asked::from_word(handoff.detail);
+    let ip = usize::from(handoff.ip);
+    let Transport::Icmp { kind, header } = flow.transport else { return Ok(before) };
+    if is_request::<A>(kind) {
+        let done = echo(frame, (ip, header), flow, generation.bank(), tables);
+        return Ok(if done.is_some() { Outcome::Echoed } else { before });
+    }
+    let Some(quote) = Quote::read::<F, A>(frame, ip, header) else { return Ok(before) };
+    let to = flow.destination.words();
+    if (quote.source.0[0] ^ to[0]) | (quote.source.0[1] ^ to[1]) != 0 {
+        return Ok(before);
+    }
+    let service = find_at(flow.destination, quote.source.1, quote.protocol, generation.bank(), tables);
+    let going = if let Some(service) = service {
+        let (client, (_, service_port)) = (A::from_words(quote.destination.0), quote.source);
+        let ports = port_word(quote.protocol, quote.destination.1, service_port);
+        let picked = look_up(client, flow.destination, ports, &service, tables)?;
+        if matches!(service.mode, Mode::Dsr | Mode::Tunnel) {
+            tables.count_backend(picked.backend, handoff.len as usize, 0, 0);
+            return forward::<F, A, T>(frame, ip, service.mode, &picked, tables);
+        }
+        to_backend(flow, &quote, &service, &picked, tables)
+    } else {
+        to_client(flow, &quote, generation, tables)
+    };
+    let Some(going) = going else { return Ok(before) };
+    if going.backend != 0 {
+        tables.count_backend(going.backend, handoff.len as usize, 0, 0);
+    }
+    take_hop::<F, A>(frame, ip)?;
+    translate::<F, A>(frame, (ip, header), &quote, &going).ok_or(Outcome::Truncated)?;
+    send(frame, going.next_hop, tables)
+}
+
+/// Where an error goes that is translated, and how.
+#[derive(Clone, Copy)]
+struct Going {
+    /// The addresses of the error.
+    source: [u64; 2],
+    destination: [u64; 2],
+    /// The ends of the packet that it quotes.
+    quoted_source: End,
+    quoted_destination: End,
+    next_hop: NextHop,
+    /// The one that it is counted for; 0: none.
+    backend: u32,
+}
+
+/// About what a service sent to a client: as if its backend had sent it to whom it answers.
+#[inline(always)]
+fn to_backend<A: Address, T: Tables>(
+    flow: &Flow<A>,
+    quote: &Quote,
+    service: &ServiceEntry,
+    picked: &Picked,
+    tables: &T,
+) -> Option<Going> {
+    let (mut backend, mut quoted_destination) = (picked.backend, quote.destination);
+    if matches!(service.mode, Mode::Snat) {
+        let ports = port_word(quote.protocol, quote.destination.1, quote.source.1);
+        let whose = Whose::of(A::from_words(quote.destination.0), flow.destination, ports);
+        let pool = Pool::from_words(tables.target(backend)?.source);
+        let place = snat::find(&Tags::of(picked.hash, whose.ports, pool), &whose, tables)?;
+        backend = tables.mapping(place)?.backend;
+        quoted_destination = (tables.pool_address(place / PLACES)?, port_of(place));
+    }
+    let target = tables.target(backend)?;
+    Some(Going {
+        source: flow.source.words(),
+        destination: target.address,
+        quoted_source: (target.address, target.port_for(quote.source.1)),
+        quoted_destination,
+        next_hop: tables.next_hop(backend)?,
+        backend,
+    })
+}
+
+/// About what went to a backend: as if the client had sent it to the service.
+#[inline(always)]
+fn to_client<A: Address, T: Tables>(
+    flow: &Flow<A>,
+    quote: &Quote,
+    generation: Generation,
+    tables: &T,
+) -> Option<Going> {
+    if !generation.rewrites_answers() {
+        return None;
+    }
+    // Whose answer would it be, if the backend answered?
+    let ports = port_word(quote.protocol, quote.destination.1, quote.source.1);
+    let asked = find::Asked::between::<A>(quote.destination.0, quote.source.0, ports, generation);
+    let answer = tables.answer(asked);
+    if answer == 0 {
+        return None;
+    }
+    let target = tables.target((answer >> 32) as u32)?;
+    let differs = (target.address[0] ^ flow.source.words()[0]) | (target.address[1] ^ flow.source.words()[1]);
+    let source = if differs == 0 { target.service } else { flow.source.words() };
+    let (client, service_port, next_hop) = match answer as u32 {
+        0 => {
+            let port = if target.service_port == 0 { quote.destination.1 } else { target.service_port };
+            (quote.source, port, tables.way_back(quote.source.0)?)
+        }
+        place => {
+            let mapping = tables.mapping(place as usize - 1)?;
+            let Whose { client, .. } = mapping.whose;
+            ((client, mapping.whose.client_port()), mapping.whose.service_port(), mapping.back)
+        }
+    };
+    Some(Going {
+        source,
+        destination: client.0,
+        quoted_source: client,
+        quoted_destination: (target.service, service_port),
+        next_hop,
+        backend: 0,
+    })
+}
+
+#[cfg(test)]
+mod tests;
