@@ -18,7 +18,8 @@ foobar_tests::ways!(nginx_answers:
 
 fn nginx_answers(way: Way) {
     let served = Served::new(way, way.family);
-    let seen = if way.mode.name == "snat" { served.site.network.outsides(way.family) } else { vec![client(way.family)] };
+    let seen =
+        if way.mode.name == "snat" { served.site.network.outsides(way.family) } else { vec![client(way.family)] };
     served.check(&seen, "redirected");
     let gateway = way.mode.layout == Layout::Across;
     for backend in &served.backends() {
@@ -117,14 +118,18 @@ impl Served {
         let answers = self.requests();
         assert!(answers.iter().all(Option::is_some), "{:?}: {answers:?}", self.way);
         let url = if self.way.family == Family::V4 { "http://10.77.0.100/" } else { "http://[fd77::100]/" };
-        let said = quiet(site.network.inside("client", "curl").args(["-sS", "--noproxy", "*", "--max-time", "10", url]));
+        let said =
+            quiet(site.network.inside("client", "curl").args(["-sS", "--noproxy", "*", "--max-time", "10", url]));
         assert!(["b1 /\n", "b2 /\n"].contains(&said.as_str()), "{said}");
 
         site.settle();
         let stats = site.stats();
         for (number, (nginx, count)) in (1..).zip(self.nginx.iter().zip(&stats.services[0].backends)) {
             let clients = nginx.clients();
-            assert!(!clients.is_empty() && clients.iter().all(|address| seen.contains(address)), "{clients:?}: {seen:?}");
+            assert!(
+                !clients.is_empty() && clients.iter().all(|address| seen.contains(address)),
+                "{clients:?}: {seen:?}"
+            );
             assert!(count.connections >= nginx.logged(), "b{number}: {count:?}");
             assert!(count.packets >= 4 * count.connections, "b{number}: {count:?}");
         }

@@ -187,6 +187,8 @@ impl Network {
 
     fn forward(&self, host: &str) {
         self.set(host, &[("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")]);
+        // A changed MAC is announced, as routers do.
+        self.set(host, &[("ipv4/conf/all/arp_notify", "1"), ("ipv6/conf/all/ndisc_notify", "1")]);
         // Answers from a service's address come in by the interface of the backends.
         self.set(host, &[("ipv4/conf/all/rp_filter", "0"), ("ipv4/conf/default/rp_filter", "0")]);
     }
