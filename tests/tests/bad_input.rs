@@ -51,7 +51,7 @@ const SERVICES: [Row; 27] = [
     ("service add two 192.0.2.1 tcp/80 --backend 2001:db8::1", &["2001:db8::1"]),
     ("service add two 192.0.2.1 tcp/80 --backend 10.77.0.11:8080", &["8080"]),
     ("service add two 192.0.2.1 tcp/80 --backend 10.77.0.11=1001", &["1001", "1000"]),
-    ("service add two 192.0.2.1 tcp/80 --backend 10.77.0.11 --forward nat", &["nat", "dsr"]),
+    ("service add two 192.0.2.1 tcp/80 --backend 10.77.0.11 --forward nat --snat 10.77.0.5", &["nat", "snat"]),
     ("service add two 192.0.2.1 tcp/80 --backend 10.77.0.11 --forward dr", &["dr"]),
     ("service add two 192.0.2.1 tcp/80 --backend 10.77.0.11 --idle soon", &["soon"]),
     ("service add two 192.0.2.1 tcp/80 --backend 10.77.0.11 --idle 31d", &["idle", "30d"]),

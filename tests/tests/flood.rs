@@ -17,14 +17,14 @@ const ROUNDING: u64 = 1 << 20;
 /// What a daemon takes for copies of its notes comes and goes with its sweeps.
 const MOST_RESIDENT: u64 = 256 << 20;
 
-foobar_tests::every_way!(flooded);
+foobar_tests::ways!(flooded: dsr_v4 DSR V4, dsr_v6 DSR V6, snat_v4 SNAT V4);
 
 fn flooded(way: Way) {
     let (site, _servers) = way.site(3);
     let sources = site.network.add_sources(way.family);
     way.serve(&site, &[1, 2], &[]);
     let old = way.echoes(&site, &sources, CONNECTIONS / 2);
-    site.tell(&["backend", "add", "echo", &way.backend(3)]);
+    site.tell(&["backend", "add", "echo", &way.new_backend(3)]);
     site.wait_for_next_hops();
     for number in [1, 2] {
         site.tell(&["backend", "drain", "echo", &way.backend(number)]);

@@ -29,7 +29,7 @@ fn live(way: Way) {
         Instant::now()
     };
 
-    backend(&["add", &way.backend(5)]);
+    backend(&["add", &way.new_backend(5)]);
     site.wait_for_next_hops();
     traffic.goes_on("a backend was added");
     backend(&["weight", &way.backend(1), "400"]);

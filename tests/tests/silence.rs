@@ -16,7 +16,7 @@ const FIRST: Duration = Duration::from_secs(18);
 /// Until they speak again: previous backends are given up by then, which is looked for every ten seconds.
 const SECOND: Duration = Duration::from_secs(37);
 
-foobar_tests::every_way!(silent);
+foobar_tests::ways!(silent: dsr_v4 DSR V4, dsr_v6 DSR V6, tunnel_v6 TUNNEL V6, nat_v4 NAT V4, snat_v6 SNAT V6);
 
 fn silent(way: Way) {
     let (site, _servers) = way.site(5);
@@ -26,14 +26,14 @@ fn silent(way: Way) {
     let early = hushed(&site, way, &sources);
 
     let changed = Instant::now();
-    tell(&["add", &way.backend(4)]);
+    tell(&["add", &way.new_backend(4)]);
     site.wait_for_next_hops();
     tell(&["drain", &way.backend(2)]);
     let late = hushed(&site, way, &sources);
     assert!(late.so_far().iter().all(|echo| echo.server != "b2"), "it drains");
     tell(&["weight", &way.backend(1), "300"]);
     tell(&["rm", &way.backend(3)]);
-    tell(&["add", &way.backend(5)]);
+    tell(&["add", &way.new_backend(5)]);
     site.wait_for_next_hops();
 
     let kinds = [("early", &early), ("late", &late)];

@@ -87,7 +87,7 @@ pub fn service(spec: ServiceSpec) -> Result<Service, Refusal> {
     let ServiceSpec { name, address, port, forward, encapsulation, snat, queries, .. } = spec;
     let ServiceSpec { echo, affinity, ring, idle, backends, .. } = spec;
     let ports: ServicePorts = port.parse()?;
-    let forward = self::forward(forward.as_deref())?;
+    let forward = forward.as_deref().map_or(Ok(Forward::Dsr), str::parse)?;
     let backends = backends.iter().map(|spec| {
         let backend = backend(&spec.address, spec.weight, &ports, forward)?;
         Ok(Backend { backup: spec.backup, ..backend })
@@ -173,17 +173,6 @@ pub fn removal(query: Option<&str>) -> Result<(bool, Option<Duration>), Refusal>
     }
 }
 
-fn forward(text: Option<&str>) -> Result<Forward, Refusal> {
-    match text {
-        None | Some("dsr") => Ok(Forward::Dsr),
-        Some(mode @ ("tunnel" | "nat" | "snat")) => {
-            Err(Refusal::refused(format!("forward `{mode}` comes with a later version"))
-                .hint("this version forwards by `dsr`: the backends have the service's address on their loopback"))
-        }
-        Some(other) => Err(Refusal::malformed(format!("`{other}` is not a way to forward")).hint("write `dsr`")),
-    }
-}
-
 fn queries(text: Option<&str>) -> Result<Queries, Refusal> {
     match text {
         None | Some("auto") => Ok(Queries::Auto),
@@ -222,6 +211,20 @@ mod tests {
 
         assert_eq!((service.ports.only(), service.forward, service.idle), (Some(80), Forward::Dsr, DEFAULT_IDLE));
         assert_eq!(service.backends, [Backend::new("10.0.0.11".parse().unwrap(), 100)]);
+    }
+
+    #[test]
+    fn a_service_forwards_as_it_says() {
+        for (word, forward, backend) in [
+            ("dsr", Forward::Dsr, "10.0.0.11"),
+            ("tunnel", Forward::Tunnel, "2001:db8::1"),
+            ("nat", Forward::Nat, "10.0.0.11:8080"),
+            ("snat", Forward::Snat, "10.0.0.11:8080"),
+        ] {
+            let backends = vec![BackendSpec { address: backend.into(), weight: None, backup: false }];
+            let spec = ServiceSpec { forward: Some(word.into()), backends, ..web() };
+            assert_eq!(service(spec).expect(word).forward, forward);
+        }
     }
 
     #[test]

@@ -11,6 +11,8 @@ use rustix::{
     net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with, sockopt},
 };
 
+use super::echo::{GREETING_LEN, greeter};
+
 /// Who is asked, from where, and how long each step may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
@@ -55,6 +57,13 @@ impl Target {
     /// One request on a connection of its own, that ends in order.
     pub fn ask(&self) -> io::Result<Answer> {
         self.connect()?.ask_and_close()
+    }
+
+    /// The name that an echo server says, on a connection of its own.
+    pub fn greet(&self) -> io::Result<String> {
+        let mut greeting = [0; GREETING_LEN];
+        self.dial()?.read_exact(&mut greeting)?;
+        greeter(greeting).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
     pub(super) fn dial(&self) -> io::Result<TcpStream> {

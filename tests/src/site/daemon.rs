@@ -33,6 +33,7 @@ pub struct Foobar {
 }
 
 impl Foobar {
+    /// The balancer's.
     pub fn new(names: &Names) -> Self {
         Self {
             binary: binary(),
@@ -42,6 +43,13 @@ impl Foobar {
             config: None,
             daemon: None,
         }
+    }
+
+    /// One of another host, beside the balancer's.
+    pub fn of(names: &Names, host: &str) -> Self {
+        let directory = names.directory().join(host);
+        fs::create_dir(&directory).expect("a directory for a host's foobar");
+        Self { directory, pins: names.pin_parent().join(host), netns: names.namespace(host), ..Self::new(names) }
     }
 
     pub fn socket(&self) -> PathBuf {

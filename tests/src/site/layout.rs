@@ -14,6 +14,7 @@ const SOURCES: std::ops::Range<u8> = 201..209;
 const OUTSIDES: std::ops::Range<u8> = 201..205;
 const BALANCER: u8 = 2;
 const ROUTER: u8 = 3;
+const DETOUR: u8 = 4;
 
 /// The ways from the client over the balancer to the backends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,22 @@ impl Layout {
         }
     }
 
+    /// Whom the balancer's tunnels come from, by whichever interface.
+    pub(super) const fn balancer_addresses(self) -> [IpAddr; 4] {
+        let beyond = self.beyond();
+        let clients = Net::Clients;
+        [clients.v4(BALANCER), clients.v6(BALANCER as u16), beyond.v4(BALANCER), beyond.v6(BALANCER as u16)]
+    }
+
+    /// The network of the balancer's last interface.
+    const fn beyond(self) -> Net {
+        match self {
+            Self::Bridge => Net::Clients,
+            Self::Routed => Net::Backends,
+            Self::Across => Net::Between,
+        }
+    }
+
     pub const fn backend(self, family: Family, number: u8) -> IpAddr {
         self.backends().address(family, 10 + number)
     }
@@ -113,8 +130,22 @@ impl Network {
     /// Gives the balancer more addresses on the backends' side, and returns them.
     pub fn add_outsides(&self, family: Family) -> Vec<IpAddr> {
         let (interface, _) = self.layout.balancer_interfaces().last().expect("the balancer has an interface");
-        let net = if self.layout == Layout::Across { Net::Between } else { self.layout.backends() };
-        self.number("lb", interface, net, family, OUTSIDES)
+        self.number("lb", interface, self.layout.beyond(), family, OUTSIDES)
+    }
+
+    /// Those addresses.
+    pub fn outsides(&self, family: Family) -> Vec<IpAddr> {
+        OUTSIDES.map(|number| self.layout.beyond().address(family, number)).collect()
+    }
+
+    /// A second router before the backends, beside the first one and in the clients' network: its number in each.
+    pub fn add_detour(&self) -> u8 {
+        self.add("detour");
+        self.forward("detour");
+        self.wire("detour", "eth0", "detour", Net::Clients, DETOUR);
+        self.wire("detour", "eth1", "detour1", Net::Backends, DETOUR);
+        self.wire("detour", "eth2", "detour2", Net::Between, DETOUR);
+        DETOUR
     }
 
     fn number(
@@ -156,6 +187,8 @@ impl Network {
 
     fn forward(&self, host: &str) {
         self.set(host, &[("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")]);
+        // A changed MAC is announced, as routers do.
+        self.set(host, &[("ipv4/conf/all/arp_notify", "1"), ("ipv6/conf/all/ndisc_notify", "1")]);
         // Answers from a service's address come in by the interface of the backends.
         self.set(host, &[("ipv4/conf/all/rp_filter", "0"), ("ipv4/conf/default/rp_filter", "0")]);
     }

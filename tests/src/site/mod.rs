@@ -3,6 +3,7 @@
 //! Dropping a [`Site`] leaves nothing behind, after a panic too; what a killed test left, the next one removes.
 
 mod capture;
+mod checked;
 mod client;
 mod daemon;
 mod echo;
@@ -21,6 +22,7 @@ mod poll;
 mod privilege;
 mod shell;
 mod shorts;
+mod stream;
 
 use std::{net::IpAddr, thread, time::Duration};
 
@@ -28,6 +30,7 @@ use foobar_userspace::api::types::{RuleLine, Stats, Status};
 
 pub use self::{
     capture::{Capture, Sent},
+    checked::Checked,
     client::{Answer, Connection, Target},
     daemon::{Foobar, said},
     echo::EchoServer,
@@ -43,6 +46,7 @@ pub use self::{
     pings::Pings,
     shell::{Beside, Said, mortal, quiet, wait_until},
     shorts::{Short, Shorts},
+    stream::{StreamServer, download, upload},
 };
 
 /// How long anything may take that is not a matter of speed.
@@ -52,6 +56,8 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 pub struct Site {
     pub servers: Vec<Server>,
     pub foobar: Foobar,
+    /// Those of backends that take tunnels off.
+    pub ends: Vec<Foobar>,
     pub network: Network,
 }
 
@@ -61,7 +67,7 @@ impl Site {
         privilege::demand();
         let network = Network::build(backends);
         let foobar = Foobar::new(&network.names);
-        let mut site = Self { servers: Vec::new(), foobar, network };
+        let mut site = Self { servers: Vec::new(), foobar, ends: Vec::new(), network };
         site.servers = (1..=backends).map(|number| site.serve(&format!("b{number}"), 80)).collect();
         site
     }
@@ -177,7 +183,9 @@ impl Site {
 impl Drop for Site {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("the daemon's last words:\n{}", self.foobar.last_words());
+            for foobar in std::iter::once(&self.foobar).chain(&self.ends) {
+                eprintln!("the last words of {}'s daemon:\n{}", foobar.netns, foobar.last_words());
+            }
         }
     }
 }
