@@ -228,7 +228,7 @@ impl Asked {
     const POOL: u64 = 1 << 43;
 
     #[inline(always)]
-    fn of<A: Address>(flow: &Flow<A>, generation: Generation) -> Self {
+    pub fn of<A: Address>(flow: &Flow<A>, generation: Generation) -> Self {
         let (source, destination) = flow.ports().unwrap_or((0, 0));
         let ports = port_word(flow.protocol, source, destination);
         Self::between::<A>(flow.source.words(), flow.destination.words(), ports, generation)
@@ -285,16 +285,24 @@ pub fn answer<T: Tables>(asked: Asked, tables: &T) -> u64 {
             return place;
         }
     }
+    let backend = nat_backend(asked, tables);
+    // To this host itself, and to who never asked, a backend speaks for itself.
+    if backend == 0 || tables.way_back(destination).is_none() { 0 } else { backend << 32 }
+}
+
+/// The id of the `nat` backend that the packet comes from; 0: it comes from none.
+#[inline(always)]
+pub fn nat_backend<T: Tables>(asked: Asked, tables: &T) -> u64 {
+    let Asked { source, word, .. } = asked;
     if !asked.is(Asked::NAT) {
         return 0;
     }
+    let ports = word & 0xff_ffff_ffff;
     let protocol = (ports >> 32) as u8;
     let Some(entry) = service_entry(protocol, ports as u16) else { return 0 };
     let group = u64::from(tables.group(asked.bank(), entry));
     let third = asked.key_word(Kind::Backend) | group | u64::from(protocol) << 16;
-    let Some([backend, _]) = found([source[0], source[1], third], asked.bank(), tables) else { return 0 };
-    // To this host itself, and to who never asked, a backend speaks for itself.
-    if tables.way_back(destination).is_none() { 0 } else { backend << 32 }
+    found([source[0], source[1], third], asked.bank(), tables).map_or(0, |[backend, _]| backend)
 }
 
 /// Whether the packet comes from a balancer whose tunnels are taken off.

@@ -4,14 +4,16 @@
 use crate::{
     address::Address,
     complain::expired,
+    find::{Asked, nat_backend},
     flow::Flow,
-    frame::{FrameMut, Resize},
-    handoff::Handoff,
+    frame::{Frame, FrameMut, Resize},
+    generation::Generation,
+    handoff::{Handoff, Stage},
     header::MacAddresses,
     hops::{take_v4, take_v6},
     next_hop::NextHop,
     outcome::{Outcome, Step},
-    parse::{ipv4, ipv6},
+    parse::{self, Network, ipv4, ipv6},
     readdress::readdress,
     send::send,
     tables::Tables,
@@ -78,6 +80,44 @@ fn to_client<F: FrameMut + ?Sized, A: Address, T: Tables>(
     let service_port = if target.service_port == 0 { backend_port } else { target.service_port };
     readdress(frame, ip, flow, (target.service, service_port), (flow.destination.words(), client_port))?;
     send(frame, next_hop, tables)
+}
+
+/// Hands an answer over to a client whose way others have taken the place of: by the kernel's routes. False where the
+/// packet is no answer, or is for this host itself.
+#[inline(always)]
+pub fn find_way<F: Frame + ?Sized, T: Tables>(frame: &F, generation: Generation, tables: &T) -> bool {
+    match parse::link(frame) {
+        Ok(Network::V4(ip)) => ipv4(frame, ip).is_ok_and(|flow| find_way_of(frame, ip, &flow, generation, tables)),
+        Ok(Network::V6(ip)) => ipv6(frame, ip).is_ok_and(|flow| find_way_of(frame, ip, &flow, generation, tables)),
+        Err(_) => false,
+    }
+}
+
+#[inline(always)]
+fn find_way_of<F: Frame + ?Sized, A: Address, T: Tables>(
+    frame: &F,
+    ip: usize,
+    flow: &Flow<A>,
+    generation: Generation,
+    tables: &T,
+) -> bool {
+    if flow.ports().is_none() {
+        return false;
+    }
+    let backend = nat_backend(Asked::of(flow, generation), tables);
+    if backend == 0 {
+        return false;
+    }
+    let Some(way) = tables.route(flow.source, flow.destination) else { return false };
+    tables.learn(flow.destination.words(), way);
+    tables.hand_over(Handoff::of::<A>(Stage::ANSWER, ip, backend as u32, 0, frame.len()));
+    true
+}
+
+/// Whether a packet of this fate may be an answer: no rule denied it, and it is for no service.
+#[inline(always)]
+pub const fn may_be_answer(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Allowed | Outcome::DefaultPass | Outcome::DefaultDrop)
 }
 
 /// Takes one off the packet's hops.

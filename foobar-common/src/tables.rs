@@ -124,6 +124,11 @@ pub trait Tables: SetTables {
     /// The way to a client that sent something to a `nat` service.
     fn way_back(&self, client: [u64; 2]) -> Option<NextHop>;
 
+    /// The way to an address by the kernel's routes; `None` where that is this host, or nobody knows.
+    fn route<A: Address>(&self, _source: A, _destination: A) -> Option<NextHop> {
+        None
+    }
+
     /// See [`answer`]. The kernel does this and the next in functions of their own.
     fn answer(&self, asked: Asked) -> u64
     where

@@ -22,6 +22,7 @@ use aya_ebpf::{
 };
 use foobar_common::{
     Departure, Frame as _, Outcome, Tables as _, depart,
+    nat::{find_way, may_be_answer},
     quoted::{Asked, ask, may_be_asked, may_be_icmp},
     serve,
     untunnel::{may_be_peeled, peel},
@@ -38,6 +39,7 @@ pub fn foobar(context: XdpContext) -> u32 {
     let outcome = serve(&mut packet, &maps);
     if matches!(outcome, Outcome::NoStage)
         || maps.generation().has_tunnels() && may_be_peeled(outcome) && peel_apart(context.ctx) != 0
+        || maps.generation().has_nat() && may_be_answer(outcome) && find_way_apart(context.ctx) != 0
         || maps.generation().serves()
             && may_be_asked(outcome)
             && may_be_icmp(&packet)
@@ -59,6 +61,15 @@ pub extern "C" fn peel_apart(context: *mut xdp_md) -> u64 {
     let context = XdpContext::new(context);
     let (packet, maps) = (packet::Packet::<false>::new(&context), maps::Maps::new(&context));
     u64::from(peel(&packet, maps.generation(), &maps))
+}
+
+/// Hands an answer over whose client's way was forgotten. In a function of its own: the others are many.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn find_way_apart(context: *mut xdp_md) -> u64 {
+    let context = XdpContext::new(context);
+    let (packet, maps) = (packet::Packet::<false>::new(&context), maps::Maps::new(&context));
+    u64::from(find_way(&packet, maps.generation(), &maps))
 }
 
 #[inline(always)]

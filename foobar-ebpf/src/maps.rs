@@ -4,6 +4,7 @@ mod context;
 mod counts;
 mod flows;
 mod limits;
+mod route;
 mod shown;
 mod stages;
 mod sweep;
@@ -340,6 +341,11 @@ impl<C: Context> Tables for Maps<'_, C> {
     fn is_balancers(&self, asked: Asked) -> bool {
         let Asked { source: [high, low], word, .. } = asked;
         is_balancers_apart(high, low, word) != 0
+    }
+
+    #[inline(always)]
+    fn route<A: Address>(&self, source: A, destination: A) -> Option<NextHop> {
+        self.context.route(source, destination)
     }
 
     #[inline(always)]

@@ -1,9 +1,9 @@
 //! What each way of forwarding makes of a frame, byte by byte, and what of an answer. Every expected frame is built from
 //! scratch, its checksums too.
 
-use foobar_common::Outcome;
+use foobar_common::{Outcome, next_hop::NextHop};
 use foobar_tests::{
-    frames::{Packet, protocol, tcp, udp},
+    frames::{BALANCER, Packet, ROUTER, protocol, tcp, udp},
     lab::{Got, Lab, Way},
 };
 use foobar_userspace::domain::{Encapsulation, Forward};
@@ -266,6 +266,20 @@ fn an_answer_to_nobody_who_asked_stays_as_it_is() {
     assert_eq!(lab.run(&answer).outcome, Outcome::Forwarded);
     let other_port = tcp("10.1.0.2:81", CLIENT).from("10.1.0.2");
     assert_eq!(lab.run(&other_port).outcome, Outcome::DefaultDrop, "another port's");
+}
+
+#[test]
+fn an_answer_to_a_client_whose_way_is_forgotten_goes_by_the_routes() {
+    let mut lab = Lab::new().drops().service("10.0.0.1", "tcp/80", &["10.1.0.2"]).forward(Forward::Nat);
+    let answer = tcp("10.1.0.2:80", CLIENT).from("10.1.0.2");
+    let mut host = lab.host();
+    assert_eq!(host.run(&mut answer.bytes()), Outcome::DefaultDrop, "for this host itself, or for nobody");
+    host.routes.insert([0, 0xc000_0207], NextHop::new(ROUTER, BALANCER, host.ingress));
+    let mut frame = answer.bytes();
+    assert_eq!(host.run(&mut frame), Outcome::Forwarded);
+    assert_eq!(frame, answer.between(SERVICE, CLIENT).ttl(63).back().bytes());
+    let stranger = tcp("10.1.0.2:81", CLIENT).from("10.1.0.2");
+    assert_eq!(host.run(&mut stranger.bytes()), Outcome::DefaultDrop, "another port is no backend's");
 }
 
 #[test]

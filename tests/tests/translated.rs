@@ -30,6 +30,7 @@ const RARE: &[&str] = &[
     "_is_balancers_apart",
     "_hand_over_apart",
     "_peel_apart",
+    "_find_way_apart",
     "_ask_apart",
 ];
 

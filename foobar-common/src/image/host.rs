@@ -51,6 +51,8 @@ pub struct HostTables {
     pub targets: HashMap<u32, Target>,
     /// By the words of a client's address, the way to it.
     pub clients: RefCell<HashMap<[u64; 2], NextHop>>,
+    /// By the words of an address, what the kernel's routes would say.
+    pub routes: HashMap<[u64; 2], NextHop>,
     /// Addresses that `snat` gives packets.
     pub pool: Vec<[u64; 2]>,
     pub tags: RefCell<HashMap<usize, u64>>,
@@ -275,6 +277,10 @@ impl Tables for HostTables {
 
     fn way_back(&self, client: [u64; 2]) -> Option<NextHop> {
         self.clients.borrow().get(&client).copied()
+    }
+
+    fn route<A: Address>(&self, _: A, destination: A) -> Option<NextHop> {
+        self.routes.get(&destination.words()).copied()
     }
 
     fn hand_over(&self, handoff: Handoff) -> Outcome {

@@ -3,7 +3,7 @@
 use crate::{
     frame::{Frame, FrameMut, Grow, Header, Resize},
     handoff::{Handoff, Stage},
-    nat::{answer, nat},
+    nat::{answer, find_way, may_be_answer, nat},
     outcome::{Outcome, Step},
     quoted::{Asked, ask, may_be_asked, may_be_icmp, quoted},
     serve::serve,
@@ -86,6 +86,9 @@ fn serve_or_hand_over<T: HandedOver>(frame: &mut ReceivedFrame, tables: &T) -> O
         if ask(frame, asked, tables) {
             return Outcome::NoStage;
         }
+    }
+    if generation.has_nat() && may_be_answer(outcome) && find_way(frame, generation, tables) {
+        return Outcome::NoStage;
     }
     if generation.has_tunnels() && may_be_peeled(outcome) && peel(frame, generation, tables) {
         return Outcome::NoStage;

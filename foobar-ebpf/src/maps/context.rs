@@ -4,15 +4,21 @@ use aya_ebpf::{
     maps::ProgramArray,
     programs::{TcContext, XdpContext},
 };
-use foobar_common::Outcome;
+use foobar_common::{Address, Outcome, next_hop::NextHop};
 
-use super::Remark;
+use super::{Remark, route};
 use crate::report;
 
 /// What a program is called for.
 pub trait Context {
     /// Index of the interface that the frame comes in by, or leaves by.
     fn ingress(&self) -> u32;
+
+    /// The way to an address by the kernel's routes and neighbours, as of a packet that is forwarded.
+    #[inline(always)]
+    fn route<A: Address>(&self, _: A, _: A) -> Option<NextHop> {
+        None
+    }
 
     /// Has the program at `index` go on; returns where it is not there.
     #[inline(always)]
@@ -27,6 +33,11 @@ impl Context for XdpContext {
     #[inline(always)]
     fn ingress(&self) -> u32 {
         self.ingress_ifindex() as u32
+    }
+
+    #[inline(always)]
+    fn route<A: Address>(&self, source: A, destination: A) -> Option<NextHop> {
+        route::find(self, source, destination)
     }
 
     #[inline(always)]

@@ -111,15 +111,30 @@ fn the_kernel_answers_as_the_host_does_for_any_frame() {
     well_spread(&reached, frames);
 }
 
+/// What is over a limit, and what is told or echoed within one, depends on clocks, which differ: `limits.rs` and `icmp.rs`
+/// have that. The rest is of other ways of forwarding than this one's, which `modes.rs` has.
+const ELSEWHERE: [Outcome; 11] = [
+    Outcome::Limited,
+    Outcome::Here,
+    Outcome::Expired,
+    Outcome::ExpiredUntold,
+    Outcome::TooBig,
+    Outcome::TooBigUntold,
+    Outcome::Exhausted,
+    Outcome::Congested,
+    Outcome::NoRoom,
+    Outcome::NoStage,
+    Outcome::Echoed,
+];
+
 /// The frames were worth running.
 fn well_spread(reached: &[u64; Outcome::COUNT], frames: usize) {
     let total: u64 = reached.iter().sum();
     for (outcome, packets) in Outcome::ALL.iter().zip(reached) {
         println!("{:>20} {packets}", outcome.name());
-        // What is over a limit depends on the clocks, which differ: `limits.rs` has that. A few frames do not reach the
-        // rare ones.
+        // A few frames do not reach the rare ones.
         assert!(
-            *outcome == Outcome::Limited || frames < FRAMES || *packets >= EACH,
+            ELSEWHERE.contains(outcome) || frames < FRAMES || *packets >= EACH,
             "{} was reached {packets} times of {total}",
             outcome.name()
         );
