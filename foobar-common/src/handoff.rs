@@ -9,6 +9,8 @@ use crate::{address::Address, target::Mode};
 pub struct Stage(pub u32);
 
 impl Stage {
+    /// Asks a packet that is for nobody here whether it is an answer, a tunnel's, or about a flow.
+    pub const ASK: Self = Self(0);
     /// Puts it into another IP packet, to its backend.
     pub const TUNNEL: Self = Self(Mode::Tunnel as u32);
     /// Rewrites its destination to its backend.
@@ -57,6 +59,12 @@ pub struct Handoff {
 impl Handoff {
     const V6: u64 = 1 << 16;
     const STAGE_SHIFT: u32 = 48;
+
+    /// A packet of which nothing is known but what the stage is told.
+    #[inline(always)]
+    pub const fn told(stage: Stage, len: usize, detail: u64) -> Self {
+        Self { stage, ip: 0, v6: false, backend: 0, hash: 0, len: len as u32, remark: 0, detail }
+    }
 
     /// A packet to or from a backend. `ip`: offset of the IP header; `len`: the frame's length.
     #[inline(always)]

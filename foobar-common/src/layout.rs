@@ -38,6 +38,7 @@ pub mod map {
     pub const TAGS: &str = "TAGS";
     pub const MAPPINGS: &str = "MAPPINGS";
     pub const STAGES: &str = "STAGES";
+    pub const ROUTE: &str = "ROUTE";
     pub const ROOM: &str = "ROOM";
     pub const OWNERS: &str = "OWNERS";
     pub const SWEPT: &str = "SWEPT";
@@ -75,7 +76,7 @@ pub mod map {
     /// What is looked up.
     pub const MAPS: &[&str] = &[
         NOTES_V4, NOTES_V6, STATES_V4, STATES_V6, HEARD_V4, HEARD_V6, FIRSTS_V4, FIRSTS_V6, OUTCOMES, SENT, RULES,
-        BACKENDS, EVENTS, BUDGETS, LIMITED, SET_LINES, TIMED, STAGES, HANDOFFS, CLIENTS, TAGS, MAPPINGS,
+        BACKENDS, EVENTS, BUDGETS, LIMITED, SET_LINES, TIMED, STAGES, ROUTE, HANDOFFS, CLIENTS, TAGS, MAPPINGS,
     ];
 }
 
@@ -100,8 +101,10 @@ pub mod program {
     pub const UNTUNNEL: &str = "foobar_untunnel";
 
     pub const QUOTED: &str = "foobar_quoted";
+    pub const ASK: &str = "foobar_ask";
 
-    pub const ALL: &[&str] = &[MAIN, EGRESS, PASS, SWEEP_V4, SWEEP_V6, TUNNEL, NAT, SNAT, ANSWER, UNTUNNEL, QUOTED];
+    pub const ALL: &[&str] =
+        &[MAIN, EGRESS, PASS, SWEEP_V4, SWEEP_V6, TUNNEL, NAT, SNAT, ANSWER, UNTUNNEL, QUOTED, ASK];
 
     /// Which program a stage is.
     pub const STAGES: &[(crate::handoff::Stage, &str)] = &[
@@ -111,6 +114,7 @@ pub mod program {
         (crate::handoff::Stage::ANSWER, ANSWER),
         (crate::handoff::Stage::UNTUNNEL, UNTUNNEL),
         (crate::handoff::Stage::QUOTED, QUOTED),
+        (crate::handoff::Stage::ASK, ASK),
         (crate::handoff::Stage::MAIN, MAIN),
     ];
 }
@@ -250,6 +254,8 @@ pub const SET_WORDS: usize = LIMITED_WAYS * WAY_WORDS;
 pub const BUCKETS_FIRST: usize = 2;
 pub const BUCKETS_WORDS: usize = BUCKETS_FIRST + LIMITED_SETS * SET_WORDS;
 
+/// What the kernel's routes are asked with.
+pub const ROUTE_WORDS: usize = 8;
 /// A next hop's words.
 pub const NEXT_HOP_WORDS: usize = 2;
 

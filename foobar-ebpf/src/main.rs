@@ -16,16 +16,15 @@ mod sweep;
 mod table;
 
 use aya_ebpf::{
-    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action, xdp_md},
+    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
 use foobar_common::{
     Departure, Frame as _, Outcome, Tables as _, depart,
-    nat::{find_way, may_be_answer},
-    quoted::{Asked, ask, may_be_asked, may_be_icmp},
+    handoff::{Handoff, Stage},
+    quoted::{Asked, may_be_asked, may_be_icmp},
     serve,
-    untunnel::{may_be_peeled, peel},
 };
 
 // `inline(always)`: the macros wrap a function, and one of this size would be called, by every packet.
@@ -36,15 +35,12 @@ use foobar_common::{
 pub fn foobar(context: XdpContext) -> u32 {
     let mut packet = packet::Packet::<false>::new(&context);
     let maps = maps::Maps::new(&context);
-    let outcome = serve(&mut packet, &maps);
-    if matches!(outcome, Outcome::NoStage)
-        || maps.generation().has_tunnels() && may_be_peeled(outcome) && peel_apart(context.ctx) != 0
-        || maps.generation().has_nat() && may_be_answer(outcome) && find_way_apart(context.ctx) != 0
-        || maps.generation().serves()
-            && may_be_asked(outcome)
-            && may_be_icmp(&packet)
-            && ask_of(&context, outcome, &maps)
-    {
+    let mut outcome = serve(&mut packet, &maps);
+    let generation = maps.generation();
+    if may_be_asked(outcome) && (generation.asks_twice() || generation.serves() && may_be_icmp(&packet)) {
+        outcome = maps.hand_over(Handoff::told(Stage::ASK, packet.len(), Asked { before: outcome, generation }.word()));
+    }
+    if matches!(outcome, Outcome::NoStage) {
         maps.go_on();
     }
     if matches!(outcome, Outcome::NotIp) {
@@ -52,39 +48,6 @@ pub fn foobar(context: XdpContext) -> u32 {
         packet.reaches(usize::MAX);
     }
     exit::leave(&context, packet.len(), outcome, maps.remarked())
-}
-
-/// Hands a packet over that is a known balancer's tunnel. In a function of its own: few hosts ask.
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub extern "C" fn peel_apart(context: *mut xdp_md) -> u64 {
-    let context = XdpContext::new(context);
-    let (packet, maps) = (packet::Packet::<false>::new(&context), maps::Maps::new(&context));
-    u64::from(peel(&packet, maps.generation(), &maps))
-}
-
-/// Hands an answer over whose client's way was forgotten. In a function of its own: the others are many.
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub extern "C" fn find_way_apart(context: *mut xdp_md) -> u64 {
-    let context = XdpContext::new(context);
-    let (packet, maps) = (packet::Packet::<false>::new(&context), maps::Maps::new(&context));
-    u64::from(find_way(&packet, maps.generation(), &maps))
-}
-
-#[inline(always)]
-fn ask_of(context: &XdpContext, before: Outcome, maps: &maps::Maps<'_, XdpContext>) -> bool {
-    let asked = Asked { before, generation: maps.generation() };
-    ask_apart(context.ctx, asked.word(), maps.remarked().word()) != 0
-}
-
-/// Hands an ICMP message over that may be about a service's flow, or for a service. In a function of its own: they are few.
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub extern "C" fn ask_apart(context: *mut xdp_md, asked: u64, remark: u64) -> u64 {
-    let context = XdpContext::new(context);
-    let (packet, maps) = (packet::Packet::<false>::new(&context), maps::Maps::of(&context, remark));
-    u64::from(ask(&packet, Asked::from_word(asked), &maps))
 }
 
 /// Judges what this host sends, notes what it opens, and lets others decide about what may leave.

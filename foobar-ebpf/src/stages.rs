@@ -4,9 +4,11 @@ use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use foobar_common::{
     Tables as _,
     handoff::{Handoff, Stage},
-    nat,
+    nat::{self, find_way, may_be_answer},
     outcome::{Outcome, Step},
-    quoted, snat, tunnel, untunnel,
+    quoted::{self, Asked, ask},
+    snat, tunnel,
+    untunnel::{self, may_be_peeled, peel},
 };
 
 use crate::{
@@ -57,6 +59,23 @@ pub fn foobar_answer(context: XdpContext) -> u32 {
         snat::answer(&mut packet, &handoff, &maps)
     };
     leave(&context, &handoff, done)
+}
+
+/// A packet that is for nobody here, as far as the first program sees: it may be an answer, a tunnel's, or about a flow.
+#[xdp(frags)]
+#[inline(always)]
+pub fn foobar_ask(context: XdpContext) -> u32 {
+    let Some(handoff) = maps::handoff() else { return xdp_action::XDP_ABORTED };
+    let (packet, maps) = (Packet::<false>::new(&context), Maps::of(&context, handoff.remark));
+    let asked = Asked::from_word(handoff.detail);
+    let Asked { before, generation } = asked;
+    if generation.has_nat() && may_be_answer(before) && find_way(&packet, generation, &maps)
+        || generation.has_tunnels() && may_be_peeled(before) && peel(&packet, generation, &maps)
+        || generation.serves() && ask(&packet, asked, &maps)
+    {
+        maps.go_on();
+    }
+    leave(&context, &handoff, Ok(before))
 }
 
 /// An ICMP message that the first program has judged, with the flow that it quotes.

@@ -94,6 +94,7 @@ fn wanted() -> BTreeMap<&'static str, Shape> {
         (map::TARGETS, table(layout::TARGETS_WORDS)),
         (map::POOL, table(layout::POOL_WORDS)),
         (map::HANDOFFS, counters(HANDOFF_WORDS, 1)),
+        (map::ROUTE, counters(layout::ROUTE_WORDS, 1)),
         (map::CLIENTS, array(layout::CLIENT_WORDS, layout::MAX_CLIENTS)),
         (map::TAGS, array(1, layout::TAGS_WORDS)),
         (map::MAPPINGS, array(MAPPING_WORDS, layout::MAX_MAPPINGS)),
