@@ -16,7 +16,7 @@ const FIRST: Duration = Duration::from_secs(18);
 /// Until they speak again: previous backends are given up by then, which is looked for every ten seconds.
 const SECOND: Duration = Duration::from_secs(37);
 
-foobar_tests::ways!(silent: dsr_v4 DSR V4, dsr_v6 DSR V6, tunnel_v6 TUNNEL V6, nat_v4 NAT V4, snat_v6 SNAT V6);
+foobar_tests::ways!(silent: dsr_v4 DSR V4, nat_v4 NAT V4, snat_v6 SNAT V6);
 
 fn silent(way: Way) {
     let (site, _servers) = way.site(5);
