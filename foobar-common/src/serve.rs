@@ -55,16 +55,17 @@ fn judge<F: FrameMut + ?Sized, A: Address, T: Tables>(
         return follow(frame, flow, settled, (generation, ip), tables);
     }
     admit(flow, settled, tables, frame.len())?;
-    if listens && !is_for_a_group(frame) {
-        if let Some(service) = find(flow, generation.bank(), tables) {
-            let picked = pick(frame, flow, &service, tables)?;
-            if picked.next_hop.interface().is_none() {
-                return Err(Outcome::Unresolved);
-            }
-            count(frame, flow, &service, &picked, tables);
-            remember(flow, Way::In, Outcome::Forwarded, picked.backend, tables);
-            return forward::<F, A, T>(frame, ip, service.mode, &picked, tables);
+    if listens
+        && !is_for_a_group(frame)
+        && let Some(service) = find(flow, generation.bank(), tables)
+    {
+        let picked = pick(frame, flow, &service, tables)?;
+        if picked.next_hop.interface().is_none() {
+            return Err(Outcome::Unresolved);
         }
+        count(frame, flow, &service, &picked, tables);
+        remember(flow, Way::In, Outcome::Forwarded, picked.backend, tables);
+        return forward::<F, A, T>(frame, ip, service.mode, &picked, tables);
     }
     if generation.rewrites_answers() {
         let answer = find_answer(flow, generation, tables);

@@ -195,7 +195,7 @@ pub trait Tables: SetTables {
     where
         Self: Sized,
     {
-        answered(pool, source, ports, self).map_or(0, |(place, backend)| place as u64 + 1 | u64::from(backend) << 32)
+        answered(pool, source, ports, self).map_or(0, |(place, backend)| (place as u64 + 1) | u64::from(backend) << 32)
     }
 
     fn note<A: Address>(&self, key: &A::FlowKey) -> Option<Note>;

@@ -77,19 +77,18 @@ impl Target {
             | v6
             | gue
             | (self.service_port as u64) << 48;
-        let [a, b] = self.address;
-        let [c, d] = self.source;
-        let [e, f] = self.service;
-        [a, b, c, d, e, f, rest, 0]
+        let ([high, low], [from_high, from_low]) = (self.address, self.source);
+        let [service_high, service_low] = self.service;
+        [high, low, from_high, from_low, service_high, service_low, rest, 0]
     }
 
     #[inline(always)]
     pub const fn from_words(words: [u64; TARGET_WORDS]) -> Self {
-        let [a, b, c, d, e, f, rest, _] = words;
+        let [high, low, from_high, from_low, service_high, service_low, rest, _] = words;
         Self {
-            address: [a, b],
-            source: [c, d],
-            service: [e, f],
+            address: [high, low],
+            source: [from_high, from_low],
+            service: [service_high, service_low],
             port: rest as u16,
             mtu: (rest >> 16) as u16,
             mode: Mode::from_bits(rest >> Self::MODE_SHIFT),

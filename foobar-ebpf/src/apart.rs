@@ -50,7 +50,7 @@ pub extern "C" fn is_balancers_apart(high: u64, low: u64, word: u64) -> u64 {
 #[unsafe(no_mangle)]
 pub extern "C" fn answered_apart(pool: u32, high: u64, low: u64, ports: u64) -> u64 {
     let found = answered(pool, [high, low], ports, &Maps::apart());
-    found.map_or(0, |(place, backend)| place as u64 + 1 | u64::from(backend) << 32)
+    found.map_or(0, |(place, backend)| (place as u64 + 1) | u64::from(backend) << 32)
 }
 
 /// [`room_in`], for flows that begin.

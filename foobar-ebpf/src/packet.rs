@@ -140,7 +140,7 @@ impl<const WARY: bool> Packet<WARY> {
         // SAFETY: the context is this very program's.
         let done = unsafe { bpf_xdp_adjust_head(self.context, by) };
         self.find();
-        self.len.set(self.len.get().wrapping_sub(by as isize as usize));
+        self.len.set(self.len.get().wrapping_sub((by as isize).cast_unsigned()));
         (done == 0).then_some(())
     }
 }
@@ -148,12 +148,12 @@ impl<const WARY: bool> Packet<WARY> {
 impl<const WARY: bool> Grow for Packet<WARY> {
     #[inline(always)]
     fn grow(&mut self, bytes: usize) -> Option<()> {
-        self.move_front(-(bytes as i32))
+        self.move_front(-(bytes as u32).cast_signed())
     }
 
     #[inline(always)]
     fn shrink(&mut self, bytes: usize) -> Option<()> {
-        self.move_front(bytes as i32)
+        self.move_front((bytes as u32).cast_signed())
     }
 }
 
@@ -161,7 +161,8 @@ impl<const WARY: bool> Resize for Packet<WARY> {
     #[inline(always)]
     fn resize(&mut self, len: usize) -> Option<()> {
         // SAFETY: the context is this very program's.
-        let by = len as i32 - unsafe { bpf_xdp_get_buff_len(self.context) } as i32;
+        let now = unsafe { bpf_xdp_get_buff_len(self.context) } as u32;
+        let by = (len as u32).wrapping_sub(now).cast_signed();
         // SAFETY: as above.
         let done = unsafe { bpf_xdp_adjust_tail(self.context, by) };
         self.find();

@@ -1,3 +1,5 @@
+//! Messages about flows, over the host's tables: where they go, and what is made of what they quote.
+
 use super::*;
 use crate::{
     address::{V4, V6},

@@ -43,7 +43,7 @@ impl Context for XdpContext {
     #[inline(always)]
     fn tail_call(&self, programs: &ProgramArray, index: u32) {
         // SAFETY: the context is this program's own. Where it succeeds, nothing here goes on.
-        let _ = unsafe { programs.tail_call(self, index) };
+        unsafe { programs.tail_call(self, index) };
     }
 }
 

@@ -32,9 +32,9 @@ pub fn find<A: Address>(context: &XdpContext, source: A, destination: A) -> Opti
     [question[2], question[3]] = wire(source);
     [question[4], question[5]] = wire(destination);
     [question[6], question[7]] = [0, 0];
-    let len = size_of::<[u64; ROUTE_WORDS]>() as i32;
+    let len = (ROUTE_WORDS * 8) as u32;
     // SAFETY: the context is this very program's, and the words are the structure that the helper takes.
-    let done = unsafe { bpf_fib_lookup(context.as_ptr(), place.cast(), len, 0) };
+    let done = unsafe { bpf_fib_lookup(context.as_ptr(), place.cast(), len.cast_signed(), 0) };
     if done != 0 {
         return None;
     }

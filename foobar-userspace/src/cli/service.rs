@@ -13,6 +13,7 @@ use crate::{
 };
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "a process parses one")]
 pub enum Service {
     /// Spread what comes to an address and port over backends
     Add(Add),

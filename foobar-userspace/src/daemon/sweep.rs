@@ -48,7 +48,7 @@ impl Engine {
         for (backend, flows) in self.sweep_places(&sweeping) {
             *by_backend.entry(backend).or_default() += flows;
         }
-        Ok(Sweep { elsewhere, by_backend })
+        Ok(Sweep { by_backend, elsewhere })
     }
 
     /// Gives ports back of `snat` flows that are over.

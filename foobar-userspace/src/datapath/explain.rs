@@ -1,6 +1,8 @@
 //! The tables in force as a packet would see them, for questions: the same code as in the kernel runs on the same memory,
 //! and nothing is counted, noted or sent.
 
+mod sets;
+
 use std::{
     cell::{Cell, RefCell},
     sync::atomic::Ordering,
@@ -19,13 +21,13 @@ use foobar_common::{
     image::{HandedOver, ReceivedFrame, serve_whole},
     interface::{self, Named},
     layout::{
-        ASKED_BANK_WORDS, FRONT_WORDS, INTERFACE_WORDS, MAX_LINKS, MAX_PAIRS, NODE_FIRST_ENTRY, NODE_OTHERWISE,
-        NODE_WORDS, NODES_WORDS, RING_UNIT, ROOT_ENTRIES, SERVICE_WORDS, SET_RECORD_WORDS, SPARSE_SEED, SPARSE_WORDS,
+        INTERFACE_WORDS, MAX_LINKS, MAX_PAIRS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, RING_UNIT,
+        ROOT_ENTRIES, SERVICE_WORDS, SPARSE_SEED, SPARSE_WORDS,
     },
     next_hop::NextHop,
     note::{Kind, Note},
     plane::{Plane, Way},
-    sets::{QUESTION_WORDS, SetTables},
+    sets::QUESTION_WORDS,
     slot::Slot,
     snat::Mapping,
     sparse,
@@ -35,7 +37,7 @@ use foobar_common::{
     terms::{Link, Terms},
 };
 
-use super::{Datapath, sets::ReadLines, tables::Tables};
+use super::{Datapath, tables::Tables};
 
 /// What became of a frame, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -372,43 +374,5 @@ impl Seen for Reading<'_> {
 
     fn redirect(&self, interface: u32) {
         self.redirected.set(Some(interface));
-    }
-}
-
-impl<'a> SetTables for Reading<'a> {
-    type Lines = ReadLines<'a>;
-    type Put = [u64; QUESTION_WORDS];
-
-    fn put(&self, question: [u64; QUESTION_WORDS]) {
-        self.question.set(question);
-    }
-
-    fn question(&self) -> Option<[u64; QUESTION_WORDS]> {
-        Some(self.question.get())
-    }
-
-    fn asked(&self, bank: usize, place: usize) -> u64 {
-        self.tables().asked.words()[bank * ASKED_BANK_WORDS + 2 * place].load(Ordering::Relaxed)
-    }
-
-    fn asked_of(&self, bank: usize, place: usize) -> u64 {
-        self.tables().asked.words()[bank * ASKED_BANK_WORDS + 2 * place + 1].load(Ordering::Relaxed)
-    }
-
-    fn set_word(&self, set: usize, word: usize) -> u64 {
-        self.tables().sets.words().get(set * SET_RECORD_WORDS + word).map_or(0, |word| word.load(Ordering::Relaxed))
-    }
-
-    fn front(&self, region: u32, word: usize) -> u64 {
-        let word = self.tables().set_fronts.words().get(region as usize * FRONT_WORDS + word);
-        word.map_or(0, |word| word.load(Ordering::Relaxed))
-    }
-
-    fn lines(&self, slot: u32) -> Option<ReadLines<'a>> {
-        self.datapath.sets.at(slot)
-    }
-
-    fn until(&self, element: &[u64; 3]) -> Option<u64> {
-        self.datapath.maps.timed.get(element, 0).ok()
     }
 }

@@ -1,5 +1,7 @@
 //! What packets read: banks, rings, next hops; and the maps of notes and counters.
 
+mod ways;
+
 use std::{
     collections::HashMap,
     sync::{
@@ -22,15 +24,12 @@ use foobar_common::{
     image::Image,
     layout::{
         ASKED_BANK_WORDS, BACKEND_TALLY_WORDS, CLIENT_WORDS, GROUP_WORDS, GROUPS_IN_A_WORD, INTERFACE_WORDS, MAX_LINKS,
-        MAX_PAIRS, MAX_RULES, NEXT_HOP_WORDS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, RING_UNIT, ROOT_ENTRIES,
-        SERVICE_DISPLACED, SERVICE_PORTS, SERVICE_WORDS, Side, TALLY_WORDS, TERMS_OF_RULE, map, refused_index,
-        service_entry,
+        MAX_PAIRS, MAX_RULES, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, RING_UNIT, ROOT_ENTRIES, SERVICE_DISPLACED,
+        SERVICE_PORTS, SERVICE_WORDS, Side, TALLY_WORDS, TERMS_OF_RULE, map, refused_index, service_entry,
     },
-    next_hop::NextHop,
     plane::{Plane, Way},
     sets::LINE_WORDS,
     slot::Slot,
-    target::{TARGET_WORDS, Target},
     terms::Terms,
 };
 
@@ -370,48 +369,5 @@ impl Tables {
     /// Drops are shown until this second of the monotonic clock.
     pub fn watch_until(&self, second: u64) {
         self.watch.words()[0].store(second, Ordering::Relaxed);
-    }
-
-    pub fn next_hop(&self, backend: u32) -> Result<Option<NextHop>> {
-        let [first, second] = self.next_hop_words(backend)?;
-        Ok(NextHop::from_words([first.load(Ordering::Relaxed), second.load(Ordering::Relaxed)]))
-    }
-
-    pub fn set_next_hop(&self, backend: u32, next_hop: Option<NextHop>) -> Result<()> {
-        let [first, second] = self.next_hop_words(backend)?;
-        let words = next_hop.map_or(NextHop::DEAD_WORDS, NextHop::to_words);
-        // A packet that reads between two stores finds a way that is whole or unresolved, never a mixture.
-        if second.load(Ordering::Relaxed) != words[1] {
-            second.store(0, Ordering::Release);
-        }
-        first.store(words[0], Ordering::Release);
-        second.store(words[1], Ordering::Release);
-        Ok(())
-    }
-
-    /// Where a backend is. To be written before packets can be sent there.
-    pub fn set_target(&self, backend: u32, target: Target) -> Result<()> {
-        store_words(self.target_words(backend)?, target.to_words().into_iter());
-        Ok(())
-    }
-
-    pub fn target(&self, backend: u32) -> Result<Target> {
-        let words = self.target_words(backend)?;
-        Ok(Target::from_words(std::array::from_fn(|index| words[index].load(Ordering::Relaxed))))
-    }
-
-    fn target_words(&self, backend: u32) -> Result<&[AtomicU64; TARGET_WORDS]> {
-        let targets = self.targets.words().as_chunks::<TARGET_WORDS>().0;
-        targets.get(backend as usize).with_context(|| format!("no backend has the id {backend}"))
-    }
-
-    /// Addresses that `snat` gives packets, by their place, as [`foobar_common::Address::words`] has them.
-    pub fn pool(&self) -> &[[AtomicU64; 2]] {
-        self.pool.words().as_chunks::<2>().0
-    }
-
-    fn next_hop_words(&self, backend: u32) -> Result<&[AtomicU64; NEXT_HOP_WORDS]> {
-        let pairs = self.next_hops.words().as_chunks::<NEXT_HOP_WORDS>().0;
-        pairs.get(backend as usize).with_context(|| format!("no backend has the id {backend}"))
     }
 }

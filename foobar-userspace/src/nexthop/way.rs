@@ -95,24 +95,22 @@ pub(super) fn judge(address: IpAddr, route: Route, link: Option<&Link>, neighbou
     if !link.works {
         return Way::None(format!("{address} is reached through {name}, which has no carrier"));
     }
-    match neighbour.and_then(mac) {
-        Some(destination_mac) => Way::Found(NextHop {
-            interface: name.clone(),
-            ifindex: path.ifindex,
-            destination_mac,
-            source_mac,
-            gateway,
-            source: path.source,
-            mtu: path.mtu.unwrap_or(link.mtu),
-        }),
-        None => {
-            let problem = match gateway {
-                Some(gateway) => format!("{}, and is the way to {address}", unanswered(gateway, name)),
-                None => unanswered(address, name),
-            };
-            Way::Unanswered { ifindex: path.ifindex, problem }
-        }
-    }
+    let Some(destination_mac) = neighbour.and_then(mac) else {
+        let problem = match gateway {
+            Some(gateway) => format!("{}, and is the way to {address}", unanswered(gateway, name)),
+            None => unanswered(address, name),
+        };
+        return Way::Unanswered { ifindex: path.ifindex, problem };
+    };
+    Way::Found(NextHop {
+        interface: name.clone(),
+        ifindex: path.ifindex,
+        destination_mac,
+        source_mac,
+        gateway,
+        source: path.source,
+        mtu: path.mtu.unwrap_or(link.mtu),
+    })
 }
 
 fn mac(neighbour: Neighbour) -> Option<[u8; 6]> {

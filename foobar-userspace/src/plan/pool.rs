@@ -66,13 +66,12 @@ impl Pool {
                 let (old, place) = self.places.iter().find(|(old, _)| !wanted.contains(*old))?;
                 Some((*old, *place))
             };
-            let place = match free {
-                Some(place) => place,
-                None => {
-                    let (old, place) = unused().ok_or_else(too_many)?;
-                    self.places.remove(&old);
-                    place
-                }
+            let place = if let Some(place) = free {
+                place
+            } else {
+                let (old, place) = unused().ok_or_else(too_many)?;
+                self.places.remove(&old);
+                place
             };
             self.places.insert(*address, place);
         }

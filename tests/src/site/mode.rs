@@ -1,6 +1,6 @@
 //! The ways of forwarding that tests of traffic run with.
 //!
-//! A mode is a constant here and two lines of [`every_way`](crate::every_way): then each of those tests has it.
+//! A mode is a constant here and a name in the list of each test that has it, see [`ways`](crate::ways).
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -44,17 +44,7 @@ pub struct Way {
     pub family: Family,
 }
 
-/// A test for each mode and family, that calls a function with its [`Way`].
-#[macro_export]
-macro_rules! every_way {
-    ($test:ident) => {
-        $crate::ways!($test:
-            dsr_v4 DSR V4, dsr_v6 DSR V6, tunnel_v4 TUNNEL V4, tunnel_v6 TUNNEL V6,
-            nat_v4 NAT V4, nat_v6 NAT V6, snat_v4 SNAT V4, snat_v6 SNAT V6);
-    };
-}
-
-/// The same for some of them, with their names.
+/// A test for some modes and families, by their names, that calls a function with its [`Way`].
 #[macro_export]
 macro_rules! ways {
     ($test:ident: $($name:ident $mode:ident $family:ident),+) => {

@@ -46,6 +46,7 @@ fn is_default_echo(echo: &bool) -> bool {
     *echo
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_default(encapsulation: &Encapsulation) -> bool {
     *encapsulation == Encapsulation::default()
 }
