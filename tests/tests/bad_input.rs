@@ -41,7 +41,7 @@ const SERVICES: [Row; 27] = [
     ("service add two 192.0.2.1 tcp/70000 --backend 10.77.0.11", &["70000"]),
     ("service add two 192.0.2.1 tcp/80,udp/443 --backend 10.77.0.11", &["udp/443", "one transport"]),
     ("service add two 192.0.2.1 tcp/90-80 --backend 10.77.0.11", &["90-80", "reversed"]),
-    ("service add two 192.0.2.1 tcp/80,443 --backend 10.77.0.11:80", &["tcp/80,443", "not 80 alone"]),
+    ("service add two 192.0.2.1 tcp/80,443 --backend 10.77.0.11:80", &["80 alone", "not tcp/80,443"]),
     ("service add two 10.77.0.100 tcp/any --backend 10.77.0.11", &["web", "tcp/80 already"]),
     ("service add two 192.0.2.1 tcp/81 --backend 10.77.0.11 --ring 700", &["700", "1009, 2039"]),
     ("service add two 192.0.2.1 tcp/81 --backend 10.77.0.11 --affinity quic", &["quic", "not in this version"]),
