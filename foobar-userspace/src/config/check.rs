@@ -6,7 +6,7 @@ use foobar_common::{extension::is_extension, plane::Way};
 
 use super::{Config, Interface};
 use crate::domain::{
-    Matcher, Part, Rule, Service, ServicePorts,
+    Forward, Matcher, Part, Rule, Service, ServicePorts,
     mistake::{Fault, Word, nearest},
     name,
 };
@@ -131,12 +131,31 @@ impl Config {
                 let hint = format!("add the backends to `{first}`, or choose another address or port");
                 return Err(fault(Place::Service(index, Part::Port), problem, hint));
             }
+            if let Some((place, first, shared)) = service.answers_of(&self.services[..index]) {
+                let address = service.backends[place].address;
+                let problem = format!("service `{first}` has the backend {address} at {shared} already, by `nat`");
+                let hint = "answers of a `nat` backend are told by its address and port alone: give it another port, or \
+                            have one of the services `snat`";
+                return Err(fault(Place::Service(index, Part::BackendAddress(place)), problem, hint));
+            }
         }
         Ok(())
     }
 }
 
 impl Service {
+    /// The first backend whose answers would be taken for those to another of these services, by its place; that service,
+    /// and the ports.
+    fn answers_of<'a>(&self, others: &'a [Self]) -> Option<(usize, &'a str, ServicePorts)> {
+        let nat = |service: &&Self| service.forward == Forward::Nat;
+        let others = || others.iter().filter(nat).flat_map(|other| other.backends.iter().map(move |it| (other, it)));
+        Some(self).filter(nat)?.backends.iter().enumerate().find_map(|(place, backend)| {
+            let mut same = others().filter(|(_, other)| other.address == backend.address);
+            let ports = backend.ports(self);
+            same.find_map(|(other, its)| Some((place, other.name.as_str(), ports.shared(&its.ports(other))?)))
+        })
+    }
+
     /// The first of these services that has some of its ports on its address, and which.
     pub fn claimed<'a>(&self, by: &'a [Self]) -> Option<(&'a Self, ServicePorts)> {
         let mut here = by.iter().filter(|other| other.address == self.address);

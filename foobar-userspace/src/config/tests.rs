@@ -164,9 +164,9 @@ const WRONG_SERVICES: &[(&str, &str, &str, &str, &str)] = &[
     ("\"tcp/443\"", "[443]", "443", "an item of `ports` must be a string", "ports = [\"tcp/80\", \"tcp/443\"]"),
     ("\"tcp/443\"", "[\"tcp/80\", \"tcp/0\"]", "0", "port 0", "1 to 65535"),
     ("\"tcp/443\"", "[\"tcp/53\", \"udp/53\"]", "udp/53", "a service is of one transport, and this one has ports of `tcp` and of `udp`", "two services"),
-    ("ports", "forward = \"nat\"\nports", "nat", "not in this version", "`forward` is `dsr`"),
-    ("ports", "forward = \"tunnel\"\nports", "tunnel", "not in this version", "dsr"),
-    ("ports", "forward = \"snat\"\nports", "snat", "not in this version", "dsr"),
+    ("ports", "encapsulation = \"gue\"\nports", "\"gue\"", "no tunnel to encapsulate", "forward = \"tunnel\""),
+    ("ports", "snat = [\"10.0.0.5\"]\nports", "[\"10.0.0.5\"]", "keep their source", "forward = \"snat\""),
+    ("ports", "forward = \"snat\"\nsnat = [\"2001:db8::5\"]\nports", "[\"2001:db8::5\"]", "another address family", "same"),
     ("ports", "forward = \"dsrr\"\nports", "dsrr", "not a value", "did you mean `dsr`?"),
     ("ports", "affinity = \"quic\"\nports", "quic", "not in this version", "flow"),
     ("ports", "queries = \"mysql\"\nports", "mysql", "not in this version", "`auto`"),
@@ -178,7 +178,6 @@ const WRONG_SERVICES: &[(&str, &str, &str, &str, &str)] = &[
     ("ports", "idle = \"31d\"\nports", "31d", "too long", "`30d`"),
     ("ports", "idle = \"18446744073709551615s\"\nports", "18446744073709551615s", "too long", "`30d`"),
     ("ports", "idle = \"3\"\nports", "3", "not a duration", "3h"),
-    ("ports", "snat = []\nports", "snat", "not in this version", "leave"),
     ("ports", "health = {}\nports", "health", "does not check backends", "leave"),
     ("[{ address = \"10.0.0.11\" }]", "[]", "[]", "has no backend", "at least one"),
     ("{ address = \"10.0.0.11\" }", "\"10.0.0.11\"", "\"10.0.0.11\"", "must be a table", "address = "),
@@ -187,8 +186,8 @@ const WRONG_SERVICES: &[(&str, &str, &str, &str, &str)] = &[
     ("11\" }", "11\", weight = 1001 }", "1001", "not a weight", "0 to 1000"),
     ("11\" }", "11\", weight = -1 }", "-1", "not a weight", "0 to 1000"),
     ("11\" }", "11\", weight = \"5\" }", "\"5\"", "must be a whole number", "weight = 100"),
-    ("11\" }", "11\", port = 8443 }", "8443", "the service's own port, 443", "`nat`"),
-    ("443\"\nbackends = [{ address = \"10.0.0.11\"", "80,443\"\nbackends = [{ address = \"10.0.0.11\", port = 443", "443", "all ports of the service, tcp/80,443, and not 443 alone", "`nat`"),
+    ("11\" }", "11\", port = 8443 }", "8443", "the service's own port, 443", "forward = \"nat\""),
+    ("443\"\nbackends = [{ address = \"10.0.0.11\"", "80,443\"\nbackends = [{ address = \"10.0.0.11\", port = 443", "443", "needs a service with one port, not tcp/80,443", "forward = \"nat\""),
     ("11\" }", "11\", port = 0 }", "0", "not a port", "1 to 65535"),
     ("10.0.0.11\"", "10.0.0.11:443\"", "10.0.0.11:443", "without its port", "port = 443"),
     ("10.0.0.11\"", "10.0.0.0/24\"", "10.0.0.0/24", "prefix", "10.0.0.0"),
@@ -342,4 +341,25 @@ proptest! {
             prop_assert!(error.report().starts_with("error: foobar.toml:"));
         }
     }
+}
+
+#[test]
+fn answers_of_one_nat_backend_are_one_services() {
+    let service = |name: &str, address: &str, more: &str| {
+        format!(
+            "[[service]]\nname = \"{name}\"\naddress = \"{address}\"\nports = \"tcp/80\"\nforward = \"nat\"\nbackends = [{{ address = \"10.0.0.11\"{more} }}]\n"
+        )
+    };
+    let first = service("a", "192.0.2.10", "");
+    let same = first.clone() + &service("b", "192.0.2.11", "");
+    expect(
+        &same,
+        Some((12, 26)),
+        "10.0.0.11",
+        "service `a` has the backend 10.0.0.11 at tcp/80 already",
+        "another port",
+    );
+    parse(&(first.clone() + &service("b", "192.0.2.11", ", port = 8080"))).expect("another port");
+    let other = service("b", "192.0.2.11", "").replace("nat", "snat");
+    parse(&(first + &other)).expect("another way");
 }
