@@ -158,7 +158,11 @@ fn mistakes_of_the_file_have_a_place() {
         (format!("{service}backends = []\n"), ":5:", "backend"),
         (service.to_owned(), ":1:", "backends"),
         (format!("{service}forwrad = \"dsr\"\n"), ":5:1", "forward"),
-        (format!("{service}forward = \"natt\"\nbackends = [{{ address = \"10.77.0.11\" }}]\n"), ":5:", "did you mean `nat`?"),
+        (
+            format!("{service}forward = \"natt\"\nbackends = [{{ address = \"10.77.0.11\" }}]\n"),
+            ":5:",
+            "did you mean `nat`?",
+        ),
         ("interfaces = [\"nosuch0\"]\n".to_owned(), "nosuch0", "ip link"),
         ("interfaces = \n".to_owned(), ":1:", "toml.io"),
         ("a = 1\na = 2\n".to_owned(), ":2:1", "toml.io"),
