@@ -175,12 +175,6 @@ impl Generation {
         Self(self.0 & !Self::TUNNELS | if tunnels { Self::TUNNELS } else { 0 })
     }
 
-    /// Whether every packet that is for nobody here is asked more.
-    #[inline(always)]
-    pub const fn asks_twice(self) -> bool {
-        self.0 & (Self::NAT | Self::TUNNELS) != 0
-    }
-
     /// Whether tunnels of some balancer are taken off.
     #[inline(always)]
     pub const fn has_tunnels(self) -> bool {

@@ -8,6 +8,8 @@
 
 pub mod address;
 pub mod admit;
+pub mod answer;
+pub mod ask;
 pub mod checksum;
 pub mod child;
 pub mod class;

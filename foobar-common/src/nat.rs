@@ -13,7 +13,7 @@ use crate::{
     hops::{take_v4, take_v6},
     next_hop::NextHop,
     outcome::{Outcome, Step},
-    parse::{self, Network, ipv4, ipv6},
+    parse::with_flow,
     readdress::readdress,
     send::send,
     tables::Tables,
@@ -22,14 +22,7 @@ use crate::{
 /// Sends the packet to its backend's own address and port. The backend answers through this host.
 #[inline(always)]
 pub fn nat<F: Resize + ?Sized, T: Tables>(frame: &mut F, handoff: &Handoff, tables: &T) -> Step<Outcome> {
-    let ip = usize::from(handoff.ip);
-    if handoff.v6 {
-        let flow = ipv6(frame, ip)?;
-        to_backend(frame, handoff, &flow, tables)
-    } else {
-        let flow = ipv4(frame, ip)?;
-        to_backend(frame, handoff, &flow, tables)
-    }
+    with_flow!(frame, handoff, flow => to_backend(frame, handoff, &flow, tables))
 }
 
 #[inline(always)]
@@ -54,19 +47,7 @@ fn to_backend<F: Resize + ?Sized, A: Address, T: Tables>(
 
 /// Sends a backend's answer to the client as if the service gave it. Who the client is, its own packets have told.
 #[inline(always)]
-pub fn answer<F: FrameMut + ?Sized, T: Tables>(frame: &mut F, handoff: &Handoff, tables: &T) -> Step<Outcome> {
-    let ip = usize::from(handoff.ip);
-    if handoff.v6 {
-        let flow = ipv6(frame, ip)?;
-        to_client(frame, handoff, &flow, tables)
-    } else {
-        let flow = ipv4(frame, ip)?;
-        to_client(frame, handoff, &flow, tables)
-    }
-}
-
-#[inline(always)]
-fn to_client<F: FrameMut + ?Sized, A: Address, T: Tables>(
+pub(crate) fn to_client<F: FrameMut + ?Sized, A: Address, T: Tables>(
     frame: &mut F,
     handoff: &Handoff,
     flow: &Flow<A>,
@@ -85,16 +66,7 @@ fn to_client<F: FrameMut + ?Sized, A: Address, T: Tables>(
 /// Hands an answer over to a client whose way others have taken the place of: by the kernel's routes. False where the
 /// packet is no answer, or is for this host itself.
 #[inline(always)]
-pub fn find_way<F: Frame + ?Sized, T: Tables>(frame: &F, generation: Generation, tables: &T) -> bool {
-    match parse::link(frame) {
-        Ok(Network::V4(ip)) => ipv4(frame, ip).is_ok_and(|flow| find_way_of(frame, ip, &flow, generation, tables)),
-        Ok(Network::V6(ip)) => ipv6(frame, ip).is_ok_and(|flow| find_way_of(frame, ip, &flow, generation, tables)),
-        Err(_) => false,
-    }
-}
-
-#[inline(always)]
-fn find_way_of<F: Frame + ?Sized, A: Address, T: Tables>(
+pub fn take_up<F: Frame + ?Sized, A: Address, T: Tables>(
     frame: &F,
     ip: usize,
     flow: &Flow<A>,
@@ -112,12 +84,6 @@ fn find_way_of<F: Frame + ?Sized, A: Address, T: Tables>(
     tables.learn(flow.destination.words(), way);
     tables.hand_over(Handoff::of::<A>(Stage::ANSWER, ip, backend as u32, 0, frame.len()));
     true
-}
-
-/// Whether a packet of this fate may be an answer: no rule denied it, and it is for no service.
-#[inline(always)]
-pub const fn may_be_answer(outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::Allowed | Outcome::DefaultPass | Outcome::DefaultDrop)
 }
 
 /// Takes one off the packet's hops.

@@ -26,6 +26,21 @@ const MAX_TAGS: usize = 2;
 /// No header stands further behind: there are at most eight extension headers of 2 KiB before it.
 const MAX_OFFSET: usize = 0x7fff;
 
+/// Does the same with a handed over packet's flow, whichever its family is.
+macro_rules! with_flow {
+    ($frame:ident, $handoff:ident, $flow:ident => $work:expr) => {{
+        let ip = usize::from($handoff.ip);
+        if $handoff.v6 {
+            let $flow = $crate::parse::ipv6($frame, ip)?;
+            $work
+        } else {
+            let $flow = $crate::parse::ipv4($frame, ip)?;
+            $work
+        }
+    }};
+}
+pub(crate) use with_flow;
+
 /// The IP header's family and offset in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {

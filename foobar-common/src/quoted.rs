@@ -9,19 +9,19 @@ mod translate;
 use self::{quote::Quote, translate::translate};
 use crate::{
     address::Address,
+    ask::Judged,
     echo::{echo, is_request},
     find::{self, ServiceEntry, find_at},
-    flow::{Flow, ICMP, ICMPV6, Transport, port_word},
+    flow::{Flow, Transport, port_word},
     forward::forward,
     fragment::Fragment,
     frame::{Frame, FrameMut},
     generation::Generation,
     handoff::{Handoff, Stage},
-    header::{Be16, Start},
     nat::take_hop,
     next_hop::NextHop,
     outcome::{Outcome, Step},
-    parse::{self, DOT1AD, DOT1Q, IPV4, IPV6, Network},
+    parse::with_flow,
     pick::{Picked, look_up},
     readdress::End,
     send::send,
@@ -31,72 +31,13 @@ use crate::{
     target::Mode,
 };
 
-/// What the first program knows of a message: what it made of it, and in which generation.
-#[derive(Clone, Copy, Debug)]
-pub struct Asked {
-    pub before: Outcome,
-    pub generation: Generation,
-}
-
-impl Asked {
-    const GENERATION_SHIFT: u32 = 8;
-
-    /// Bits 0–7 are the outcome's index, those from 8 on the generation's word without its end.
-    #[inline(always)]
-    pub const fn word(self) -> u64 {
-        self.before.index() as u64 | self.generation.confirmed().word() << Self::GENERATION_SHIFT
-    }
-
-    #[inline(always)]
-    pub const fn from_word(word: u64) -> Self {
-        const ESSENTIAL: u64 = Outcome::Essential as u64;
-        const ALLOWED: u64 = Outcome::Allowed as u64;
-        const DEFAULT_PASS: u64 = Outcome::DefaultPass as u64;
-        let before = match word & 0xff {
-            ESSENTIAL => Outcome::Essential,
-            ALLOWED => Outcome::Allowed,
-            DEFAULT_PASS => Outcome::DefaultPass,
-            _ => Outcome::DefaultDrop,
-        };
-        Self { before, generation: Generation::from_word(word >> Self::GENERATION_SHIFT) }
-    }
-}
-
-/// Whether a message of this fate is asked what it is about: no rule denied it.
+/// Hands an ICMP error or echo request over; false where the packet is none.
 #[inline(always)]
-pub const fn may_be_asked(outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::Essential | Outcome::Allowed | Outcome::DefaultPass | Outcome::DefaultDrop)
-}
-
-/// Whether the frame may be an ICMP message, by two reads. One with a VLAN tag may be.
-#[inline(always)]
-pub fn may_be_icmp<F: Frame + ?Sized>(frame: &F) -> bool {
-    let (Some(ether_type), Some(start)) = (frame.read::<Be16>(12), frame.read::<Start>(16)) else { return false };
-    let bytes = u64::from_le(start.bytes);
-    match ether_type.value() {
-        IPV4 => (bytes >> 56) as u8 == ICMP,
-        IPV6 => (bytes >> 32) as u8 == ICMPV6,
-        DOT1Q | DOT1AD => true,
-        _ => false,
-    }
-}
-
-/// Hands an ICMP error or echo request over; false where the frame is none.
-#[inline(always)]
-pub fn ask<F: Frame + ?Sized, T: Tables>(frame: &F, asked: Asked, tables: &T) -> bool {
-    match parse::link(frame) {
-        Ok(Network::V4(ip)) => parse::ipv4(frame, ip).is_ok_and(|flow| ask_at(frame, ip, &flow, asked, tables)),
-        Ok(Network::V6(ip)) => parse::ipv6(frame, ip).is_ok_and(|flow| ask_at(frame, ip, &flow, asked, tables)),
-        Err(_) => false,
-    }
-}
-
-#[inline(always)]
-fn ask_at<F: Frame + ?Sized, A: Address, T: Tables>(
+pub fn take_up<F: Frame + ?Sized, A: Address, T: Tables>(
     frame: &F,
     ip: usize,
     flow: &Flow<A>,
-    asked: Asked,
+    judged: Judged,
     tables: &T,
 ) -> bool {
     let Transport::Icmp { kind, .. } = flow.transport else { return false };
@@ -104,7 +45,7 @@ fn ask_at<F: Frame + ?Sized, A: Address, T: Tables>(
     let asks = is_whole && (is_error::<A>(kind) || is_request::<A>(kind)) && !is_for_a_group(frame);
     if asks {
         let handoff = Handoff::of::<A>(Stage::QUOTED, ip, 0, 0, frame.len());
-        tables.hand_over(Handoff { detail: asked.word(), ..handoff });
+        tables.hand_over(Handoff { detail: judged.word(), ..handoff });
     }
     asks
 }
@@ -115,17 +56,10 @@ const fn is_error<A: Address>(kind: u8) -> bool {
     if A::V6 { matches!(kind, 1..=4) } else { matches!(kind, 3 | 11 | 12) }
 }
 
-/// Goes on with a message; what it made of one that is about nothing here is what the first program did.
+/// Goes on with a message; what becomes of one that is about nothing here is what the first program made of it.
 #[inline(always)]
 pub fn quoted<F: FrameMut + ?Sized, T: Tables>(frame: &mut F, handoff: &Handoff, tables: &T) -> Step<Outcome> {
-    let ip = usize::from(handoff.ip);
-    if handoff.v6 {
-        let flow = parse::ipv6(frame, ip)?;
-        go_on(frame, handoff, &flow, tables)
-    } else {
-        let flow = parse::ipv4(frame, ip)?;
-        go_on(frame, handoff, &flow, tables)
-    }
+    with_flow!(frame, handoff, flow => go_on(frame, handoff, &flow, tables))
 }
 
 #[inline(always)]
@@ -135,7 +69,7 @@ fn go_on<F: FrameMut + ?Sized, A: Address, T: Tables>(
     flow: &Flow<A>,
     tables: &T,
 ) -> Step<Outcome> {
-    let Asked { before, generation } = Asked::from_word(handoff.detail);
+    let Judged { outcome: before, generation } = Judged::from_word(handoff.detail);
     let ip = usize::from(handoff.ip);
     let Transport::Icmp { kind, header } = flow.transport else { return Ok(before) };
     if is_request::<A>(kind) {

@@ -18,7 +18,7 @@ use crate::{
     handoff::Handoff,
     nat::{take_hop, way_back},
     outcome::{Outcome, Step},
-    parse::{ipv4, ipv6},
+    parse::with_flow,
     readdress::readdress,
     send::send,
     tables::Tables,
@@ -27,14 +27,7 @@ use crate::{
 /// Sends the packet to its backend from an address and port of this host.
 #[inline(always)]
 pub fn snat<F: Resize + ?Sized, T: Tables>(frame: &mut F, handoff: &Handoff, tables: &T) -> Step<Outcome> {
-    let ip = usize::from(handoff.ip);
-    if handoff.v6 {
-        let flow = ipv6(frame, ip)?;
-        to_backend(frame, handoff, &flow, tables)
-    } else {
-        let flow = ipv4(frame, ip)?;
-        to_backend(frame, handoff, &flow, tables)
-    }
+    with_flow!(frame, handoff, flow => to_backend(frame, handoff, &flow, tables))
 }
 
 #[inline(always)]
@@ -117,19 +110,7 @@ pub fn answered<T: Tables>(pool: u32, source: [u64; 2], ports: u64, tables: &T) 
 
 /// Sends a backend's answer to the client as if the service gave it.
 #[inline(always)]
-pub fn answer<F: FrameMut + ?Sized, T: Tables>(frame: &mut F, handoff: &Handoff, tables: &T) -> Step<Outcome> {
-    let ip = usize::from(handoff.ip);
-    if handoff.v6 {
-        let flow = ipv6(frame, ip)?;
-        to_client(frame, handoff, &flow, tables)
-    } else {
-        let flow = ipv4(frame, ip)?;
-        to_client(frame, handoff, &flow, tables)
-    }
-}
-
-#[inline(always)]
-fn to_client<F: FrameMut + ?Sized, A: Address, T: Tables>(
+pub(crate) fn to_client<F: FrameMut + ?Sized, A: Address, T: Tables>(
     frame: &mut F,
     handoff: &Handoff,
     flow: &Flow<A>,

@@ -13,7 +13,7 @@ use crate::{
     handoff::{Handoff, Stage},
     header::{Be16, Be32, Gue, Ipv4, Ipv6, MacAddresses, Udp},
     outcome::{Outcome, Step},
-    parse::{self, IPV4, IPV6, Network},
+    parse::{IPV4, IPV6},
     tables::Tables,
     tunnel::{GUE_PORT, IN_IPV4, IN_IPV6, Tags},
 };
@@ -35,18 +35,9 @@ fn is_tunnel<A: Address>(flow: &Flow<A>) -> bool {
     }
 }
 
-/// Hands a packet over that a known balancer put around another one, unless a rule denied it; false where it is none.
+/// Hands a packet over that a known balancer put around another one; false where it is none.
 #[inline(always)]
-pub fn peel<F: Frame + ?Sized, T: Tables>(frame: &F, generation: Generation, tables: &T) -> bool {
-    match parse::link(frame) {
-        Ok(Network::V4(ip)) => parse::ipv4(frame, ip).is_ok_and(|flow| peel_at(frame, ip, &flow, generation, tables)),
-        Ok(Network::V6(ip)) => parse::ipv6(frame, ip).is_ok_and(|flow| peel_at(frame, ip, &flow, generation, tables)),
-        Err(_) => false,
-    }
-}
-
-#[inline(always)]
-fn peel_at<F: Frame + ?Sized, A: Address, T: Tables>(
+pub fn take_up<F: Frame + ?Sized, A: Address, T: Tables>(
     frame: &F,
     ip: usize,
     flow: &Flow<A>,
@@ -58,12 +49,6 @@ fn peel_at<F: Frame + ?Sized, A: Address, T: Tables>(
         tables.hand_over(Handoff::of::<A>(Stage::UNTUNNEL, ip, 0, 0, frame.len()));
     }
     is_balancers
-}
-
-/// Whether a packet of this fate may be a tunnel's: no rule denied it, and it is for no service.
-#[inline(always)]
-pub const fn may_be_peeled(outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::Allowed | Outcome::DefaultPass | Outcome::DefaultDrop)
 }
 
 /// What is inside.

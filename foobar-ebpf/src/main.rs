@@ -21,9 +21,10 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use foobar_common::{
-    Departure, Frame as _, Outcome, Tables as _, depart,
+    Departure, Frame as _, Outcome, Tables as _,
+    ask::Judged,
+    depart,
     handoff::{Handoff, Stage},
-    quoted::{Asked, may_be_asked, may_be_icmp},
     serve,
 };
 
@@ -36,9 +37,9 @@ pub fn foobar(context: XdpContext) -> u32 {
     let mut packet = packet::Packet::<false>::new(&context);
     let maps = maps::Maps::new(&context);
     let mut outcome = serve(&mut packet, &maps);
-    let generation = maps.generation();
-    if may_be_asked(outcome) && (generation.asks_twice() || generation.serves() && may_be_icmp(&packet)) {
-        outcome = maps.hand_over(Handoff::told(Stage::ASK, packet.len(), Asked { before: outcome, generation }.word()));
+    let judged = Judged { outcome, generation: maps.generation() };
+    if judged.is_asked(&packet) {
+        outcome = maps.hand_over(Handoff::told(Stage::ASK, packet.len(), judged.word()));
     }
     if matches!(outcome, Outcome::NoStage) {
         maps.go_on();

@@ -2,13 +2,12 @@
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use foobar_common::{
-    Tables as _,
+    Tables as _, answer,
+    ask::{Judged, ask},
     handoff::{Handoff, Stage},
-    nat::{self, find_way, may_be_answer},
+    nat,
     outcome::{Outcome, Step},
-    quoted::{self, Asked, ask},
-    snat, tunnel,
-    untunnel::{self, may_be_peeled, peel},
+    quoted, snat, tunnel, untunnel,
 };
 
 use crate::{
@@ -53,11 +52,7 @@ pub fn foobar_snat(context: XdpContext) -> u32 {
 pub fn foobar_answer(context: XdpContext) -> u32 {
     let Some(handoff) = maps::handoff() else { return xdp_action::XDP_ABORTED };
     let (mut packet, maps) = (Packet::<true>::new(&context), Maps::new(&context));
-    let done = if handoff.detail == 0 {
-        nat::answer(&mut packet, &handoff, &maps)
-    } else {
-        snat::answer(&mut packet, &handoff, &maps)
-    };
+    let done = answer::answer(&mut packet, &handoff, &maps);
     leave(&context, &handoff, done)
 }
 
@@ -67,15 +62,11 @@ pub fn foobar_answer(context: XdpContext) -> u32 {
 pub fn foobar_ask(context: XdpContext) -> u32 {
     let Some(handoff) = maps::handoff() else { return xdp_action::XDP_ABORTED };
     let (packet, maps) = (Packet::<false>::new(&context), Maps::of(&context, handoff.remark));
-    let asked = Asked::from_word(handoff.detail);
-    let Asked { before, generation } = asked;
-    if generation.has_nat() && may_be_answer(before) && find_way(&packet, generation, &maps)
-        || generation.has_tunnels() && may_be_peeled(before) && peel(&packet, generation, &maps)
-        || generation.serves() && ask(&packet, asked, &maps)
-    {
+    let judged = Judged::from_word(handoff.detail);
+    if ask(&packet, judged, &maps) {
         maps.go_on();
     }
-    leave(&context, &handoff, Ok(before))
+    leave(&context, &handoff, Ok(judged.outcome))
 }
 
 /// An ICMP message that the first program has judged, with the flow that it quotes.

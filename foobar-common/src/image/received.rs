@@ -1,16 +1,18 @@
 //! A received frame on the host, and its whole way, whatever programs the kernel would have it go through.
 
 use crate::{
+    answer::answer,
+    ask::{Judged, ask},
     frame::{Frame, FrameMut, Grow, Header, Resize},
     handoff::{Handoff, Stage},
-    nat::{answer, find_way, may_be_answer, nat},
+    nat::nat,
     outcome::{Outcome, Step},
-    quoted::{Asked, ask, may_be_asked, may_be_icmp, quoted},
+    quoted::quoted,
     serve::serve,
-    snat::{self, snat},
+    snat::snat,
     tables::Tables,
     tunnel::tunnel,
-    untunnel::{may_be_peeled, peel, untunnel},
+    untunnel::untunnel,
 };
 
 /// The host's tables, which cannot call a program: what would be called is what the packet goes on with.
@@ -70,7 +72,7 @@ const MAX_STAGES: usize = 33;
 
 /// Serves a frame by every stage that it is handed over to.
 pub fn serve_whole<T: HandedOver>(frame: &mut ReceivedFrame, tables: &T) -> Outcome {
-    let mut outcome = serve_or_hand_over(frame, tables);
+    let mut outcome = serve_or_ask(frame, tables);
     for _ in 0..MAX_STAGES {
         let Some(handoff) = tables.handed_over() else { return outcome };
         outcome = go_on(frame, &handoff, tables).unwrap_or_else(|left| left);
@@ -78,22 +80,10 @@ pub fn serve_whole<T: HandedOver>(frame: &mut ReceivedFrame, tables: &T) -> Outc
     Outcome::NoStage
 }
 
-/// As the first program does it.
-fn serve_or_hand_over<T: HandedOver>(frame: &mut ReceivedFrame, tables: &T) -> Outcome {
-    let (generation, outcome) = (tables.generation(), serve(frame, tables));
-    if generation.serves() && may_be_asked(outcome) && may_be_icmp(frame) {
-        let asked = Asked { before: outcome, generation };
-        if ask(frame, asked, tables) {
-            return Outcome::NoStage;
-        }
-    }
-    if generation.has_nat() && may_be_answer(outcome) && find_way(frame, generation, tables) {
-        return Outcome::NoStage;
-    }
-    if generation.has_tunnels() && may_be_peeled(outcome) && peel(frame, generation, tables) {
-        return Outcome::NoStage;
-    }
-    outcome
+/// As the first program does it, and the one that asks.
+fn serve_or_ask<T: HandedOver>(frame: &mut ReceivedFrame, tables: &T) -> Outcome {
+    let judged = Judged { generation: tables.generation(), outcome: serve(frame, tables) };
+    if judged.is_asked(frame) && ask(frame, judged, tables) { Outcome::NoStage } else { judged.outcome }
 }
 
 fn go_on<T: HandedOver>(frame: &mut ReceivedFrame, handoff: &Handoff, tables: &T) -> Step<Outcome> {
@@ -101,14 +91,13 @@ fn go_on<T: HandedOver>(frame: &mut ReceivedFrame, handoff: &Handoff, tables: &T
         Stage::TUNNEL => tunnel(frame, handoff, tables),
         Stage::NAT => nat(frame, handoff, tables),
         Stage::SNAT => snat(frame, handoff, tables),
-        Stage::ANSWER if handoff.detail == 0 => answer(frame, handoff, tables),
-        Stage::ANSWER => snat::answer(frame, handoff, tables),
+        Stage::ANSWER => answer(frame, handoff, tables),
         Stage::UNTUNNEL => {
             untunnel(frame, handoff)?;
             Ok(tables.hand_over(Handoff { stage: Stage::MAIN, ..*handoff }))
         }
         Stage::QUOTED => quoted(frame, handoff, tables),
-        Stage::MAIN => Ok(serve_or_hand_over(frame, tables)),
+        Stage::MAIN => Ok(serve_or_ask(frame, tables)),
         _ => Err(Outcome::NoStage),
     }
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     address::{V4, V6},
+    flow::ICMP,
     flow::{TCP, UDP},
 };
 
@@ -50,31 +51,4 @@ fn nothing_is_read_of_what_has_no_ports() {
     }
     assert!(Quote::read::<[u8], V4>(&error_v4(&packet_v4(TCP, [0x20, 0])), 0, 20).is_some(), "a first fragment");
     assert_eq!(Quote::read::<[u8], V6>(&error_v4(&whole), 0, 20), None);
-}
-
-#[test]
-fn what_the_first_program_knows_comes_back() {
-    for before in Outcome::ALL.iter().copied().filter(|outcome| may_be_asked(*outcome)) {
-        for bank in [0, 1] {
-            let generation = Generation::new(bank, true, false).serving(true).answering(true, bank == 1);
-            let asked = Asked::from_word(Asked { before, generation }.word());
-            assert_eq!((asked.before, asked.generation), (before, generation));
-        }
-    }
-}
-
-#[test]
-fn a_frame_may_be_icmp_by_its_protocol_or_its_tag() {
-    let frame = |ether_type: u16, at: usize, protocol: u8| {
-        let mut frame = [0; 64];
-        frame[12..14].copy_from_slice(&ether_type.to_be_bytes());
-        frame[at] = protocol;
-        frame
-    };
-    assert!(may_be_icmp(frame(IPV4, 23, ICMP).as_slice()));
-    assert!(may_be_icmp(frame(IPV6, 20, ICMPV6).as_slice()));
-    assert!(may_be_icmp(frame(DOT1Q, 23, TCP).as_slice()));
-    assert!(!may_be_icmp(frame(IPV4, 23, TCP).as_slice()));
-    assert!(!may_be_icmp(frame(IPV6, 23, ICMP).as_slice()));
-    assert!(!may_be_icmp(&frame(IPV4, 23, ICMP)[..23]));
 }
