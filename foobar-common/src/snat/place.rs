@@ -117,6 +117,11 @@ pub struct Mapping {
 }
 
 impl Mapping {
+    /// The word that says whose backend it is, and when it was heard of.
+    pub const OWNER: usize = 4;
+    /// The word with the ports, and what has been said.
+    pub const SAID: usize = 2;
+
     /// Bits of what one side has said.
     const SPOKE: u8 = 1;
     const FIN: u8 = 2;
@@ -168,11 +173,11 @@ impl Mapping {
         }
     }
 
-    /// The words that change while a flow lives: of [`Mapping::to_words`] the third and the fifth.
+    /// The words that change while a flow lives: [`Mapping::SAID`] and [`Mapping::OWNER`].
     #[inline(always)]
     pub const fn living_words(self) -> [u64; 2] {
         let words = self.to_words();
-        [words[2], words[4]]
+        [words[Self::SAID], words[Self::OWNER]]
     }
 
     #[inline(always)]

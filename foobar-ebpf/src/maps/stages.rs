@@ -166,6 +166,6 @@ pub fn set_mapping(index: usize, mapping: Mapping) {
 pub fn renew_mapping(index: usize, mapping: Mapping) {
     let Some(place) = mapping_at(index) else { return };
     let [said, owner] = mapping.living_words();
-    place.put(2, said);
-    place.put(4, owner);
+    place.put(Mapping::SAID, said);
+    place.put(Mapping::OWNER, owner);
 }

@@ -10,11 +10,7 @@ use super::{
     engine::Engine,
     state::{Unrest, now},
 };
-use crate::{
-    api::types::Refusal,
-    datapath::Sweeping,
-    domain::{Forward, Service},
-};
+use crate::{api::types::Refusal, datapath::Sweeping, domain::Service};
 
 /// What a sweep over the notes found.
 #[derive(Default)]
@@ -58,7 +54,8 @@ impl Engine {
 
     /// Gives ports back of `snat` flows that are over; the others by backend. Those that are noted too are counted once more.
     fn sweep_places(&self, sweeping: &Sweeping) -> BTreeMap<u32, u64> {
-        if !self.state.config.services.iter().any(|service| service.forward == Forward::Snat) {
+        // A service that is no more has flows for a while, whose backends' ids are nobody else's until then.
+        if self.state.pool.all().next().is_none() {
             return BTreeMap::new();
         }
         self.datapath.sweep_places(sweeping.now, |id| sweeping.owners.get(&id).map(|owner| owner.life))

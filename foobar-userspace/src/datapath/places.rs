@@ -45,13 +45,20 @@ impl Places {
         Some(Mapping::from_words(std::array::from_fn(|index| words[index].load(Ordering::Relaxed))))
     }
 
-    /// Lets others have a place.
-    fn give_back(&self, place: usize) {
-        let (word, shift) = (place / LANES, 16 * (place % LANES));
-        if let Some(words) = self.words(place) {
-            words[4].store(0, Ordering::Relaxed);
+    /// Lets others have a place whose mapping is still the one that was read, and whose flow does not speak meanwhile.
+    fn give_back(&self, place: usize, read: Mapping) {
+        let (Some(words), Some(tags)) = (self.words(place), self.tags.words().get(place / LANES)) else { return };
+        let (owner, lane) = (&words[Mapping::OWNER], 0xffff << (16 * (place % LANES)));
+        let before = read.to_words()[Mapping::OWNER];
+        if owner.compare_exchange(before, 0, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            return;
         }
-        self.tags.words()[word].fetch_and(!(0xffff << shift), Ordering::Release);
+        let tag = tags.fetch_and(!lane, Ordering::AcqRel) & lane;
+        if owner.load(Ordering::Acquire) != 0 {
+            // A packet found the place by its tag and keeps it, unless another flow has it already.
+            let put_back = |tags: u64| (tags & lane == 0).then_some(tags | tag);
+            let _ = tags.fetch_update(Ordering::AcqRel, Ordering::Relaxed, put_back);
+        }
     }
 
     /// Flows that have a port, by their place.
@@ -72,12 +79,11 @@ impl Datapath {
         let mut flows = BTreeMap::new();
         for (place, mapping) in self.places.taken() {
             // One that was just claimed is written next.
-            let is_over = match life(mapping.backend) {
-                Some(life) => mapping.is_over(now, life, false),
-                None => mapping.is_over(now, 0, false),
-            };
-            if is_over {
-                self.places.give_back(place);
+            if !mapping.is_taken() {
+                continue;
+            }
+            if mapping.is_over(now, life(mapping.backend).unwrap_or(0), false) {
+                self.places.give_back(place, mapping);
             } else {
                 *flows.entry(mapping.backend).or_default() += 1;
             }
@@ -96,9 +102,8 @@ impl Datapath {
 
     /// Gives every flow's port of one place of the pool back, before another address takes it.
     pub fn clear_places(&self, pool: usize) {
-        for place in pool * PLACES..(pool + 1) * PLACES {
-            self.places.give_back(place);
-        }
+        let taken = self.places.taken().filter(|(place, _)| place / PLACES == pool);
+        taken.for_each(|(place, mapping)| self.places.give_back(place, mapping));
     }
 
     /// Says which address stands at a place of the pool. Its ports are all free then.

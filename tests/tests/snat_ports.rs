@@ -1,0 +1,83 @@
+//! Ports that `snat` gives come back when their flows are over, and not before.
+
+use foobar_tests::{
+    frames::{Packet, tcp},
+    lab::{Got, Lab},
+};
+use foobar_userspace::{daemon::state::now, domain::Forward};
+
+const SERVICE: &str = "10.0.0.1:80";
+const BACKEND: &str = "10.1.0.2:80";
+/// Seconds that a silent flow is kept.
+const LIFE: u32 = 600;
+
+fn lab() -> Lab {
+    Lab::new().service("10.0.0.1", "tcp/80", &["10.1.0.2"]).forward(Forward::Snat).snat(&["10.1.0.5"])
+}
+
+fn from(client: u16) -> Packet {
+    tcp(&format!("192.0.2.7:{client}"), SERVICE)
+}
+
+/// The address and port that the backend sees.
+fn seen(got: &Got) -> String {
+    let port = u16::from_be_bytes([got.frame[34], got.frame[35]]);
+    format!("10.1.0.5:{port}")
+}
+
+/// Begins a flow, whose SYN the backend answers.
+fn open(lab: &mut Lab, client: u16) -> String {
+    let seen = seen(&lab.run(&from(client).syn()));
+    lab.run(&answer(&seen));
+    seen
+}
+
+fn answer(seen: &str) -> Packet {
+    tcp(BACKEND, seen).from("10.1.0.2")
+}
+
+/// Ports that are given, after a sweep so many seconds from here.
+fn left(lab: &mut Lab, seconds: u32, life: Option<u32>) -> u64 {
+    let now = u32::try_from(now()).expect("seconds since the start");
+    lab.datapath().sweep_places(now + seconds, |_| life);
+    lab.datapath().ports_taken()[0]
+}
+
+#[test]
+fn an_open_flow_keeps_its_port_and_one_that_nobody_answered_gives_it_back() {
+    let mut lab = lab();
+    let open = open(&mut lab, 4000);
+    lab.run(&from(4001).syn());
+    assert_eq!(left(&mut lab, 100, Some(LIFE)), 2, "a handshake may take long");
+    assert_eq!(left(&mut lab, 140, Some(LIFE)), 1);
+    assert_eq!(seen(&lab.run(&from(4000))), open);
+    assert_eq!(left(&mut lab, LIFE + 5, Some(LIFE)), 0, "it was silent for longer than its service keeps it");
+}
+
+#[test]
+fn a_closed_flow_gives_its_port_back_after_a_rest() {
+    let mut lab = lab();
+    let open = open(&mut lab, 4000);
+    lab.run(&from(4000).fin());
+    lab.run(&answer(&open).fin());
+    assert_eq!(left(&mut lab, 30, Some(LIFE)), 1);
+    assert_eq!(left(&mut lab, 70, Some(LIFE)), 0);
+}
+
+#[test]
+fn a_reset_that_its_sender_takes_back_closes_nothing() {
+    let mut lab = lab();
+    open(&mut lab, 4000);
+    lab.run(&from(4000).rst());
+    lab.run(&from(4000).payload(b"goes on"));
+    assert_eq!(left(&mut lab, 70, Some(LIFE)), 1);
+    lab.run(&from(4000).rst());
+    assert_eq!(left(&mut lab, 70, Some(LIFE)), 0);
+}
+
+#[test]
+fn the_port_of_a_dead_backend_is_free_soon() {
+    let mut lab = lab();
+    open(&mut lab, 4000);
+    assert_eq!(left(&mut lab, 5, None), 0);
+}
