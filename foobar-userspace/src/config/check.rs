@@ -146,7 +146,7 @@ impl Config {
 impl Service {
     /// The first backend whose answers would be taken for those to another of these services, by its place; that service,
     /// and the ports.
-    fn answers_of<'a>(&self, others: &'a [Self]) -> Option<(usize, &'a str, ServicePorts)> {
+    pub(super) fn answers_of<'a>(&self, others: &'a [Self]) -> Option<(usize, &'a str, ServicePorts)> {
         let nat = |service: &&Self| service.forward == Forward::Nat;
         let others = || others.iter().filter(nat).flat_map(|other| other.backends.iter().map(move |it| (other, it)));
         Some(self).filter(nat)?.backends.iter().enumerate().find_map(|(place, backend)| {

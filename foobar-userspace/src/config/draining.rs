@@ -5,15 +5,22 @@ use crate::domain::{Backend, BackendState, Service, ServicePorts};
 
 impl Config {
     /// This configuration in place of `running`: backends that only that one has are on their way out.
+    ///
+    /// A service that forwards otherwise has none of them: their flows end with the old way. Nor has one that cannot hold
+    /// them, or a `nat` service whose backend another one has the answers of.
     #[must_use]
     pub fn draining(&self, running: &Self) -> Self {
         let mut next = self.clone();
         for service in &mut next.services {
             let Some(old) = running.services.iter().find(|old| old.is_same(service)) else { continue };
             // Nothing is left on those in maintenance.
-            for backend in old.backends.iter().filter(|backend| backend.state != BackendState::Maint) {
+            let in_use = old.backends.iter().filter(|backend| backend.state != BackendState::Maint);
+            for backend in in_use.filter(|_| old.forward == service.forward) {
                 if service.backends.iter().all(|other| other.address != backend.address) {
                     service.backends.push(Backend { state: BackendState::Removing, ..backend.clone() });
+                    if service.check().is_err() || service.answered_by(&self.services) {
+                        service.backends.pop();
+                    }
                 }
             }
         }
@@ -37,6 +44,13 @@ impl Config {
 }
 
 impl Service {
+    /// Whether another of these services has the answers of its last backend.
+    fn answered_by(&self, services: &[Self]) -> bool {
+        let others: Vec<_> = services.iter().filter(|other| other.name != self.name).cloned().collect();
+        let last = Self { backends: self.backends.last().cloned().into_iter().collect(), ..self.clone() };
+        last.answers_of(&others).is_some()
+    }
+
     /// Whether its flows are the other's: name, address and the first port are equal.
     pub fn is_same(&self, other: &Self) -> bool {
         let first = |service: &Self| (service.ports.transport(), service.ports.first());
@@ -47,5 +61,46 @@ impl Service {
     pub fn moves_from(&self, other: &Self) -> Option<ServicePorts> {
         let could_be_same = self.name == other.name && self.address == other.address && !self.is_same(other);
         self.ports.shared(&other.ports).filter(|_| could_be_same)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(name: &str, last: u8, forward: &str, backends: &str) -> String {
+        format!(
+            "[[service]]\nname = \"{name}\"\naddress = \"192.0.2.{last}\"\nports = \"tcp/80\"\nforward = \"{forward}\"\nbackends = [{backends}]\n"
+        )
+    }
+
+    fn drained(before: &str, after: &str) -> Vec<(String, BackendState)> {
+        let parse = |text: &str| Config::parse(text, "f").unwrap_or_else(|error| panic!("{}", error.report()));
+        let next = parse(after).draining(&parse(before));
+        next.check().expect("what follows a configuration is valid");
+        let backends = next.services.iter().flat_map(|service| &service.backends);
+        backends.map(|backend| (backend.address.to_string(), backend.state)).collect()
+    }
+
+    const FIRST: &str = "{ address = \"10.0.0.1\" }";
+    const OTHER: &str = "{ address = \"10.0.0.2\", port = 8080 }";
+
+    #[test]
+    fn who_is_left_out_drains_where_the_service_can_hold_it() {
+        let ready = |address: &str| (address.to_owned(), BackendState::Ready);
+        let leaving = |address: &str| (address.to_owned(), BackendState::Removing);
+        let (first, other) = (ready("10.0.0.1"), ready("10.0.0.2"));
+        let dsr = service("a", 1, "dsr", FIRST);
+        let nat = service("a", 1, "nat", OTHER);
+        assert_eq!(drained(&service("a", 1, "nat", FIRST), &nat), [other.clone(), leaving("10.0.0.1")]);
+        assert_eq!(drained(&dsr, &nat), [other.clone()], "another way of forwarding");
+        assert_eq!(drained(&nat, &dsr), [first.clone()]);
+        let wide = service("a", 1, "tunnel", "{ address = \"2001:db8::1\" }");
+        assert_eq!(drained(&wide, &service("a", 1, "snat", FIRST)), [first.clone()]);
+        let more = nat.replace("tcp/80", "tcp/80,443").replace(", port = 8080", "");
+        assert_eq!(drained(&nat, &more.replace("10.0.0.2", "10.0.0.1")), [first.clone()], "it has one port of its own");
+        let both = service("a", 1, "nat", OTHER) + &service("b", 2, "nat", FIRST);
+        let moved = service("a", 1, "nat", FIRST) + &service("b", 2, "nat", OTHER);
+        assert_eq!(drained(&both, &moved), [first, other], "each has the other's, and answers are one service's");
     }
 }
