@@ -10,6 +10,8 @@ const BUCKET_TAGS: usize = BUCKET / LANES;
 const LANES: usize = 4;
 /// Buckets of an address.
 const BUCKETS: u64 = (PORTS / BUCKET) as u64;
+/// A lane.
+const LANE: u64 = 0xffff;
 /// The lowest bit of each tag, and the highest.
 const ONES: u64 = 0x0001_0001_0001_0001;
 const TOPS: u64 = 0x8000_8000_8000_8000;
@@ -56,7 +58,7 @@ pub fn find<T: Tables>(tags: &Tags, whose: &Whose, tables: &T) -> Option<usize> 
             }
             for lane in 0..LANES {
                 let place = word * LANES + lane;
-                if (lanes >> (16 * lane)) & 0xffff == tags.tag
+                if (lanes >> (16 * lane)) & LANE == tags.tag
                     && tables.mapping(place).is_some_and(|mapping| mapping.whose.is(whose))
                 {
                     return Some(place);
@@ -73,15 +75,16 @@ pub fn take<T: Tables>(tags: &Tags, mapping: Mapping, tables: &T) -> Option<usiz
     let [first, second] = tags.buckets;
     for _ in 0..TRIES {
         let room = tables.room_in(first).max(tables.room_in(second));
-        let place = if room == 0 {
+        let (found, before) = if room == 0 {
             let now = mapping.seen;
             let over = tables.over_in(first, now);
-            if over == 0 { tables.over_in(second, now) } else { over }
+            let over = if over == 0 { tables.over_in(second, now) } else { over };
+            (over, over >> 32)
         } else {
-            room & PLACE
+            (room, 0)
         };
-        let place = place.checked_sub(1)? as usize;
-        if claim(place, tags.tag, tables) {
+        let place = (found & PLACE).checked_sub(1)? as usize;
+        if claim(place, before, tags.tag, tables) {
             tables.set_mapping(place, mapping);
             return Some(place);
         }
@@ -89,7 +92,7 @@ pub fn take<T: Tables>(tags: &Tags, mapping: Mapping, tables: &T) -> Option<usiz
     None
 }
 
-/// The part of [`room_in`] that is one more than a place.
+/// The part of [`room_in`] and [`over_in`] that is one more than a place.
 const PLACE: u64 = 0xffff_ffff;
 
 /// How many places of a bucket are free, in the upper half, and one more than one of them; 0: none is.
@@ -109,13 +112,16 @@ pub fn room_in<T: Tables>(bucket: usize, tables: &T) -> u64 {
     free << 32 | last
 }
 
-/// One more than a place of a bucket whose flow is over, or was never answered; 0: there is none.
+/// One more than a place of a bucket whose flow is over, or was never answered, and in the upper half its tag; 0: there is
+/// none.
 #[inline(always)]
 pub fn over_in<T: Tables>(bucket: usize, now: u32, tables: &T) -> u64 {
     for index in 0..BUCKET {
         let place = bucket * LANES + index;
+        // Before the flow is read: who takes the place meanwhile changes it.
+        let tag = tables.tags(place / LANES) >> shift_of(place) & LANE;
         if tables.gives_way(place, now) {
-            return place as u64 + 1;
+            return tag << 32 | (place as u64 + 1);
         }
     }
     0
@@ -127,13 +133,46 @@ pub fn gives_way<T: Tables>(place: usize, now: u32, tables: &T) -> bool {
     tables.mapping(place).is_some_and(|mapping| mapping.is_over(now, u32::MAX, true))
 }
 
-/// Writes a tag into its lane; false where another packet was faster.
+/// Writes a tag into its lane; false where another packet was faster: the lane has another tag than `before`.
 #[inline(always)]
-fn claim<T: Tables>(place: usize, tag: u64, tables: &T) -> bool {
-    let (word, shift) = (place / LANES, 16 * (place % LANES));
-    let before = tables.tags(word);
-    let after = before & !(0xffff << shift) | tag << shift;
-    tables.swap_tags(word, before, after)
+fn claim<T: Tables>(place: usize, before: u64, tag: u64, tables: &T) -> bool {
+    let (word, shift) = (place / LANES, shift_of(place));
+    let lanes = tables.tags(word);
+    lanes >> shift & LANE == before && tables.swap_tags(word, lanes, lanes & !(LANE << shift) | tag << shift)
+}
+
+/// The lowest bit of a place's lane in its word.
+#[inline(always)]
+const fn shift_of(place: usize) -> usize {
+    16 * (place % LANES)
 }
 
 const _: () = assert!(PORTS.is_multiple_of(BUCKET) && PLACES == LANES * TAG_WORDS);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::HostTables;
+
+    const PLACE_OF_TEST: usize = FIRST_PORT + 5;
+
+    #[test]
+    fn who_comes_second_to_a_free_place_does_not_get_it() {
+        let tables = HostTables::default();
+        assert!(claim(PLACE_OF_TEST, 0, 0x8001, &tables));
+        assert!(!claim(PLACE_OF_TEST, 0, 0x8002, &tables));
+        assert_eq!(tables.tags(PLACE_OF_TEST / LANES), 0x8001 << shift_of(PLACE_OF_TEST));
+    }
+
+    #[test]
+    fn who_comes_second_to_a_place_that_is_over_does_not_get_it() {
+        let tables = HostTables::default();
+        assert!(claim(PLACE_OF_TEST, 0, 0x8001, &tables));
+        let whose = Whose { client: [0, 1], ports: 80, service: 1 };
+        tables.set_mapping(PLACE_OF_TEST, Mapping::new(&whose, 1, crate::next_hop::NextHop::UNRESOLVED, 1));
+        let over = over_in(FIRST_PORT / LANES, 1000, &tables);
+        assert_eq!((over & PLACE, over >> 32), (PLACE_OF_TEST as u64 + 1, 0x8001));
+        assert!(claim(PLACE_OF_TEST, over >> 32, 0x8002, &tables));
+        assert!(!claim(PLACE_OF_TEST, over >> 32, 0x8003, &tables));
+    }
+}
