@@ -13,6 +13,7 @@ use crate::{
     outcome::Outcome,
     parse::{self, DOT1AD, DOT1Q, IPV4, IPV6, Network},
     quoted,
+    serve::is_for_a_group,
     tables::Tables,
     untunnel,
 };
@@ -73,6 +74,9 @@ fn may_be_icmp<F: Frame + ?Sized>(frame: &F) -> bool {
 /// Hands the packet over to who goes on with it; false where that is nobody, and it leaves as it was judged.
 #[inline(always)]
 pub fn ask<F: Frame + ?Sized, T: Tables>(frame: &F, judged: Judged, tables: &T) -> bool {
+    if is_for_a_group(frame) {
+        return false;
+    }
     match parse::link(frame) {
         Ok(Network::V4(ip)) => parse::ipv4(frame, ip).is_ok_and(|flow| ask_of(frame, ip, &flow, judged, tables)),
         Ok(Network::V6(ip)) => parse::ipv6(frame, ip).is_ok_and(|flow| ask_of(frame, ip, &flow, judged, tables)),

@@ -8,7 +8,7 @@ use crate::{
     address::Address,
     flow::{Flow, port_word},
     generation::Generation,
-    layout::{GROUPS_IN_A_WORD, SERVICE_BUCKETS, SERVICE_DISPLACEMENTS, service_entry},
+    layout::{GROUPS_IN_A_WORD, SERVICE_BUCKETS, SERVICE_DISPLACED, SERVICE_DISPLACEMENTS, service_entry},
     pick::{flow_hash, slot_index},
     tables::Tables,
     target::Mode,
@@ -180,6 +180,16 @@ pub const fn displacement_index(key: ServiceKey, seed: u64) -> usize {
     bucket_index(key, !seed) % SERVICE_DISPLACEMENTS
 }
 
+/// Which word of a bank of the services' table has the seed of a key that is not a service's; `None`: a service's is `seed`,
+/// the table's own.
+#[inline(always)]
+pub const fn displaced_seed(key: ServiceKey, seed: u64) -> Option<usize> {
+    match Kind::of(&key) {
+        Kind::Service => None,
+        _ => Some(SERVICE_DISPLACED + displacement_index(key, seed)),
+    }
+}
+
 /// The service that this flow is for. A later fragment is for none, since its port is unknown.
 #[inline(always)]
 pub fn find<A: Address, T: Tables>(flow: &Flow<A>, bank: usize, tables: &T) -> Option<ServiceEntry> {
@@ -265,7 +275,7 @@ impl Asked {
 /// lower one of an answer to `snat` one more than its place. 0: it is none.
 #[inline(always)]
 pub fn find_answer<A: Address, T: Tables>(flow: &Flow<A>, generation: Generation, tables: &T) -> u64 {
-    if flow.ports().is_none() {
+    if !flow.may_answer() {
         return 0;
     }
     tables.answer(Asked::of(flow, generation))

@@ -100,6 +100,16 @@ impl<A: Address> Flow<A> {
         }
     }
 
+    /// Whether the packet can be an answer to another: it has ports, and opens no TCP connection.
+    #[inline(always)]
+    pub fn may_answer(&self) -> bool {
+        match self.transport {
+            Transport::Tcp(segment) => !segment.opens(),
+            Transport::Udp { .. } => true,
+            _ => false,
+        }
+    }
+
     #[inline(always)]
     pub fn segment(&self) -> Option<Segment> {
         match self.transport {

@@ -73,7 +73,7 @@ pub fn take_up<F: Frame + ?Sized, A: Address, T: Tables>(
     generation: Generation,
     tables: &T,
 ) -> bool {
-    if flow.ports().is_none() {
+    if !flow.may_answer() {
         return false;
     }
     let backend = nat_backend(Asked::of(flow, generation), tables);

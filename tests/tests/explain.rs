@@ -1,5 +1,7 @@
 //! What is explained is what happens: the answer from the live tables against the kernel's, frame by frame.
 
+use std::net::Ipv4Addr;
+
 use fastrand::Rng;
 use foobar_common::{Action, Outcome, plane};
 use foobar_tests::{
@@ -96,6 +98,19 @@ fn every_way_of_forwarding_is_explained_byte_by_byte() {
             assert_eq!((said.outcome, &said.frame), (first.outcome, &first.frame), "{forward} {port}");
             assert!(said.service.is_some() && said.slot.is_some_and(|(_, slot)| !slot.is_tracked()), "{said:?}");
             assert_eq!(said.slot.map(|(_, slot)| slot.current()), said.backend, "{said:?}");
+            if forward == Forward::Tunnel {
+                continue;
+            }
+            let end = |ip: usize, port: usize| {
+                let address = Ipv4Addr::from_bits(u32::from_be_bytes(first.frame[ip..ip + 4].try_into().expect("4")));
+                format!("{address}:{}", u16::from_be_bytes([first.frame[port], first.frame[port + 1]]))
+            };
+            let answer = tcp(&end(30, 36), &end(26, 34)).from("10.1.0.2").bytes();
+            let said = lab.datapath().explain(answer.clone(), plane::Way::In, INGRESS);
+            let got = lab.run_bytes(&answer);
+            assert_eq!((said.outcome, &said.frame), (got.outcome, &got.frame), "the answer, {forward} {port}");
+            assert!(matches!(said.outcome, Outcome::Forwarded | Outcome::Redirected), "{said:?}");
+            assert!(said.service.is_none(), "{said:?}");
         }
     }
 }

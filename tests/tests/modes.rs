@@ -180,7 +180,7 @@ fn nat_rewrites_the_destination_and_answers_are_restored() {
         let (client, service) = (ends(&sent).0, ends(&sent).1);
         assert_eq!(got.frame, sent.clone().between(&client, to).ttl(63).to(backend).bytes(), "{sent:?}");
 
-        let answer = sent.clone().between(to, &client).from(backend);
+        let answer = sent.clone().answering().between(to, &client).from(backend);
         let got = lab.run(&answer);
         assert_eq!(got.outcome, Outcome::Forwarded, "{answer:?}");
         assert_eq!(got.frame, answer.between(&service, &client).ttl(63).back().bytes(), "{sent:?}");
@@ -210,7 +210,7 @@ fn nat_over_ranges_and_any_port_restores_answers_by_the_packets_own_port() {
         let got = lab.run(&sent);
         assert_eq!(got.outcome, Outcome::Forwarded, "{service}");
         assert_eq!(got.frame, sent.clone().between(client, &to).ttl(63).to(backend).bytes(), "{service}");
-        let answer = sent.between(&to, client).from(backend);
+        let answer = sent.answering().between(&to, client).from(backend);
         let got = lab.run(&answer);
         assert_eq!(got.outcome, Outcome::Forwarded, "{service}");
         assert_eq!(got.frame, answer.between(&service, client).ttl(63).back().bytes(), "{service}");
@@ -242,7 +242,7 @@ fn snat_over_a_list_keeps_the_packets_own_port() {
         assert_eq!(got.outcome, Outcome::Forwarded, "{service}");
         let from = source_of(&got);
         assert_eq!(got.frame, sent.clone().between(&from, &to).ttl(63).to("10.1.0.2").bytes(), "{service}");
-        let answer = sent.between(&to, &from).from("10.1.0.2");
+        let answer = sent.answering().between(&to, &from).from("10.1.0.2");
         assert_eq!(lab.run(&answer).frame, answer.between(&service, CLIENT).ttl(63).back().bytes(), "{service}");
         seen.insert((from, port));
     }
@@ -283,6 +283,31 @@ fn an_answer_to_a_client_whose_way_is_forgotten_goes_by_the_routes() {
 }
 
 #[test]
+fn what_a_backend_opens_is_no_answer_and_is_judged_by_the_rules() {
+    for forward in [Forward::Nat, Forward::Snat] {
+        let lab = Lab::new().drops().service("10.0.0.1", "tcp/80", &["10.1.0.2"]).forward(forward);
+        let mut lab = with_pool(lab, forward);
+        let asked = lab.run(&tcp(CLIENT, SERVICE).syn());
+        let to = source_of(&asked);
+        let opens = tcp("10.1.0.2:80", &to).from("10.1.0.2").syn();
+        assert_eq!(lab.run(&opens).outcome, Outcome::DefaultDrop, "{forward:?}");
+        let mut host = lab.host();
+        host.routes.insert([0, 0xc000_0207], NextHop::new(ROUTER, BALANCER, host.ingress));
+        assert_eq!(host.run(&mut opens.bytes()), Outcome::DefaultDrop, "{forward:?}");
+    }
+}
+
+#[test]
+fn an_answer_to_every_host_of_the_segment_is_not_sent_on() {
+    let mut lab = Lab::new().service("10.0.0.1", "tcp/80", &["10.1.0.2"]).forward(Forward::Nat);
+    lab.run(&tcp(CLIENT, SERVICE));
+    let mut frame = tcp("10.1.0.2:80", CLIENT).from("10.1.0.2").bytes();
+    assert_eq!(lab.run_bytes(&frame).outcome, Outcome::Forwarded);
+    frame[..6].fill(0xff);
+    assert_eq!(lab.run_bytes(&frame).outcome, Outcome::DefaultPass);
+}
+
+#[test]
 fn a_denied_answer_does_not_pass() {
     let mut lab =
         Lab::new().rule("deny from 10.1.0.2").service("10.0.0.1", "tcp/80", &["10.1.0.2"]).forward(Forward::Nat);
@@ -314,7 +339,7 @@ fn snat_rewrites_both_ends_and_answers_are_restored() {
                 let is_pools = ["10.1.0.5", "10.1.0.6", "[fd00:1::5]"].iter().any(|address| from.starts_with(address));
                 assert!(is_pools, "{from}");
                 assert_eq!(got.frame, sent.clone().between(&from, to).ttl(63).to(backend).bytes(), "{sent:?}");
-                let answer = sent.clone().between(to, &from).from(backend);
+                let answer = sent.clone().answering().between(to, &from).from(backend);
                 let got = lab.run(&answer);
                 assert_eq!(got.outcome, Outcome::Forwarded, "{answer:?}");
                 assert_eq!(got.frame, answer.between(&service, &client).ttl(63).back().bytes());

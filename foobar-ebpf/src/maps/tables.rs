@@ -2,15 +2,14 @@
 
 use super::{
     Address, Asked, BUCKET_WORDS, Bucket, Candidates, Class, Context, Decision, First, GROUP_WORDS, GROUPS,
-    GROUPS_IN_A_WORD, Generation, Group, Handoff, INTERFACE_WORDS, INTERFACES, KeyKind, Kind, LINKS, Link, MAX_LINKS,
+    GROUPS_IN_A_WORD, Generation, Group, Handoff, INTERFACE_WORDS, INTERFACES, Kind, LINKS, Link, MAX_LINKS,
     MAX_UNPROVEN, Mapping, Maps, NARROWED, NEEDS, NEXT_HOP_WORDS, NEXT_HOPS, NODE_FIRST_ENTRY, NODE_OTHERWISE,
     NODE_WORDS, NODES, Named, Need, NextHop, Node, Note, Outcome, PAIRS, PORTS, Part, Plane, Port, RING_UNIT, RINGS,
-    ROOM, ROOT_ENTRIES, ROOTS, Record, Remark, SERVICE_DISPLACED, SERVICE_WORDS, SERVICES, SOURCES, ServiceKey,
-    Settled, Slot, State, TERMS, TERMS_OF_RULE, Tables, Target, Terms, Told, Way, answer_apart, answered_apart,
-    bpf_ktime_get_coarse_ns, bpf_redirect, bucket_index, counts, displacement_index, flows, gives_way_apart, group_in,
-    interface, is_balancers_apart, limits, now, over_in_apart, recall_v4, recall_v6, refused_index, remember_v4,
-    remember_v6, room_in_apart, settle_apart, sparse, sparse_pair, stages, unproven_index, walk_v4, walk_v6,
-    within_budget,
+    ROOM, ROOT_ENTRIES, ROOTS, Record, Remark, SERVICE_WORDS, SERVICES, SOURCES, ServiceKey, Settled, Slot, State,
+    TERMS, TERMS_OF_RULE, Tables, Target, Terms, Told, Way, answer_apart, answered_apart, bpf_ktime_get_coarse_ns,
+    bpf_redirect, bucket_index, counts, displaced_seed, flows, gives_way_apart, group_in, interface,
+    is_balancers_apart, limits, now, over_in_apart, recall_v4, recall_v6, refused_index, remember_v4, remember_v6,
+    room_in_apart, settle_apart, sparse, sparse_pair, stages, unproven_index, walk_v4, walk_v6, within_budget,
 };
 
 impl<C: Context> Tables for Maps<'_, C> {
@@ -122,8 +121,7 @@ impl<C: Context> Tables for Maps<'_, C> {
     fn service(&self, bank: usize, key: ServiceKey) -> Option<Bucket> {
         let services = SERVICES.record::<SERVICE_WORDS>(bank * SERVICE_WORDS)?;
         let mut seed = services.word::<0>();
-        if KeyKind::of(&key) != KeyKind::Service {
-            let displaced = SERVICE_DISPLACED + displacement_index(key, seed);
+        if let Some(displaced) = displaced_seed(key, seed) {
             seed = SERVICES.word(bank * SERVICE_WORDS + displaced)?;
         }
         let bucket = 1 + bucket_index(key, seed) * BUCKET_WORDS;

@@ -14,7 +14,7 @@ use foobar_common::{
     decision::Decision,
     depart::judge_sent,
     event::Told,
-    find::{BUCKET_WORDS, Bucket, Group, ServiceKey, bucket_index, with_group},
+    find::{BUCKET_WORDS, Bucket, Group, Kind as KeyKind, ServiceKey, bucket_index, displaced_seed, with_group},
     fragment::{First, Need},
     generation::Generation,
     handoff::Handoff,
@@ -242,9 +242,11 @@ impl Seen for Reading<'_> {
 
     fn service(&self, bank: usize, key: ServiceKey) -> Option<Bucket> {
         let words = &self.tables().services.words()[bank * SERVICE_WORDS..][..SERVICE_WORDS];
-        let first = 1 + bucket_index(key, words[0].load(Ordering::Relaxed)) * BUCKET_WORDS;
+        let seed = words[0].load(Ordering::Relaxed);
+        let seed = displaced_seed(key, seed).map_or(seed, |word| words[word].load(Ordering::Relaxed));
+        let first = 1 + bucket_index(key, seed) * BUCKET_WORDS;
         let bucket: Bucket = std::array::from_fn(|index| words[first + index].load(Ordering::Relaxed));
-        if bucket[..3] == key {
+        if bucket[..3] == key && KeyKind::of(&key) == KeyKind::Service {
             self.service.set(Some((with_group(key, 0), self.port.get())));
         }
         Some(bucket)

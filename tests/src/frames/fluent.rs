@@ -151,6 +151,16 @@ impl Packet {
         self.flags(Segment::ACK)
     }
 
+    /// As the other side says it: its SYN acknowledges.
+    pub fn answering(mut self) -> Self {
+        if let Transport::Tcp { flags, .. } = &mut self.ip().transport
+            && *flags == Segment::SYN
+        {
+            *flags |= Segment::ACK;
+        }
+        self
+    }
+
     pub fn fin(self) -> Self {
         self.flags(Segment::FIN | Segment::ACK)
     }
