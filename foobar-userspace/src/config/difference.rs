@@ -29,6 +29,9 @@ pub struct Difference {
     pub interfaces: Vec<PartDifference>,
     pub services: Vec<PartDifference>,
     pub backends: Vec<PartDifference>,
+    /// Balancers whose tunnels are taken off.
+    #[serde(default)]
+    pub tunnels: Vec<PartDifference>,
 }
 
 /// A rule and its places in the lists, from 1; none where it is not in one.
@@ -39,7 +42,7 @@ pub struct RuleDifference {
     pub after: Option<usize>,
 }
 
-/// A set, an interface, a service or a backend of a service.
+/// A set, an interface, a service, a backend of a service or a balancer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartDifference {
     pub name: String,
@@ -77,6 +80,7 @@ impl Difference {
             let name = |backend: &Backend| format!("{} of {}", backend.address, service.name);
             parts(old, &service.backends, name, backend_detail, &mut found.backends);
         }
+        parts(&before.tunnels, &after.tunnels, ToString::to_string, |_, _| Vec::new(), &mut found.tunnels);
         found
     }
 
@@ -107,6 +111,7 @@ impl Difference {
             ("interface", &self.interfaces),
             ("service", &self.services),
             ("backend", &self.backends),
+            ("tunnels from", &self.tunnels),
         ] {
             lines.extend(parts.iter().map(|part| part.line(what)));
         }
@@ -307,6 +312,14 @@ mod tests {
         let after = "[firewall.sets]\na = { file = '/b' }\nb = { prefixes = ['192.0.2.7', '2001:db8::/32'] }\nd = { prefixes = [] }\n";
         let wanted = ["- set c", "~ set a: from /a -> /b", "~ set b: - 10.0.0.0/8, + 2001:db8::/32", "+ set d"];
         assert_eq!(lines(before, after), wanted);
+    }
+
+    #[test]
+    fn balancers_whose_tunnels_are_taken_off_come_and_go() {
+        let (before, after) =
+            ("[tunnels]\nfrom = ['10.0.0.1', '10.0.0.2']\n", "[tunnels]\nfrom = ['10.0.0.2', 'fd00::1']\n");
+        assert_eq!(lines(before, after), ["- tunnels from 10.0.0.1", "+ tunnels from fd00::1"]);
+        assert_eq!(lines("", before), ["+ tunnels from 10.0.0.1", "+ tunnels from 10.0.0.2"]);
     }
 
     #[test]

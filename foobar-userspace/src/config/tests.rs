@@ -316,8 +316,11 @@ pub(super) fn any_config() -> impl Strategy<Value = Config> {
         egress,
         ..Firewall::default()
     });
-    (prop::collection::vec(interface, 0..3), firewall, prop::collection::vec(service::arbitrary::service(), 0..3))
-        .prop_map(|(interfaces, firewall, services)| Config { interfaces, firewall, services, tunnels: vec![] })
+    let some = any::<bool>().prop_flat_map(service::arbitrary::addresses);
+    let balancers = prop_oneof![Just(vec![]), some];
+    let services = prop::collection::vec(service::arbitrary::service(), 0..3);
+    (prop::collection::vec(interface, 0..3), firewall, services, balancers)
+        .prop_map(|(interfaces, firewall, services, tunnels)| Config { interfaces, firewall, services, tunnels })
 }
 
 proptest! {

@@ -7,6 +7,8 @@ mod list;
 mod service;
 mod sets;
 
+use std::net::IpAddr;
+
 use toml_edit::{Array, DocumentMut, InlineTable, Item as Node, Table, Value};
 
 use self::list::{Item, List};
@@ -26,6 +28,7 @@ pub fn save(text: &str, running: &Config) -> Result<String, Refusal> {
     }
     firewall(root, &wanted);
     service::write(root, &wanted.services);
+    tunnels(root, &wanted.tunnels);
     let text = document.to_string();
     let said = Config::parse(&text, "the file")?.as_file().0;
     if said.sorted() != wanted.sorted() {
@@ -94,6 +97,16 @@ fn firewall(root: &mut Table, wanted: &Config) {
     // As a file is read: what says nothing of the firewall but what this host sends lets everything in.
     let says_nothing = !table.contains_key("rules") && table.contains_key("egress");
     set_default(table, *default, if says_nothing { Policy::Pass } else { Policy::Drop });
+}
+
+fn tunnels(root: &mut Table, wanted: &[IpAddr]) {
+    if wanted.is_empty() && !root.contains_key("tunnels") {
+        return;
+    }
+    let node = root.entry("tunnels").or_insert_with(|| Node::Table(Table::new()));
+    let Some(table) = node.as_table_mut() else { return };
+    let known = |value: &Value, address: &IpAddr| value.as_str().and_then(|text| text.parse().ok()) == Some(*address);
+    edit_array(table, "from", |items| follow(items, wanted, known, |_, _| {}, |address| address.to_string().into()));
 }
 
 fn set_rules(table: &mut Table, rules: &[Rule]) {

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use super::{Affinity, Backend, BackendState, Encapsulation, Forward, Queries, Service, ServicePorts, Transport};
 use crate::domain::rule::arbitrary::name;
 
-fn addresses(v6: bool) -> BoxedStrategy<Vec<IpAddr>> {
+pub fn addresses(v6: bool) -> BoxedStrategy<Vec<IpAddr>> {
     let one = move |bits: u32| {
         if v6 {
             IpAddr::V6(Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(bits)))
