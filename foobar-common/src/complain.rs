@@ -13,9 +13,6 @@ use crate::{
     tables::Tables,
 };
 
-const PLAIN: u8 = 0x45;
-/// The bits of an IPv4 fragment's offset.
-const OFFSET: u16 = 0x1fff;
 /// The next header of a fragment.
 const FRAGMENT: u8 = crate::extension::FRAGMENT;
 
@@ -56,7 +53,7 @@ pub fn expired<F: Resize + ?Sized, T: Tables>(
 fn tell_v4<F: Resize + ?Sized>(frame: &mut F, ip: usize, says: Message) -> Option<()> {
     let addresses = frame.read::<MacAddresses>(0)?.swapped();
     let header = frame.read::<Ipv4>(ip)?;
-    if header.version_ihl != PLAIN || { header.fragment }.value() & OFFSET != 0 || header.protocol == ICMP {
+    if header.version_ihl != Ipv4::PLAIN || { header.fragment }.value() & Ipv4::OFFSET != 0 || header.protocol == ICMP {
         return None;
     }
     quote_v4(frame, ip, &header, says)?;

@@ -18,7 +18,6 @@ const REQUEST_V6: u8 = 128;
 const REPLY_V6: u8 = 129;
 /// What Linux sends.
 const HOPS: u8 = 64;
-const PLAIN: u8 = 0x45;
 
 /// Whether a message of this type asks for an echo.
 #[inline(always)]
@@ -37,7 +36,7 @@ pub fn echo<F: FrameMut + ?Sized, A: Address, T: Tables>(
     tables: &T,
 ) -> Option<()> {
     let icmp = frame.read::<Icmp>(header)?;
-    let is_plain = A::V6 || frame.read::<u8>(ip)? == PLAIN;
+    let is_plain = A::V6 || frame.read::<u8>(ip)? == Ipv4::PLAIN;
     if icmp.code != 0 || !is_plain || !echoes(flow.destination, bank, tables) || !tables.may_tell(Told::Echo) {
         return None;
     }

@@ -144,6 +144,13 @@ header! {
     }
 }
 
+impl Ipv4 {
+    /// Version 4, and a header of 20 bytes: one without options.
+    pub const PLAIN: u8 = 0x45;
+    /// The bits of a fragment's offset, in units of 8 bytes.
+    pub const OFFSET: u16 = 0x1fff;
+}
+
 header! {
     /// An IPv6 address (RFC 4291).
     Wide, 16 { high: Be64, low: Be64 }

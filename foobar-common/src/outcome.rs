@@ -120,6 +120,16 @@ outcomes! {
 impl Outcome {
     pub const COUNT: usize = Self::ALL.len();
 
+    /// Whether the packet was for a service, or an answer of a backend. None that this host sends is.
+    pub const fn is_of_service(self) -> bool {
+        use Outcome::{
+            Echoed, Exhausted, Expired, ExpiredUntold, Forwarded, Here, NoBackend, NoRoom, Redirected, TooBig,
+            TooBigUntold, Unresolved,
+        };
+        matches!(self, Forwarded | Redirected | Here | Echoed | NoBackend | Unresolved)
+            || matches!(self, Expired | ExpiredUntold | TooBig | TooBigUntold | Exhausted | NoRoom)
+    }
+
     /// The counter's index.
     #[inline(always)]
     pub const fn index(self) -> u32 {

@@ -97,7 +97,7 @@ pub fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Step<Flow<V4>> {
         len: total_len - header_len,
         fragment: match ip.fragment.value() & 0x3fff {
             0 => Fragment::WHOLE,
-            word => Fragment::at(word & 0x1fff, word & 0x2000 != 0, u32::from(ip.id.value())),
+            word => Fragment::at(word & Ipv4::OFFSET, word & 0x2000 != 0, u32::from(ip.id.value())),
         },
     };
     flow(frame, V4::from_wire(ip.source), V4::from_wire(ip.destination), ip.ttl, &part)

@@ -17,7 +17,6 @@ const PROHIBITED_V4: Message = Message { kind: 3, code: 13, rest: 0 };
 const PROHIBITED_V6: Message = Message { kind: 1, code: 1, rest: 0 };
 /// What Linux sends.
 const HOPS: u8 = 64;
-const PLAIN: u8 = 0x45;
 /// What of the refused packet an error has behind its IP header: the ports are among it.
 const QUOTED: usize = Start::LEN;
 
@@ -51,7 +50,7 @@ fn has_answer<F: Frame + ?Sized, A: Address>(frame: &F, flow: &Flow<A>) -> bool 
 #[inline(always)]
 fn refuse_v4<F: Resize + ?Sized, A: Address>(frame: &mut F, offset: usize, flow: &Flow<A>) -> Option<()> {
     let ip = frame.read::<Ipv4>(offset)?;
-    if ip.version_ihl != PLAIN {
+    if ip.version_ihl != Ipv4::PLAIN {
         return None;
     }
     let payload = offset + Ipv4::LEN;
@@ -154,7 +153,7 @@ impl Message {
 #[inline(always)]
 fn back_v4(ip: &Ipv4, protocol: u8, len: usize) -> Ipv4 {
     let back = Ipv4 {
-        version_ihl: PLAIN,
+        version_ihl: Ipv4::PLAIN,
         service: 0,
         total_len: Be16::new((Ipv4::LEN + len) as u16),
         id: Be16::new(0),

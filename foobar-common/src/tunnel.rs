@@ -24,7 +24,6 @@ pub const IN_IPV6: u8 = 41;
 const UDP: u8 = crate::flow::UDP;
 /// Hops that the outer packet may take.
 const HOPS: u8 = 64;
-const PLAIN: u8 = 0x45;
 const DONT_FRAGMENT: u16 = 0x4000;
 /// Bytes of UDP and GUE before the inner packet.
 const GUE_BYTES: usize = Udp::LEN + Gue::LEN;
@@ -110,7 +109,7 @@ fn wrap<F: Grow + ?Sized, T: Tables>(
 #[inline(always)]
 fn outer_v4(inner: &Inner, target: &Target) -> Ipv4 {
     let header = Ipv4 {
-        version_ihl: PLAIN,
+        version_ihl: Ipv4::PLAIN,
         service: inner.class,
         total_len: Be16::new((Ipv4::LEN + inner.len) as u16),
         // An atomic datagram needs no identification (RFC 6864 §4.1).

@@ -18,7 +18,6 @@ use crate::{
     tunnel::{GUE_PORT, IN_IPV4, IN_IPV6, Tags},
 };
 
-const PLAIN: u8 = 0x45;
 /// The explicit congestion notification of a traffic class: its bits, and "congestion experienced" (RFC 3168 §5).
 const ECN: u8 = 3;
 
@@ -86,7 +85,7 @@ pub fn untunnel<F: Grow + ?Sized>(frame: &mut F, handoff: &Handoff) -> Step<()> 
 #[inline(always)]
 fn behind_v4<F: FrameMut + ?Sized>(frame: &F, ip: usize) -> Step<Inner> {
     let Some(header) = frame.read::<Ipv4>(ip) else { return Err(Outcome::Truncated) };
-    if header.version_ihl != PLAIN {
+    if header.version_ihl != Ipv4::PLAIN {
         return Err(Outcome::BadHeader);
     }
     Ok(Inner { protocol: header.protocol, offset: ip + Ipv4::LEN, class: header.service })

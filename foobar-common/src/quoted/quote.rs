@@ -10,8 +10,6 @@ use crate::{
 
 /// Bytes behind its IP header that an error has at least (RFC 792).
 const LEAST: usize = 8;
-/// The bits of an IPv4 fragment's offset.
-const OFFSET: u16 = 0x1fff;
 
 /// A packet of TCP or UDP, whole or a first fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +62,7 @@ type Ends = ([u64; 2], [u64; 2], u8, usize);
 fn ends_v4<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<Ends> {
     let ip = frame.read::<Ipv4>(at)?;
     let header_len = usize::from(ip.version_ihl & 0x0f) * 4;
-    if ip.version_ihl >> 4 != 4 || header_len < Ipv4::LEN || { ip.fragment }.value() & OFFSET != 0 {
+    if ip.version_ihl >> 4 != 4 || header_len < Ipv4::LEN || { ip.fragment }.value() & Ipv4::OFFSET != 0 {
         return None;
     }
     Some((V4::from_wire(ip.source).words(), V4::from_wire(ip.destination).words(), ip.protocol, at + header_len))

@@ -7,7 +7,7 @@ use std::{
 };
 
 use foobar_common::{
-    Action, Outcome,
+    Outcome,
     layout::{MAX_NOTES, program},
     plane::Way,
     snat::PORTS,
@@ -212,10 +212,9 @@ impl Engine {
     }
 }
 
-/// Nothing of what this host sends is sent to a backend.
+/// Nothing of what this host sends is for a service, or comes in a tunnel or goes on in another program.
 fn is_of_sent(outcome: Outcome) -> bool {
-    let is_served = matches!(outcome.action(), Action::Tx | Action::Redirect);
-    !is_served && !matches!(outcome, Outcome::NoBackend | Outcome::Unresolved)
+    !outcome.is_of_service() && !matches!(outcome, Outcome::Congested | Outcome::NoStage)
 }
 
 fn outcome_count((outcome, cpus): (Outcome, Vec<Tally>)) -> OutcomeCount {

@@ -103,7 +103,7 @@ impl Datapath {
             }
             Way::Out => judge_sent(frame.as_slice(), &reading),
         };
-        let served = is_of_service(outcome);
+        let served = outcome.is_of_service();
         let backend = reading.backend.get().filter(|_| served && outcome != Outcome::NoBackend);
         Explanation {
             outcome,
@@ -119,15 +119,6 @@ impl Datapath {
             frame,
         }
     }
-}
-
-/// Whether a packet with this outcome was for a service, or an answer of a backend.
-const fn is_of_service(outcome: Outcome) -> bool {
-    use Outcome::{
-        Exhausted, Expired, Forwarded, Here, NoBackend, NoRoom, Redirected, TooBig, TooBigUntold, Unresolved,
-    };
-    matches!(outcome, Forwarded | Redirected | Here | NoBackend | Unresolved)
-        || matches!(outcome, Expired | TooBig | TooBigUntold | Exhausted | NoRoom)
 }
 
 impl<'a> Reading<'a> {
