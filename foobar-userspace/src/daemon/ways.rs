@@ -1,6 +1,9 @@
 //! How a service's packets get to a backend: from what the resolver found, and how the service forwards.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+};
 
 use foobar_common::{
     address::{Address as _, V4, V6},
@@ -148,13 +151,15 @@ fn shared_ports(range: &str) -> Option<String> {
     })
 }
 
-/// Every backend with its id and service, those that may come back included.
+/// Every backend with its id and service, those that may come back included; once each, as what is in force has it.
 pub fn backends(state: &State) -> Vec<(u32, &Service, &Backend)> {
     let mut found = Vec::new();
+    let mut known = HashSet::new();
     for state in state.possible() {
         for service in &state.config.services {
             for backend in &service.backends {
-                found.extend(state.ids.backend(service, backend).map(|id| (id, service, backend)));
+                let id = state.ids.backend(service, backend).filter(|id| known.insert(*id));
+                found.extend(id.map(|id| (id, service, backend)));
             }
         }
     }
