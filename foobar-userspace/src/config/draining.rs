@@ -66,6 +66,8 @@ impl Service {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::*;
 
     fn service(name: &str, last: u8, forward: &str, backends: &str) -> String {
@@ -93,12 +95,16 @@ mod tests {
         let dsr = service("a", 1, "dsr", FIRST);
         let nat = service("a", 1, "nat", OTHER);
         assert_eq!(drained(&service("a", 1, "nat", FIRST), &nat), [other.clone(), leaving("10.0.0.1")]);
-        assert_eq!(drained(&dsr, &nat), [other.clone()], "another way of forwarding");
-        assert_eq!(drained(&nat, &dsr), [first.clone()]);
+        assert_eq!(drained(&dsr, &nat), slice::from_ref(&other), "another way of forwarding");
+        assert_eq!(drained(&nat, &dsr), slice::from_ref(&first));
         let wide = service("a", 1, "tunnel", "{ address = \"2001:db8::1\" }");
-        assert_eq!(drained(&wide, &service("a", 1, "snat", FIRST)), [first.clone()]);
+        assert_eq!(drained(&wide, &service("a", 1, "snat", FIRST)), slice::from_ref(&first));
         let more = nat.replace("tcp/80", "tcp/80,443").replace(", port = 8080", "");
-        assert_eq!(drained(&nat, &more.replace("10.0.0.2", "10.0.0.1")), [first.clone()], "it has one port of its own");
+        assert_eq!(
+            drained(&nat, &more.replace("10.0.0.2", "10.0.0.1")),
+            slice::from_ref(&first),
+            "it has one port of its own"
+        );
         let both = service("a", 1, "nat", OTHER) + &service("b", 2, "nat", FIRST);
         let moved = service("a", 1, "nat", FIRST) + &service("b", 2, "nat", OTHER);
         assert_eq!(drained(&both, &moved), [first, other], "each has the other's, and answers are one service's");
