@@ -44,8 +44,9 @@ fn live(way: Way) {
     traffic.goes_on("the daemon is gone");
     site.foobar.start();
     traffic.goes_on("the daemon is back");
-    // What is begun now is not new to a backend that drains.
+    // What is begun from here on counts no longer, and what was begun before has sent its SYN before the backend is ready.
     let ready = Instant::now();
+    traffic.goes_on("the daemon is back for a while");
     site.tell(&["backend", "ready", "echo", &way.backend(2)]);
     traffic.goes_on("a backend is ready again");
 

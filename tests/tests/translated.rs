@@ -72,6 +72,71 @@ fn the_verifier_has_half_of_its_budget_left() {
     }
 }
 
+/// A program's functions as Linux 6.1 counts their stack: in steps of 32 bytes, the caller's and the called one's.
+#[test]
+fn the_stack_is_long_enough_for_linux_6_1() {
+    let mut lab = Lab::new();
+    let main = lab.datapath().program_id().expect("the program is loaded");
+    let egress = lab.egress_program().info().expect("the program is loaded").id();
+    for (name, id) in [("main", main), ("egress", egress)] {
+        let functions = functions(&translated(id));
+        assert!(functions.len() > 10, "{name}: {} functions", functions.len());
+        let stack = functions[0].depth(&functions);
+        println!("{name}: {} bytes of its own, {stack} with the functions that it calls", functions[0].stack);
+        assert!((functions[0].stack + 32..=MAX_STACK).contains(&stack), "{name}: {stack} bytes of stack");
+    }
+}
+
+/// `MAX_BPF_STACK` of `linux/filter.h`.
+const MAX_STACK: usize = 512;
+
+#[derive(Default)]
+struct Function {
+    /// The number of its first instruction.
+    start: usize,
+    /// Bytes.
+    stack: usize,
+    /// The first instructions of those that it calls.
+    calls: Vec<usize>,
+}
+
+impl Function {
+    /// Bytes of the longest chain of calls that begins with this one.
+    fn depth(&self, all: &[Self]) -> usize {
+        let called =
+            |start: &usize| all.iter().find(|function| function.start == *start).expect("a function is called");
+        let deepest = self.calls.iter().map(|start| called(start).depth(all)).max().unwrap_or(0);
+        self.stack.max(1).next_multiple_of(32) + deepest
+    }
+}
+
+/// From the listing, in which a line that ends in `):` begins a function.
+fn functions(text: &str) -> Vec<Function> {
+    let mut functions = Vec::<Function>::new();
+    let mut begins = true;
+    let mut last = "";
+    for line in text.lines() {
+        begins |= line.ends_with("):");
+        let Some((number, what)) = line.trim_start().split_once(": (") else { continue };
+        let Ok(number) = number.parse::<usize>() else { continue };
+        if std::mem::take(&mut begins) {
+            functions.push(Function { start: number, ..Function::default() });
+        }
+        let function = functions.last_mut().expect("it has begun");
+        let direct = what.split("r10 -").nth(1).and_then(|rest| rest.split(')').next());
+        let taken = what.split("+= -").nth(1).filter(|_| last.ends_with(" = r10"));
+        if let Some(bytes) = direct.or(taken) {
+            function.stack = function.stack.max(bytes.trim().parse().expect("a number of bytes"));
+        }
+        if let Some((_, far)) = what.split_once("call pc") {
+            let far = far.split('#').next().expect("there is a first part");
+            function.calls.push(number.strict_add_signed(far.parse::<isize>().expect("how far it is")) + 1);
+        }
+        last = what;
+    }
+    functions
+}
+
 fn translated(id: u32) -> String {
     let output = Command::new("bpftool").args(["prog", "dump", "xlated", "id", &id.to_string()]).output();
     let output = output.expect("bpftool runs; hint: `cargo xtask setup` installs it");
