@@ -24,7 +24,7 @@ pub const DOT1AD: u16 = u16::from_be(EtherType::Ieee8021ad as u16);
 const MAX_TAGS: usize = 2;
 
 /// No header stands further behind: there are at most eight extension headers of 2 KiB before it.
-const MAX_OFFSET: usize = 0x7fff;
+pub(crate) const MAX_OFFSET: usize = 0x7fff;
 
 /// Does the same with a handed over packet's flow, whichever its family is.
 macro_rules! with_flow {

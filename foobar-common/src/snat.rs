@@ -7,7 +7,7 @@ mod place;
 mod search;
 
 pub use self::{
-    place::{FIRST_PORT, MAPPING_WORDS, MAX_POOL, Mapping, PLACES, PORTS, Pool, TAG_WORDS, Whose, port_of},
+    place::{FIRST_PORT, MAPPING_WORDS, MAX_POOL, Mapping, PLACES, PORTS, Pool, Said, TAG_WORDS, Whose, port_of},
     search::{Tags, find, gives_way, over_in, room_in, take},
 };
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     flow::{Flow, Segment, port_word},
     frame::{FrameMut, Resize},
     handoff::Handoff,
+    header::Tcp,
     nat::{take_hop, way_back},
     outcome::{Outcome, Step},
     parse::with_flow,
@@ -43,9 +44,9 @@ fn to_backend<F: Resize + ?Sized, A: Address, T: Tables>(
     let (client_port, service_port) = flow.ports().ok_or(Outcome::FragmentUnknown)?;
     let whose = Whose::of(flow.source, flow.destination, port_word(flow.protocol, client_port, service_port));
     let tags = Tags::of(handoff.hash, whose.ports, Pool::from_words(target.source));
-    let flags = flow.segment().map_or(Segment::ACK, |segment| segment.flags);
+    let said = client_said(frame, flow).ok_or(Outcome::Truncated)?;
     let (place, backend) = match find(&tags, &whose, tables) {
-        Some(place) => (place, keep(place, picked, flags, tables)),
+        Some(place) => (place, keep(place, picked, said, tables)),
         None => (start::<F, T>(frame, &tags, &whose, picked, tables)?, picked),
     };
     let target = if backend == picked { target } else { tables.target(backend).ok_or(Outcome::NoBackend)? };
@@ -61,19 +62,31 @@ fn to_backend<F: Resize + ?Sized, A: Address, T: Tables>(
 /// The backend of a flow that has a place, which hears of this packet. One that begins anew, or whose backend is dead, goes
 /// to the one that was picked.
 #[inline(always)]
-fn keep<T: Tables>(place: usize, picked: u32, flags: u8, tables: &T) -> u32 {
+fn keep<T: Tables>(place: usize, picked: u32, said: Said, tables: &T) -> u32 {
     let Some(mapping) = tables.mapping(place) else { return picked };
-    let opens = flags & (Segment::SYN | Segment::ACK | Segment::RST | Segment::FIN) == Segment::SYN;
+    let opens = said.flags & (Segment::SYN | Segment::ACK | Segment::RST | Segment::FIN) == Segment::SYN;
     let begins = opens && mapping.is_closing();
     if begins || mapping.backend != picked && tables.next_hop(mapping.backend).is_none() {
         tables.renew_mapping(place, mapping.begun(picked, tables.now()));
         return picked;
     }
-    let after = mapping.heard_client(flags, tables.now());
+    let after = mapping.heard_client(said, tables.now());
     if after != mapping {
         tables.renew_mapping(place, after);
     }
     mapping.backend
+}
+
+#[inline(always)]
+fn client_said<F: FrameMut + ?Sized, A: Address>(frame: &F, flow: &Flow<A>) -> Option<Said> {
+    let Some(segment) = flow.segment() else { return Some(Said::CLIENTS_DATAGRAM) };
+    Some(Said { flags: segment.flags, number: { frame.read::<Tcp>(segment.header)?.acknowledgement }.value() })
+}
+
+#[inline(always)]
+fn server_said<F: FrameMut + ?Sized, A: Address>(frame: &F, flow: &Flow<A>) -> Option<Said> {
+    let Some(segment) = flow.segment() else { return Some(Said::SERVERS_DATAGRAM) };
+    Some(Said { flags: segment.flags, number: { frame.read::<Tcp>(segment.header)?.sequence }.value() })
 }
 
 /// Takes a place for a flow that has none.
@@ -119,8 +132,8 @@ pub(crate) fn to_client<F: FrameMut + ?Sized, A: Address, T: Tables>(
     let place = (handoff.detail as usize).wrapping_sub(1);
     let mapping = tables.mapping(place).ok_or(Outcome::Unresolved)?;
     let target = tables.target(mapping.backend).ok_or(Outcome::NoBackend)?;
-    let flags = flow.segment().map_or(Segment::ACK, |segment| segment.flags);
-    let after = mapping.heard_server(flags, tables.now());
+    let said = server_said(frame, flow).ok_or(Outcome::Truncated)?;
+    let after = mapping.heard_server(said, tables.now());
     if after != mapping {
         tables.renew_mapping(place, after);
     }

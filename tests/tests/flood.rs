@@ -12,6 +12,8 @@ const SYNS: u64 = 1_500_000;
 const ROUND: u64 = 250_000;
 /// Half of them are older than the change that made their slots tracked.
 const CONNECTIONS: usize = 1000;
+/// That come when all is over.
+const OTHERS: usize = 100;
 /// Bytes of maps that a flood may still take when it has taken what it can: notes of connections, batches of CPUs.
 const ROUNDING: u64 = 1 << 20;
 /// What a daemon takes for copies of its notes comes and goes with its sweeps.
@@ -47,6 +49,8 @@ fn flooded(way: Way) {
     });
     unbroken(&echoes, "all SYNs were swept over");
     let after = Memory::of(&site.foobar);
+    let others = way.echoes(&site, &sources, OTHERS);
+    unbroken(&[&others], "the flood is over");
 
     let challenges = challenges(&site);
     println!("{challenges} challenges, {filling:?}, {rest:?}, {used} notes, {begun:?}, {full:?}, {after:?}");

@@ -8,6 +8,8 @@ use foobar_userspace::{daemon::state::now, domain::Forward};
 
 const SERVICE: &str = "10.0.0.1:80";
 const BACKEND: &str = "10.1.0.2:80";
+/// Where the backend's connections begin.
+const FIRST: u32 = 77_000;
 /// Seconds that a silent flow is kept.
 const LIFE: u32 = 600;
 
@@ -25,10 +27,17 @@ fn seen(got: &Got) -> String {
     format!("10.1.0.5:{port}")
 }
 
-/// Begins a flow, whose SYN the backend answers.
+/// Begins a flow, whose SYN the backend answers, which the client has heard.
 fn open(lab: &mut Lab, client: u16) -> String {
+    let seen = half_open(lab, client);
+    lab.run(&from(client).acknowledging(FIRST + 1));
+    seen
+}
+
+/// The same without the client, who may not be where the SYN says.
+fn half_open(lab: &mut Lab, client: u16) -> String {
     let seen = seen(&lab.run(&from(client).syn()));
-    lab.run(&answer(&seen));
+    lab.run(&answer(&seen).syn().answering().sequence(FIRST));
     seen
 }
 
@@ -52,6 +61,26 @@ fn an_open_flow_keeps_its_port_and_one_that_nobody_answered_gives_it_back() {
     assert_eq!(left(&mut lab, 140, Some(LIFE)), 1);
     assert_eq!(seen(&lab.run(&from(4000))), open);
     assert_eq!(left(&mut lab, LIFE + 5, Some(LIFE)), 0, "it was silent for longer than its service keeps it");
+}
+
+#[test]
+fn a_flow_whose_client_has_not_heard_its_backend_gives_its_port_back() {
+    let mut lab = lab();
+    half_open(&mut lab, 4000);
+    let guessed = half_open(&mut lab, 4001);
+    lab.run(&from(4001).acknowledging(FIRST + (1 << 20) + 1));
+    lab.run(&answer(&guessed));
+    open(&mut lab, 4002);
+    assert_eq!(left(&mut lab, 100, Some(LIFE)), 3, "a handshake may take long");
+    assert_eq!(left(&mut lab, 140, Some(LIFE)), 1, "one that guesses is not one that has heard");
+}
+
+#[test]
+fn a_connection_that_is_older_than_its_port_is_its_backends_to_know() {
+    let mut lab = lab();
+    let seen = seen(&lab.run(&from(4000)));
+    lab.run(&answer(&seen));
+    assert_eq!(left(&mut lab, 140, Some(LIFE)), 1);
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub const TAG_WORDS: usize = PLACES / 4;
 
 /// Seconds that a port rests after a connection has closed: Linux keeps one in TIME-WAIT for so long.
 pub const REST_SECONDS: u32 = 60;
-/// Seconds that a flow keeps its port whose backend has not answered: a handshake's retries take 127 s with Linux's
+/// Seconds that a flow keeps its port whose client is not known to hear its backend: a handshake's retries take 127 s with Linux's
 /// defaults.
 pub const UNANSWERED_SECONDS: u32 = 130;
 /// The same where others find no port.
@@ -114,6 +114,31 @@ pub struct Mapping {
     pub back: NextHop,
     client: u8,
     server: u8,
+    proof: Proof,
+}
+
+/// Whether the client has heard the server, which who forges its address has not; a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Proof(u64);
+
+impl Proof {
+    /// The server has not said where it begins.
+    const NONE: Self = Self(0);
+    /// The client has acknowledged what the server said.
+    const HEARD: Self = Self(1 << 33);
+    const BEGINS: u64 = 1 << 32;
+
+    /// The server begins at this sequence number.
+    #[inline(always)]
+    const fn begins(at: u32) -> Self {
+        Self(Self::BEGINS | at as u64)
+    }
+
+    /// Whether who acknowledges this has heard a server that began: as far behind it as a note's ([`crate::note`]).
+    #[inline(always)]
+    const fn is_by(self, acknowledged: u32) -> bool {
+        self.0 & Self::BEGINS != 0 && acknowledged.wrapping_sub(self.0 as u32).wrapping_sub(1) < 1 << 20
+    }
 }
 
 impl Mapping {
@@ -121,48 +146,49 @@ impl Mapping {
     pub const OWNER: usize = 4;
     /// The word with the ports, and what has been said.
     pub const SAID: usize = 2;
+    /// The word that says whether the client has heard the server.
+    pub const PROOF: usize = 7;
 
     /// Bits of what one side has said.
-    const SPOKE: u8 = 1;
-    const FIN: u8 = 2;
-    const RST: u8 = 4;
+    const FIN: u8 = 1;
+    const RST: u8 = 2;
     const SERVER_SHIFT: u32 = 41;
-    const CLIENT_SHIFT: u32 = 44;
-    const SIDE: u64 = 7;
+    const CLIENT_SHIFT: u32 = 43;
+    const SIDE: u64 = 3;
     const PORTS: u64 = (1 << Self::SERVER_SHIFT) - 1;
 
     #[inline(always)]
     pub const fn new(whose: &Whose, backend: u32, back: NextHop, now: u32) -> Self {
-        Self { whose: *whose, backend, seen: now, back, client: Self::SPOKE, server: 0 }
+        Self { whose: *whose, backend, seen: now, back, client: 0, server: 0, proof: Proof::NONE }
     }
 
     /// The same flow, that begins again.
     #[inline(always)]
     #[must_use]
     pub const fn begun(self, backend: u32, now: u32) -> Self {
-        Self { backend, seen: now, client: Self::SPOKE, server: 0, ..self }
+        Self { backend, seen: now, client: 0, server: 0, proof: Proof::NONE, ..self }
     }
 
     /// | word | |
     /// |---|---|
     /// | 0, 1 | client |
-    /// | 2 | ports and family; from bit 41 on what the server said, from bit 44 on what the client did |
+    /// | 2 | ports and family; from bit 41 on what the server said, from 43 on what the client did |
     /// | 3 | service |
     /// | 4 | 0–31 backend, 32–63 seen |
     /// | 5, 6 | the way to the client |
-    /// | 7 | unused |
+    /// | 7 | 0–31 where the server begins, 32: it has begun, 33: the client has heard it |
     #[inline(always)]
     pub const fn to_words(self) -> [u64; MAPPING_WORDS] {
         let [client_high, client_low] = self.whose.client;
         let [hop, hop_rest] = self.back.to_words();
         let said = (self.server as u64) << Self::SERVER_SHIFT | (self.client as u64) << Self::CLIENT_SHIFT;
         let owner = self.backend as u64 | (self.seen as u64) << 32;
-        [client_high, client_low, self.whose.ports | said, self.whose.service, owner, hop, hop_rest, 0]
+        [client_high, client_low, self.whose.ports | said, self.whose.service, owner, hop, hop_rest, self.proof.0]
     }
 
     #[inline(always)]
     pub const fn from_words(words: [u64; MAPPING_WORDS]) -> Self {
-        let [high, low, ports, service, owner, hop, hop_rest, _] = words;
+        let [high, low, ports, service, owner, hop, hop_rest, proof] = words;
         Self {
             whose: Whose { client: [high, low], ports: ports & Self::PORTS, service },
             backend: owner as u32,
@@ -170,14 +196,15 @@ impl Mapping {
             back: NextHop::from_raw([hop, hop_rest]),
             client: (ports >> Self::CLIENT_SHIFT & Self::SIDE) as u8,
             server: (ports >> Self::SERVER_SHIFT & Self::SIDE) as u8,
+            proof: Proof(proof),
         }
     }
 
-    /// The words that change while a flow lives: [`Mapping::SAID`] and [`Mapping::OWNER`].
+    /// The words that change while a flow lives: [`Mapping::SAID`], [`Mapping::OWNER`] and [`Mapping::PROOF`].
     #[inline(always)]
-    pub const fn living_words(self) -> [u64; 2] {
+    pub const fn living_words(self) -> [u64; 3] {
         let words = self.to_words();
-        [words[Self::SAID], words[Self::OWNER]]
+        [words[Self::SAID], words[Self::OWNER], words[Self::PROOF]]
     }
 
     #[inline(always)]
@@ -191,18 +218,38 @@ impl Mapping {
         self.client & self.server & Self::FIN != 0 || (self.client | self.server) & Self::RST != 0
     }
 
-    /// After a segment of the client's with these flags, or a datagram, which has [`Segment::ACK`].
+    /// Whether the client is known to hear the server.
     #[inline(always)]
-    #[must_use]
-    pub const fn heard_client(self, flags: u8, now: u32) -> Self {
-        Self { client: said(self.client, flags), server: self.server & !reset_by(flags), seen: now, ..self }
+    pub const fn is_proven(&self) -> bool {
+        self.proof.0 == Proof::HEARD.0
     }
 
-    /// The same of the backend's.
+    /// After a packet of the client's.
     #[inline(always)]
     #[must_use]
-    pub const fn heard_server(self, flags: u8, now: u32) -> Self {
-        Self { server: said(self.server, flags), client: self.client & !reset_by(flags), seen: now, ..self }
+    pub const fn heard_client(self, said: Said, now: u32) -> Self {
+        let proves = said.flags & Segment::ACK != 0 && self.proof.is_by(said.number);
+        let proof = if proves { Proof::HEARD } else { self.proof };
+        let (client, server) = (said.after(self.client), self.server & !said.takes_back());
+        Self { client, server, proof, seen: now, ..self }
+    }
+
+    /// The same of the backend's. One that answers in the midst of a connection, whose begin this host has not seen, knows
+    /// its client.
+    #[inline(always)]
+    #[must_use]
+    pub const fn heard_server(self, said: Said, now: u32) -> Self {
+        let proof = if self.is_proven() {
+            self.proof
+        } else if said.flags & Segment::SYN != 0 {
+            Proof::begins(said.number)
+        } else if self.proof.0 == Proof::NONE.0 && said.flags & Segment::RST == 0 {
+            Proof::HEARD
+        } else {
+            self.proof
+        };
+        let (server, client) = (said.after(self.server), self.client & !said.takes_back());
+        Self { client, server, proof, seen: now, ..self }
     }
 
     /// Whether the port is free for others. `life`: seconds that a silent flow is kept; `scarce`: others find none.
@@ -210,7 +257,7 @@ impl Mapping {
         let age = now.saturating_sub(self.seen);
         if self.is_closing() {
             age > REST_SECONDS
-        } else if self.server & Self::SPOKE == 0 {
+        } else if !self.is_proven() {
             age > if scarce { SCARCE_SECONDS } else { UNANSWERED_SECONDS }
         } else {
             age > life
@@ -218,22 +265,96 @@ impl Mapping {
     }
 }
 
-/// What one side has said after a segment with these flags. Who goes on after a reset was not the one who sent it.
-#[inline(always)]
-const fn said(before: u8, flags: u8) -> u8 {
-    let fin = if flags & Segment::FIN != 0 { Mapping::FIN } else { 0 };
-    let reset = if flags & Segment::RST != 0 { Mapping::RST } else { 0 };
-    before & !Mapping::RST | Mapping::SPOKE | fin | reset
+/// What a packet says of its flow.
+#[derive(Clone, Copy, Debug)]
+pub struct Said {
+    /// TCP's.
+    pub flags: u8,
+    /// Of the client's: what it acknowledges; of the server's: where it begins.
+    pub number: u32,
 }
 
-/// What of the other side's word a segment takes back: its reset, where this side goes on.
-#[inline(always)]
-const fn reset_by(flags: u8) -> u8 {
-    if flags & (Segment::RST | Segment::FIN) == 0 { Mapping::RST } else { 0 }
+impl Said {
+    /// A datagram of the client's proves what a datagram of the server's begins.
+    pub const CLIENTS_DATAGRAM: Self = Self { flags: Segment::ACK, number: 1 };
+    pub const SERVERS_DATAGRAM: Self = Self { flags: Segment::SYN, number: 0 };
+
+    /// What a side has said after this. Who goes on after a reset was not the one who sent it.
+    #[inline(always)]
+    const fn after(self, before: u8) -> u8 {
+        let fin = if self.flags & Segment::FIN != 0 { Mapping::FIN } else { 0 };
+        let reset = if self.flags & Segment::RST != 0 { Mapping::RST } else { 0 };
+        before & !Mapping::RST | fin | reset
+    }
+
+    /// What of the other side's this takes back: its reset, where this side goes on.
+    #[inline(always)]
+    const fn takes_back(self) -> u8 {
+        if self.flags & (Segment::RST | Segment::FIN) == 0 { Mapping::RST } else { 0 }
+    }
 }
 
 /// The port of a place.
 #[inline(always)]
 pub const fn port_of(place: usize) -> u16 {
     (place % PLACES) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: u32 = u32::MAX;
+
+    fn begun() -> Mapping {
+        let whose = Whose { client: [1, 2], ports: port_of_test(), service: 4 };
+        Mapping::new(&whose, 7, NextHop::UNRESOLVED, 100)
+    }
+
+    const fn port_of_test() -> u64 {
+        crate::flow::port_word(crate::flow::TCP, 4000, 80)
+    }
+
+    fn answered() -> Mapping {
+        begun().heard_server(Said { flags: Segment::SYN | Segment::ACK, number: FIRST }, 100)
+    }
+
+    fn acknowledging(number: u32) -> Mapping {
+        answered().heard_client(Said { flags: Segment::ACK, number }, 100)
+    }
+
+    #[test]
+    fn words_come_back() {
+        let closed = acknowledging(0).heard_client(Said { flags: Segment::FIN | Segment::ACK, number: 5 }, 101);
+        for mapping in [begun(), answered(), acknowledging(0), closed] {
+            assert_eq!(Mapping::from_words(mapping.to_words()), mapping);
+        }
+    }
+
+    #[test]
+    fn who_acknowledges_what_the_server_said_has_heard_it() {
+        assert!(!begun().is_proven() && !answered().is_proven());
+        assert!(acknowledging(FIRST.wrapping_add(1)).is_proven());
+        assert!(acknowledging(FIRST.wrapping_add(1 << 20)).is_proven());
+        assert!(!acknowledging(FIRST).is_proven());
+        assert!(!acknowledging(FIRST.wrapping_add((1 << 20) + 1)).is_proven());
+        let reset = answered().heard_client(Said { flags: Segment::RST, number: 0 }, 100);
+        assert!(!reset.is_proven(), "a reset acknowledges nothing");
+    }
+
+    #[test]
+    fn a_server_in_the_midst_of_a_connection_knows_its_client() {
+        assert!(begun().heard_server(Said { flags: Segment::ACK, number: 9 }, 100).is_proven());
+        assert!(!begun().heard_server(Said { flags: Segment::RST, number: 9 }, 100).is_proven());
+        let challenged = answered().heard_server(Said { flags: Segment::ACK, number: 9 }, 100);
+        assert!(!challenged.is_proven(), "it answers who guesses, too");
+        assert!(!acknowledging(0).begun(8, 100).is_proven());
+    }
+
+    #[test]
+    fn a_datagram_after_an_answer_has_heard_it() {
+        let answered = begun().heard_server(Said::SERVERS_DATAGRAM, 100);
+        assert!(!answered.is_proven() && !begun().heard_client(Said::CLIENTS_DATAGRAM, 100).is_proven());
+        assert!(answered.heard_client(Said::CLIENTS_DATAGRAM, 100).is_proven());
+    }
 }

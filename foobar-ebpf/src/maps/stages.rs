@@ -165,7 +165,8 @@ pub fn set_mapping(index: usize, mapping: Mapping) {
 #[inline(always)]
 pub fn renew_mapping(index: usize, mapping: Mapping) {
     let Some(place) = mapping_at(index) else { return };
-    let [said, owner] = mapping.living_words();
+    let [said, owner, proof] = mapping.living_words();
+    place.put(Mapping::PROOF, proof);
     place.put(Mapping::SAID, said);
     place.put(Mapping::OWNER, owner);
 }

@@ -118,8 +118,8 @@ impl Transport {
 
 fn transport(ip: &Ip) -> Vec<u8> {
     let (mut bytes, sum_at) = match &ip.transport {
-        Transport::Tcp { ports, flags, sequence, options, payload } => {
-            (tcp(*ports, *flags, *sequence, options, payload), 16)
+        Transport::Tcp { ports, flags, numbers, options, payload } => {
+            (tcp(*ports, *flags, *numbers, options, payload), 16)
         }
         Transport::Udp { ports, payload } => (udp(*ports, payload), 6),
         Transport::Icmp { kind, code, rest, payload, .. } => {
@@ -136,10 +136,10 @@ fn transport(ip: &Ip) -> Vec<u8> {
     bytes
 }
 
-fn tcp(ports: (u16, u16), flags: u8, sequence: u32, options: &[u8], payload: &[u8]) -> Vec<u8> {
+fn tcp(ports: (u16, u16), flags: u8, (sequence, acknowledged): (u32, u32), options: &[u8], payload: &[u8]) -> Vec<u8> {
     let mut bytes = [ports.0.to_be_bytes(), ports.1.to_be_bytes()].concat();
     bytes.extend(sequence.to_be_bytes());
-    bytes.extend([0; 4]);
+    bytes.extend(acknowledged.to_be_bytes());
     bytes.extend([(((20 + options.len()) / 4) << 4) as u8, flags, 0xff, 0xff, 0, 0, 0, 0]);
     bytes.extend(options);
     bytes.extend(payload);

@@ -177,8 +177,15 @@ impl Packet {
     }
 
     pub fn sequence(mut self, wanted: u32) -> Self {
-        let Transport::Tcp { sequence, .. } = &mut self.ip().transport else { panic!("only TCP has a sequence") };
-        *sequence = wanted;
+        let Transport::Tcp { numbers, .. } = &mut self.ip().transport else { panic!("only TCP has a sequence") };
+        numbers.0 = wanted;
+        self
+    }
+
+    /// A segment that has heard the other side's up to here.
+    pub fn acknowledging(mut self, wanted: u32) -> Self {
+        let Transport::Tcp { numbers, .. } = &mut self.ip().transport else { panic!("only TCP acknowledges") };
+        numbers.1 = wanted;
         self
     }
 

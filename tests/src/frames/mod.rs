@@ -53,7 +53,7 @@ struct Ip {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Transport {
-    Tcp { ports: (u16, u16), flags: u8, sequence: u32, options: Vec<u8>, payload: Vec<u8> },
+    Tcp { ports: (u16, u16), flags: u8, numbers: (u32, u32), options: Vec<u8>, payload: Vec<u8> },
     Udp { ports: (u16, u16), payload: Vec<u8> },
     Icmp { protocol: u8, kind: u8, code: u8, rest: u32, payload: Vec<u8> },
     Other { protocol: u8, payload: Vec<u8> },
@@ -90,7 +90,7 @@ pub fn tcp(source: &str, destination: &str) -> Packet {
     let (source, destination) = ends(source, destination);
     let ports = (source.port(), destination.port());
     let flags = foobar_common::flow::Segment::ACK;
-    let transport = Transport::Tcp { ports, flags, sequence: 1000, options: Vec::new(), payload: Vec::new() };
+    let transport = Transport::Tcp { ports, flags, numbers: (1000, 0), options: Vec::new(), payload: Vec::new() };
     ip(source.ip(), destination.ip(), transport)
 }
 

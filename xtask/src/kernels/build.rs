@@ -10,8 +10,9 @@ use serde_json::Value;
 
 use crate::{say, shell};
 
-/// What runs on every kernel: what it says of the programs, each outcome, and random frames beside the host's answers.
-const SUITES: [&str; 3] = ["kernel", "outcomes", "differential"];
+/// What runs on every kernel: what it says of the programs, each outcome, random frames beside the host's answers, and what
+/// every way of forwarding makes of a frame.
+const SUITES: [&str; 5] = ["kernel", "outcomes", "differential", "modes", "rewrites"];
 /// Each frame takes its time under an emulator, so these only where all are asked for.
 const MORE: [&str; 8] =
     ["essential", "explain", "rules", "odd_frames", "tracked", "permissive", "traffic", "traffic_replies"];
