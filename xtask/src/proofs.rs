@@ -27,7 +27,7 @@ struct Proof {
     test: &'static [&'static str],
 }
 
-const PROOFS: [Proof; 5] = [
+const PROOFS: [Proof; 8] = [
     Proof {
         name: "tables",
         shows: "10,000 random lists, with `on` and `for`, planned into tables that answer as the list read top to bottom",
@@ -58,19 +58,43 @@ const PROOFS: [Proof; 5] = [
         size: Some(("FOOBAR_KILLS", "200")),
         test: &["--package", "foobar-tests", "--test", "kills"],
     },
+    Proof {
+        name: "ways-live",
+        shows: "2,000 connections in every way of forwarding and both families, of which only a dead backend's break",
+        size: None,
+        test: &["--package", "foobar-tests", "--test", "live", "--", "--include-ignored", "--test-threads", "1"],
+    },
+    Proof {
+        name: "ways-silence",
+        shows: "the same of 1,000 silent ones, while backends change",
+        size: None,
+        test: &["--package", "foobar-tests", "--test", "silence", "--", "--include-ignored", "--test-threads", "1"],
+    },
+    Proof {
+        name: "ways-flood",
+        shows: "the same of 1,000 under 5,000,000 SYNs and forged segments",
+        size: Some(("FOOBAR_SYNS", "5000000")),
+        test: &["--package", "foobar-tests", "--test", "flood", "--", "--include-ignored", "--test-threads", "1"],
+    },
 ];
 
 impl Proof {
     fn command(&self) -> Command {
         let mut cargo = shell::cargo();
-        cargo.args(["test", "--release"]).args(self.test).args(["--", "--nocapture"]).envs(self.size);
+        cargo.args(["test", "--release"]).args(self.test).args(self.behind()).arg("--nocapture").envs(self.size);
         cargo
     }
 
     /// The command line as one would type it.
     fn shown(&self) -> String {
         let size = self.size.map_or_else(String::new, |(variable, size)| format!("{variable}={size} "));
-        format!("{size}cargo test --release {} -- --nocapture", self.test.join(" "))
+        let words = [self.test, self.behind(), &["--nocapture"]].concat();
+        format!("{size}cargo test --release {}", words.join(" "))
+    }
+
+    /// What comes before words for the tests themselves, if nothing for them stands there yet.
+    fn behind(&self) -> &'static [&'static str] {
+        if self.test.contains(&"--") { &[] } else { &["--"] }
     }
 }
 

@@ -44,19 +44,23 @@ pub struct Way {
     pub family: Family,
 }
 
-/// A test for some modes and families, by their names, that calls a function with its [`Way`].
+/// A test for some modes and families, by their names, that calls a function with its [`Way`]; behind `proofs`, those that
+/// only `cargo xtask proofs` runs.
 #[macro_export]
 macro_rules! ways {
-    ($test:ident: $($name:ident $mode:ident $family:ident),+) => {
-        $(
-            #[test]
-            fn $name() {
-                $test($crate::site::Way {
-                    mode: $crate::site::Mode::$mode,
-                    family: $crate::frames::Family::$family,
-                });
-            }
-        )+
+    ($test:ident: $($name:ident $mode:ident $family:ident),+ $(; proofs: $($long:ident $far:ident $other:ident),+)?) => {
+        $($crate::ways!(@ $test [] $name $mode $family);)+
+        $($($crate::ways!(@ $test [#[ignore = "`cargo xtask proofs ways` runs it"]] $long $far $other);)+)?
+    };
+    (@ $test:ident [$($ignored:tt)*] $name:ident $mode:ident $family:ident) => {
+        #[test]
+        $($ignored)*
+        fn $name() {
+            $test($crate::site::Way {
+                mode: $crate::site::Mode::$mode,
+                family: $crate::frames::Family::$family,
+            });
+        }
     };
 }
 
