@@ -3,7 +3,7 @@
 
 use foobar_tests::{
     frames::Family,
-    site::{Checked, StreamServer, Target, Way, download, upload},
+    site::{Checked, PATIENCE, StreamServer, Target, Way, download, upload},
 };
 
 const LEN: usize = 100_000_000;
@@ -15,7 +15,7 @@ fn large(way: Way) {
     let (site, _echo) = way.site(1);
     let _server = site.network.within("b1", || StreamServer::listen(PORT));
     way.add(&site, ("bulk", PORT), &[way.mode.layout.backend(way.family, 1)], &[]);
-    let target = Target::new(way.service(), PORT);
+    let target = Target::new(way.service(), PORT).within(PATIENCE);
     let v6 = way.family == Family::V6;
     let (path, told, outer) = if v6 {
         ("mtu 1460", "icmpv6.type == 2", "ipv6.nxt == 41")

@@ -35,6 +35,8 @@ pub enum Net {
     Backends,
     /// Of the balancer and the router.
     Between,
+    /// Behind a router of the clients' network.
+    Far,
 }
 
 impl Net {
@@ -58,6 +60,7 @@ impl Net {
             Self::Clients => "br0",
             Self::Backends => "br1",
             Self::Between => "br2",
+            Self::Far => "br3",
         }
     }
 }
@@ -140,12 +143,24 @@ impl Network {
 
     /// A second router before the backends, beside the first one and in the clients' network: its number in each.
     pub fn add_detour(&self) -> u8 {
-        self.add("detour");
-        self.forward("detour");
-        self.wire("detour", "eth0", "detour", Net::Clients, DETOUR);
-        self.wire("detour", "eth1", "detour1", Net::Backends, DETOUR);
-        self.wire("detour", "eth2", "detour2", Net::Between, DETOUR);
+        self.add_router("detour", &[Net::Clients, Net::Backends, Net::Between], DETOUR);
         DETOUR
+    }
+
+    /// One more host, with the addresses of its number in a network.
+    pub fn add_host(&self, host: &str, net: Net, number: u8) {
+        self.add(host);
+        self.wire(host, "eth0", host, net, number);
+    }
+
+    /// One more router: its `eth0` in the first network, `eth1` in the second and so on, with the same number in each.
+    pub fn add_router(&self, host: &str, nets: &[Net], number: u8) {
+        self.add(host);
+        self.forward(host);
+        for (index, net) in nets.iter().enumerate() {
+            let port = if index == 0 { host.to_owned() } else { format!("{host}{index}") };
+            self.wire(host, &format!("eth{index}"), &port, *net, number);
+        }
     }
 
     fn number(
@@ -173,11 +188,7 @@ impl Network {
                 self.route("client", Net::Clients, BALANCER);
             }
             Layout::Across => {
-                self.add("router");
-                self.forward("router");
-                self.wire("router", "eth0", "router", Net::Clients, ROUTER);
-                self.wire("router", "eth1", "router1", Net::Backends, ROUTER);
-                self.wire("router", "eth2", "router2", Net::Between, ROUTER);
+                self.add_router("router", &[Net::Clients, Net::Backends, Net::Between], ROUTER);
                 self.wire("lb", "eth1", "lb1", Net::Between, BALANCER);
                 self.route("lb", Net::Between, ROUTER);
                 self.route("client", Net::Clients, ROUTER);
@@ -185,10 +196,13 @@ impl Network {
         }
     }
 
-    fn forward(&self, host: &str) {
+    /// Makes a router of a host.
+    pub fn forward(&self, host: &str) {
         self.set(host, &[("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")]);
         // A changed MAC is announced, as routers do.
         self.set(host, &[("ipv4/conf/all/arp_notify", "1"), ("ipv6/conf/all/ndisc_notify", "1")]);
+        // Who is a router within one network is one on purpose.
+        self.set(host, &[("ipv4/conf/all/send_redirects", "0"), ("ipv4/conf/default/send_redirects", "0")]);
         // Answers from a service's address come in by the interface of the backends.
         self.set(host, &[("ipv4/conf/all/rp_filter", "0"), ("ipv4/conf/default/rp_filter", "0")]);
     }
