@@ -10,6 +10,7 @@ mod echo;
 mod echoes;
 mod flood;
 mod http;
+mod iperf;
 mod layout;
 mod load;
 mod memory;
@@ -23,6 +24,7 @@ mod privilege;
 mod shell;
 mod shorts;
 mod stream;
+mod wrk;
 
 use std::{net::IpAddr, thread, time::Duration};
 
@@ -37,6 +39,7 @@ pub use self::{
     echoes::{Broken, Echo, Echoes},
     flood::{Flood, flood, forge},
     http::Server,
+    iperf::{Flows, Iperf},
     layout::{Layout, Net},
     load::{Fate, Held, Load, Tally},
     memory::Memory,
@@ -47,6 +50,7 @@ pub use self::{
     shell::{Beside, Said, mortal, quiet, wait_until},
     shorts::{Short, Shorts},
     stream::{StreamServer, download, upload},
+    wrk::{Requests, wrk},
 };
 
 /// How long anything may take that is not a matter of speed.

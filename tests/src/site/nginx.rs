@@ -29,11 +29,20 @@ impl Nginx {
 
     /// The same on another port.
     pub fn listen(network: &Network, host: &str, port: u16) -> Self {
+        Self::with_log(network, host, port, "access.log plain")
+    }
+
+    /// On port 80 for as many requests as there can be, of which it writes nothing down.
+    pub fn without_log(network: &Network, host: &str) -> Self {
+        Self::with_log(network, host, 80, "off")
+    }
+
+    fn with_log(network: &Network, host: &str, port: u16, log: &str) -> Self {
         let directory = network.names.directory().join(format!("nginx-{host}"));
         fs::create_dir(&directory).expect("a directory for nginx");
         let (access_log, file) = (directory.join("access.log"), directory.join("nginx.conf"));
         let errors = directory.join("error.log");
-        fs::write(&file, configuration(host, port)).expect("nginx's configuration");
+        fs::write(&file, configuration(host, port, log)).expect("nginx's configuration");
         let mut nginx = network.inside(host, "nginx");
         nginx.arg("-p").arg(&directory).arg("-c").arg(&file).arg("-e").arg(&errors);
         nginx.stdout(Stdio::null()).stderr(File::create(directory.join("stderr")).expect("nginx's log"));
@@ -62,12 +71,12 @@ impl Nginx {
     }
 }
 
-fn configuration(host: &str, port: u16) -> String {
+fn configuration(host: &str, port: u16, log: &str) -> String {
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
     let temporary = temporary.map(|what| format!("  {what}_temp_path {what};\n")).concat();
     format!(
         "daemon off;\nmaster_process off;\nuser root;\npid nginx.pid;\nevents {{ worker_connections 512; }}\nhttp {{\n\
-         {temporary}  log_format plain '$request $status $remote_addr';\n  access_log access.log plain;\n  keepalive_requests 100000;\n\
+         {temporary}  log_format plain '$request $status $remote_addr';\n  access_log {log};\n  keepalive_requests 100000;\n\
          \x20 server {{\n    listen [::]:{port} ipv6only=off;\n    location / {{ return 200 \"{host} $request_uri\\n\"; }}\n  }}\n}}\n"
     )
 }

@@ -16,7 +16,7 @@ struct Package {
     jobs: &'static [Job],
 }
 
-const PACKAGES: [Package; 19] = [
+const PACKAGES: [Package; 22] = [
     Package { name: "iproute2", program: "ip", jobs: &[Job::Test, Job::Bench, Job::Demo, Job::Kernels] },
     Package { name: "ethtool", program: "ethtool", jobs: &[Job::Test, Job::Bench, Job::Demo, Job::Kernels] },
     Package { name: "util-linux", program: "nsenter", jobs: &[Job::Test, Job::Bench, Job::Demo, Job::Kernels] },
@@ -29,6 +29,9 @@ const PACKAGES: [Package; 19] = [
     Package { name: "tshark", program: "tshark", jobs: &[Job::Test] },
     Package { name: "xdp-tools", program: "xdp-filter", jobs: &[Job::Test, Job::Bench] },
     Package { name: "dnsmasq-base", program: "dnsmasq", jobs: &[Job::Test] },
+    Package { name: "wrk", program: "wrk", jobs: &[Job::Test, Job::Bench] },
+    Package { name: "iperf3", program: "iperf3", jobs: &[Job::Test, Job::Bench] },
+    Package { name: "haproxy", program: "haproxy", jobs: &[Job::Bench] },
     Package { name: "nftables", program: "nft", jobs: &[Job::Bench] },
     Package { name: "qemu-system-x86", program: "qemu-system-x86_64", jobs: &[Job::Kernels] },
     Package { name: "busybox-static", program: "busybox", jobs: &[Job::Test, Job::Kernels] },
