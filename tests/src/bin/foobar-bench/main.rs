@@ -1,14 +1,18 @@
-//! `foobar-bench`: nanoseconds a packet, beside an empty program and beside xdp-filter, in one run.
+//! `foobar-bench`: nanoseconds a packet, beside an empty program and beside xdp-filter, in one run; and parts of its
+//! own for what is measured in traffic.
 
+mod cpu;
 mod frames;
 mod harness;
 mod memory;
 mod ours;
 mod peer;
 mod report;
+mod requests;
 mod rings;
 mod rules;
 mod traffic;
+mod tunnels;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
@@ -36,6 +40,12 @@ struct Arguments {
     /// Instead: foobar beside nftables with the same 1,000 rules, in traffic between two namespaces.
     #[arg(long)]
     nftables: bool,
+    /// Instead: what balancing adds to an HTTP request, beside HAProxy and nftables, in CPU time of the machine.
+    #[arg(long)]
+    requests: bool,
+    /// Instead: what tunnels leave of a path's throughput.
+    #[arg(long)]
+    tunnels: bool,
     /// Where to write the figures as JSON.
     #[arg(long, default_value = "target/bench.json")]
     json: std::path::PathBuf,
@@ -125,6 +135,13 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     if arguments.nftables {
         return traffic::compare();
+    }
+    if arguments.requests {
+        return requests::compare();
+    }
+    if arguments.tunnels {
+        tunnels::compare();
+        return Ok(());
     }
     let mut harness = Harness::load()?;
     let mut filter = peer::XdpFilter::load()?;
