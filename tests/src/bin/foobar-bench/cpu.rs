@@ -4,6 +4,8 @@
 //! Linux counts exactly (`/proc/stat`, with `CONFIG_NO_HZ`): so what packets cost in interrupts is in it, wherever it
 //! fell. Others are the processes that this one did not start, the kernel's own threads apart: those work for our
 //! packets too.
+//!
+//! Interrupts that come amid others are taken for theirs: exact figures need a quiet machine.
 
 use std::{
     collections::{HashMap, HashSet},
