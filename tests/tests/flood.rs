@@ -19,8 +19,8 @@ const ROUNDING: u64 = 1 << 20;
 /// What a daemon takes for copies of its notes comes and goes with its sweeps.
 const MOST_RESIDENT: u64 = 256 << 20;
 
-foobar_tests::ways!(flooded: dsr_v4 DSR V4, dsr_v6 DSR V6, snat_v4 SNAT V4;
-    proofs: tunnel_v4 TUNNEL V4, tunnel_v6 TUNNEL V6, nat_v4 NAT V4, nat_v6 NAT V6, snat_v6 SNAT V6);
+foobar_tests::ways!(flooded: dsr_v4 DSR V4 + TUNNEL V4 + NAT V4, dsr_v6 DSR V6 + TUNNEL V6 + NAT V6,
+    snat_v4 SNAT V4 + SNAT V6);
 
 fn flooded(way: Way) {
     let (site, _servers) = way.site(3);

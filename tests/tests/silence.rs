@@ -16,8 +16,8 @@ const FIRST: Duration = Duration::from_secs(18);
 /// Until they speak again: previous backends are given up by then, which is looked for every ten seconds.
 const SECOND: Duration = Duration::from_secs(37);
 
-foobar_tests::ways!(silent: dsr_v4 DSR V4, nat_v4 NAT V4, snat_v6 SNAT V6;
-    proofs: dsr_v6 DSR V6, tunnel_v4 TUNNEL V4, tunnel_v6 TUNNEL V6, nat_v6 NAT V6, snat_v4 SNAT V4);
+foobar_tests::ways!(silent: dsr_v4 DSR V4 + DSR V6 + TUNNEL V4 + TUNNEL V6, nat_v4 NAT V4 + NAT V6,
+    snat_v6 SNAT V6 + SNAT V4);
 
 fn silent(way: Way) {
     let (site, _servers) = way.site(5);

@@ -1,6 +1,6 @@
 //! `cargo xtask proofs`: the tests that show more the longer they run, in their long forms.
 //!
-//! Each is one test, optimized, under the variable that makes it long; it is told before it runs, and how long it took.
+//! Each is one test, optimized, under the variables that make it long; it is told before it runs, and how long it took.
 
 use std::{
     process::{Command, ExitCode},
@@ -21,8 +21,8 @@ pub struct Args {
 struct Proof {
     name: &'static str,
     shows: &'static str,
-    /// The variable that makes it long, where it is not so by itself.
-    size: Option<(&'static str, &'static str)>,
+    /// The variables that make it long, where it is not so by itself.
+    size: &'static [(&'static str, &'static str)],
     /// What cargo is told to run.
     test: &'static [&'static str],
 }
@@ -31,63 +31,68 @@ const PROOFS: [Proof; 8] = [
     Proof {
         name: "tables",
         shows: "10,000 random lists, with `on` and `for`, planned into tables that answer as the list read top to bottom",
-        size: Some(("PROPTEST_CASES", "10000")),
+        size: &[("PROPTEST_CASES", "10000")],
         test: &["--package", "foobar-userspace", "--lib", "the_tables_answer_as_the_list_read_top_to_bottom"],
     },
     Proof {
         name: "naive",
         shows: "2,000 random lists in the loaded program, 1,000 frames each",
-        size: Some(("FOOBAR_LISTS", "2000")),
+        size: &[("FOOBAR_LISTS", "2000")],
         test: &["--package", "foobar-tests", "--test", "naive"],
     },
     Proof {
         name: "differential",
         shows: "10,000,000 frames to which the loaded program answers as the host",
-        size: Some(("FOOBAR_FRAMES", "10000000")),
+        size: &[("FOOBAR_FRAMES", "10000000")],
         test: &["--package", "foobar-tests", "--test", "differential"],
     },
     Proof {
         name: "flips",
         shows: "1,000 changes under frames on two CPUs, none of which sees half of two lists",
-        size: None,
+        size: &[],
         test: &["--package", "foobar-tests", "--test", "flips"],
     },
     Proof {
         name: "kills",
         shows: "200 times `kill -9` at random moments while rules are published",
-        size: Some(("FOOBAR_KILLS", "200")),
+        size: &[("FOOBAR_KILLS", "200")],
         test: &["--package", "foobar-tests", "--test", "kills"],
     },
     Proof {
         name: "ways-live",
         shows: "2,000 connections in every way of forwarding and both families, of which only a dead backend's break",
-        size: None,
-        test: &["--package", "foobar-tests", "--test", "live", "--", "--include-ignored", "--test-threads", "1"],
+        size: &[("FOOBAR_WAYS", "all")],
+        test: &["--package", "foobar-tests", "--test", "live", "--", "--test-threads", "1"],
     },
     Proof {
         name: "ways-silence",
         shows: "the same of 1,000 silent ones, while backends change",
-        size: None,
-        test: &["--package", "foobar-tests", "--test", "silence", "--", "--include-ignored", "--test-threads", "1"],
+        size: &[("FOOBAR_WAYS", "all")],
+        test: &["--package", "foobar-tests", "--test", "silence", "--", "--test-threads", "1"],
     },
     Proof {
         name: "ways-flood",
         shows: "the same of 1,000 under 5,000,000 SYNs and forged segments",
-        size: Some(("FOOBAR_SYNS", "5000000")),
-        test: &["--package", "foobar-tests", "--test", "flood", "--", "--include-ignored", "--test-threads", "1"],
+        size: &[("FOOBAR_WAYS", "all"), ("FOOBAR_SYNS", "5000000")],
+        test: &["--package", "foobar-tests", "--test", "flood", "--", "--test-threads", "1"],
     },
 ];
 
 impl Proof {
     fn command(&self) -> Command {
         let mut cargo = shell::cargo();
-        cargo.args(["test", "--release"]).args(self.test).args(self.behind()).arg("--nocapture").envs(self.size);
+        cargo
+            .args(["test", "--release"])
+            .args(self.test)
+            .args(self.behind())
+            .arg("--nocapture")
+            .envs(self.size.iter().copied());
         cargo
     }
 
     /// The command line as one would type it.
     fn shown(&self) -> String {
-        let size = self.size.map_or_else(String::new, |(variable, size)| format!("{variable}={size} "));
+        let size: String = self.size.iter().map(|(variable, size)| format!("{variable}={size} ")).collect();
         let words = [self.test, self.behind(), &["--nocapture"]].concat();
         format!("{size}cargo test --release {}", words.join(" "))
     }

@@ -43,7 +43,7 @@ pub use self::{
     layout::{Layout, Net},
     load::{Fate, Held, Load, Tally},
     memory::Memory,
-    mode::{Mode, Way},
+    mode::{Mode, Way, in_all_ways},
     network::{BALANCER, INTRUDER, NOBODY, Network, SERVICE, SERVICE_6, backend, backend_6},
     nginx::Nginx,
     pings::Pings,

@@ -44,24 +44,40 @@ pub struct Way {
     pub family: Family,
 }
 
-/// A test for some modes and families, by their names, that calls a function with its [`Way`]; behind `proofs`, those that
-/// only `cargo xtask proofs` runs.
+/// A test for some modes and families, by their names, that calls a function with its [`Way`]; and, where `FOOBAR_WAYS` is
+/// `all`, with those behind each `+` too.
 #[macro_export]
 macro_rules! ways {
-    ($test:ident: $($name:ident $mode:ident $family:ident),+ $(; proofs: $($long:ident $far:ident $other:ident),+)?) => {
-        $($crate::ways!(@ $test [] $name $mode $family);)+
-        $($($crate::ways!(@ $test [#[ignore = "`cargo xtask proofs ways` runs it"]] $long $far $other);)+)?
+    ($test:ident: $($name:ident $mode:ident $family:ident $(+ $far:ident $other:ident)*),+) => {
+        $(
+            #[test]
+            fn $name() {
+                $test($crate::way!($mode $family));
+                if $crate::site::in_all_ways() {
+                    $($test($crate::way!($far $other));)*
+                }
+            }
+        )+
     };
-    (@ $test:ident [$($ignored:tt)*] $name:ident $mode:ident $family:ident) => {
-        #[test]
-        $($ignored)*
-        fn $name() {
-            $test($crate::site::Way {
-                mode: $crate::site::Mode::$mode,
-                family: $crate::frames::Family::$family,
-            });
-        }
+}
+
+/// A [`Way`] by its mode and family.
+#[macro_export]
+macro_rules! way {
+    ($mode:ident $family:ident) => {
+        $crate::site::Way { mode: $crate::site::Mode::$mode, family: $crate::frames::Family::$family }
     };
+}
+
+/// Whether tests run in every way of forwarding, and not only in some.
+///
+/// # Panics
+///
+/// Where the variable says something else.
+pub fn in_all_ways() -> bool {
+    let wanted = std::env::var("FOOBAR_WAYS").ok();
+    assert!(wanted.as_deref().is_none_or(|text| text == "all"), "FOOBAR_WAYS is `all`, or not there");
+    wanted.is_some()
 }
 
 /// The port of the echo servers.
