@@ -121,13 +121,16 @@ fn a_tunnel_carries_the_class_and_what_met_congestion() {
 fn what_does_not_fit_a_tunnel_is_told_and_dropped_by_nobody_in_silence() {
     let mut lab = lab(Forward::Tunnel).mtu(1400);
     let fits = tcp(CLIENT, SERVICE).payload(&[7; 1400 - 60]);
-    assert_eq!(lab.run(&fits).outcome, Outcome::Forwarded, "20 + 20 + 1340 + 20");
+    let got = lab.run(&fits);
+    assert_eq!(got.outcome, Outcome::Forwarded, "20 + 20 + 1340 + 20");
+    assert_eq!(got.counted, ["forwarded", "backend 10.1.0.2"]);
     for (sent, mtu, kind) in [
         (tcp(CLIENT, SERVICE).payload(&[7; 1341]), 1380_u16, [3, 4]),
         (tcp(CLIENT6, SERVICE6).payload(&[7; 1301]), 1360, [2, 0]),
     ] {
         let got = lab.run(&sent);
         assert_eq!(got.outcome, Outcome::TooBig);
+        assert_eq!(got.counted, ["too_big"], "no backend has it");
         let is_v6 = kind[0] == 2;
         let quoted = &sent.network()[..if is_v6 { 48 } else { 28 }];
         let error = if is_v6 {
@@ -150,8 +153,14 @@ fn a_packet_whose_time_is_over_goes_no_further() {
             lab = lab.snat_each(&["10.1.0.1"], &["fd00:1::1"]);
         }
         for sent in [tcp(CLIENT, SERVICE), tcp(CLIENT6, SERVICE6)] {
-            assert_eq!(lab.run(&sent.clone().ttl(1)).outcome, Outcome::Expired, "{forward} {sent:?}");
-            assert_eq!(lab.run(&sent.ttl(2)).outcome, Outcome::Forwarded, "{forward}");
+            let backend = if sent.bytes()[12..14] == [8, 0] { "10.1.0.2" } else { "2001:db8:2::2" };
+            let over = lab.run(&sent.clone().ttl(1));
+            assert_eq!(over.outcome, Outcome::Expired, "{forward} {sent:?}");
+            assert_eq!(over.counted, ["expired"], "no backend has it");
+            let got = lab.run(&sent.syn().ttl(2));
+            assert_eq!(got.outcome, Outcome::Forwarded, "{forward}");
+            let counted = [format!("backend {backend}"), format!("connection {backend}"), "forwarded".to_owned()];
+            assert_eq!(sorted(got.counted), counted, "{forward}");
         }
     }
 }
@@ -164,4 +173,9 @@ fn a_backend_here_gets_the_packet_as_it_came() {
         let got = lab.run(&sent);
         assert_eq!((got.outcome, got.frame), (Outcome::Here, sent.bytes()), "{forward}");
     }
+}
+
+fn sorted(mut counted: Vec<String>) -> Vec<String> {
+    counted.sort();
+    counted
 }
