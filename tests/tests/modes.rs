@@ -1,7 +1,7 @@
 //! What a tunnel makes of a frame, byte by byte, and what every way of forwarding leaves alone. Every expected frame is
 //! built from scratch, its checksums too.
 
-use foobar_common::Outcome;
+use foobar_common::{Outcome, target::Target};
 use foobar_tests::{
     frames::{Packet, protocol, tcp, udp},
     lab::{Lab, Way},
@@ -178,4 +178,19 @@ fn a_backend_here_gets_the_packet_as_it_came() {
 fn sorted(mut counted: Vec<String>) -> Vec<String> {
     counted.sort();
     counted
+}
+
+#[test]
+fn a_backend_that_gets_an_id_is_told_nothing_of_the_one_that_had_it() {
+    let mut lab = lab(Forward::Nat);
+    lab.run(&tcp(CLIENT, SERVICE).syn());
+    let id = lab.id(0, "10.1.0.2");
+    let before = lab.datapath().target(id).expect("a target");
+    assert_ne!(before, Target::default());
+
+    lab.datapath().reset_backend(id).expect("written");
+
+    assert_eq!(lab.datapath().target(id).expect("a target"), Target::default());
+    let counted: u64 = lab.datapath().backend(id).expect("counted").iter().map(|tally| tally.packets).sum();
+    assert_eq!(counted, 0);
 }
