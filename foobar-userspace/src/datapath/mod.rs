@@ -146,6 +146,12 @@ impl Datapath {
         self.grace.wait()
     }
 
+    /// Returns when no packet can still be reading what stood in the tables when this was called.
+    pub fn wait_for_packets(&mut self) -> Result<()> {
+        self.grace.begin();
+        self.grace.wait()
+    }
+
     /// Puts rules and services in force together. Waits until no packet can be reading the idle bank.
     pub fn publish(&mut self, publication: &Publication<'_>) -> Result<Generation> {
         self.publish_with(publication, |next, _| next)
