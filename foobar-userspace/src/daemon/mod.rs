@@ -13,6 +13,7 @@ pub mod engine;
 mod explain;
 mod interfaces;
 pub mod lock;
+mod moved;
 mod packet_log;
 pub mod packets;
 pub mod plan;
