@@ -58,6 +58,7 @@ impl Engine {
         let next = file.config()?.draining(&self.state.config);
         refuse_another_spread(&self.state.config, &next)?;
         let mut wanted = State { config: next, ..self.state.clone() };
+        self.refuse_services_merged(&wanted)?;
         let plan = self.plan(&mut wanted, &Forced::new())?;
         let difference = Difference::between(&self.state.config, &wanted.config);
         let sets = self.sets_for(&wanted, &ends(sockets, recent))?;

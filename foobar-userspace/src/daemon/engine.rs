@@ -87,6 +87,7 @@ impl Engine {
         let answer = edit(&mut wanted)?;
         wanted.config.check().map_err(|fault| Refusal { hint: fault.hint, ..Refusal::refused(fault.problem) })?;
         refuse_another_spread(&self.state.config, &wanted.config)?;
+        self.refuse_services_merged(&wanted)?;
         wanted.renew_sets(&self.state);
         self.learn_egress_of(&mut wanted);
         if caution.confirm_within.is_some() {

@@ -14,6 +14,7 @@ mod explain;
 mod interfaces;
 pub mod lock;
 mod moved;
+mod offloads;
 mod packet_log;
 pub mod packets;
 pub mod plan;

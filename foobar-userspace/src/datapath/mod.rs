@@ -4,10 +4,12 @@
 
 mod attach;
 mod attempts;
+pub mod below;
 mod counters;
 mod egress;
 mod events;
 mod explain;
+pub mod features;
 mod foreign;
 mod grace;
 mod limits;
@@ -23,6 +25,7 @@ mod sockets;
 mod states;
 mod sweep;
 mod tables;
+mod tags;
 mod waiting;
 mod walk;
 
