@@ -14,6 +14,7 @@ use crate::{
     forward::forward,
     frame::{Frame, FrameMut},
     generation::Generation,
+    handoff::Begins,
     layout::MAX_BACKENDS,
     outcome::{Outcome, Step},
     pick::Picked,
@@ -354,9 +355,8 @@ pub fn follow<F: FrameMut + ?Sized, A: Address, T: Tables>(
         }
         let next_hop = tables.next_hop(backend).ok_or(Outcome::NoBackend)?;
         let mode = tables.target(backend).map_or(Mode::Dsr, |target| target.mode);
-        let outcome = forward::<F, A, T>(frame, ip, mode, &Picked { backend, next_hop, hash: 0 }, tables)?;
-        tables.count_backend(backend, frame.len(), 0, 0);
-        return Ok(outcome);
+        let picked = Picked { backend, next_hop, hash: 0 };
+        return forward::<F, A, T>(frame, ip, mode, &picked, Begins::NOTHING, tables);
     }
     unforwarded(first, admission, generation.drops())
 }

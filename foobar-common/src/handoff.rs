@@ -34,6 +34,29 @@ impl Stage {
     }
 }
 
+/// What a packet to a backend begins there, as a handoff's detail: connections in bit 0, queries behind it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Begins(pub u64);
+
+impl Begins {
+    pub const NOTHING: Self = Self(0);
+
+    #[inline(always)]
+    pub const fn new(opens: bool, queries: u64) -> Self {
+        Self(opens as u64 | queries << 1)
+    }
+
+    #[inline(always)]
+    pub const fn connections(self) -> u64 {
+        self.0 & 1
+    }
+
+    #[inline(always)]
+    pub const fn queries(self) -> u64 {
+        self.0 >> 1
+    }
+}
+
 /// Words of a handoff.
 pub const HANDOFF_WORDS: usize = 4;
 
@@ -108,6 +131,15 @@ impl Handoff {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_begins_comes_back() {
+        for (opens, queries) in [(false, 0), (true, 0), (false, 1), (true, 1)] {
+            let begins = Begins::new(opens, queries);
+            assert_eq!((begins.connections(), begins.queries()), (u64::from(opens), queries));
+        }
+        assert_eq!(Begins::NOTHING, Begins::new(false, 0));
+    }
 
     #[test]
     fn words_come_back() {

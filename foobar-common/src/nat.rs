@@ -15,7 +15,7 @@ use crate::{
     outcome::{Outcome, Step},
     parse::with_flow,
     readdress::readdress,
-    send::send,
+    send::{deliver, send},
     tables::Tables,
 };
 
@@ -42,7 +42,7 @@ fn to_backend<F: Resize + ?Sized, A: Address, T: Tables>(
     }
     let to = (target.address, target.port_for(service_port));
     readdress(frame, ip, flow, (flow.source.words(), client_port), to)?;
-    send(frame, next_hop, tables)
+    deliver(frame, next_hop, backend, handoff, tables)
 }
 
 /// Sends a backend's answer to the client as if the service gave it. Who the client is, its own packets have told.

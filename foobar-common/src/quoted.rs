@@ -17,7 +17,7 @@ use crate::{
     fragment::Fragment,
     frame::{Frame, FrameMut},
     generation::Generation,
-    handoff::{Handoff, Stage},
+    handoff::{Begins, Handoff, Stage},
     nat::take_hop,
     next_hop::NextHop,
     outcome::{Outcome, Step},
@@ -87,20 +87,20 @@ fn go_on<F: FrameMut + ?Sized, A: Address, T: Tables>(
         let ports = port_word(quote.protocol, quote.destination.1, service_port);
         let picked = look_up(client, flow.destination, ports, &service, tables)?;
         if matches!(service.mode, Mode::Dsr | Mode::Tunnel) {
-            tables.count_backend(picked.backend, handoff.len as usize, 0, 0);
-            return forward::<F, A, T>(frame, ip, service.mode, &picked, tables);
+            return forward::<F, A, T>(frame, ip, service.mode, &picked, Begins::NOTHING, tables);
         }
         to_backend(flow, &quote, &service, &picked, tables)
     } else {
         to_client(flow, &quote, generation, tables)
     };
     let Some(going) = going else { return Ok(before) };
+    take_hop::<F, A>(frame, ip)?;
+    translate::<F, A>(frame, (ip, header), &quote, &going).ok_or(Outcome::Truncated)?;
+    let outcome = send(frame, going.next_hop, tables)?;
     if going.backend != 0 {
         tables.count_backend(going.backend, handoff.len as usize, 0, 0);
     }
-    take_hop::<F, A>(frame, ip)?;
-    translate::<F, A>(frame, (ip, header), &quote, &going).ok_or(Outcome::Truncated)?;
-    send(frame, going.next_hop, tables)
+    Ok(outcome)
 }
 
 /// Where an error goes that is translated, and how.

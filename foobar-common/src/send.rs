@@ -2,10 +2,26 @@
 
 use crate::{
     frame::FrameMut,
+    handoff::{Begins, Handoff},
     next_hop::NextHop,
     outcome::{Outcome, Step},
     tables::Tables,
 };
+
+/// Sends a frame that was handed over to its backend, and counts it there: what is dropped or answered on its way is not.
+#[inline(always)]
+pub fn deliver<F: FrameMut + ?Sized, T: Tables>(
+    frame: &mut F,
+    next_hop: NextHop,
+    backend: u32,
+    handoff: &Handoff,
+    tables: &T,
+) -> Step<Outcome> {
+    let outcome = send(frame, next_hop, tables)?;
+    let begins = Begins(handoff.detail);
+    tables.count_backend(backend, handoff.len as usize, begins.connections(), begins.queries());
+    Ok(outcome)
+}
 
 /// Sends the frame to where the next hop says.
 #[inline(always)]

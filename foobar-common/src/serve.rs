@@ -10,11 +10,11 @@ use crate::{
     forward::forward,
     fragment::{follow, remember},
     frame::{Frame, FrameMut},
-    handoff::{Handoff, Stage},
+    handoff::{Begins, Handoff, Stage},
     header::Be16,
     outcome::{Outcome, Step},
     parse::{self, Network},
-    pick::{Picked, pick},
+    pick::pick,
     plane::Way,
     query::queries,
     state::{is_reply, note_heard},
@@ -64,9 +64,9 @@ fn judge<F: FrameMut + ?Sized, A: Address, T: Tables>(
         if picked.next_hop.interface().is_none() {
             return Err(Outcome::Unresolved);
         }
-        count(frame, flow, &service, &picked, tables);
+        let begins = begins(frame, flow, &service);
         remember(flow, Way::In, Outcome::Forwarded, picked.backend, tables);
-        return forward::<F, A, T>(frame, ip, service.mode, &picked, tables);
+        return forward::<F, A, T>(frame, ip, service.mode, &picked, begins, tables);
     }
     if generation.rewrites_answers() && !is_for_a_group(frame) {
         let answer = find_answer(flow, generation, tables);
@@ -116,20 +116,13 @@ pub(crate) fn unserved<F: Frame + ?Sized, A: Address, T: Tables>(
     }
 }
 
-/// Counts a packet that went to a backend.
+/// What a packet begins at its backend.
 #[inline(always)]
-fn count<F: FrameMut + ?Sized, A: Address, T: Tables>(
-    frame: &F,
-    flow: &Flow<A>,
-    service: &ServiceEntry,
-    picked: &Picked,
-    tables: &T,
-) {
-    let (connections, queries) = match flow.segment() {
-        Some(segment) => (u64::from(segment.opens()), queries(frame, &segment, service)),
-        None => (0, 0),
-    };
-    tables.count_backend(picked.backend, frame.len(), connections, queries);
+fn begins<F: Frame + ?Sized, A: Address>(frame: &F, flow: &Flow<A>, service: &ServiceEntry) -> Begins {
+    match flow.segment() {
+        Some(segment) => Begins::new(segment.opens(), queries(frame, &segment, service)),
+        None => Begins::NOTHING,
+    }
 }
 
 #[cfg(test)]

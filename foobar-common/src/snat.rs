@@ -21,7 +21,7 @@ use crate::{
     outcome::{Outcome, Step},
     parse::with_flow,
     readdress::readdress,
-    send::send,
+    send::{deliver, send},
     tables::Tables,
 };
 
@@ -56,7 +56,7 @@ fn to_backend<F: Resize + ?Sized, A: Address, T: Tables>(
     take_hop::<F, A>(frame, ip).map_err(|left| expired(left, frame, ip, A::V6, tables))?;
     let to = (target.address, target.port_for(service_port));
     readdress(frame, ip, flow, (from, port_of(place)), to)?;
-    send(frame, next_hop, tables)
+    deliver(frame, next_hop, backend, handoff, tables)
 }
 
 /// The backend of a flow that has a place, which hears of this packet. One that begins anew, or whose backend is dead, goes

@@ -8,10 +8,9 @@ use crate::{
     handoff::Handoff,
     header::{Be16, Be32, Ethernet, Gue, Ipv4, Ipv6, Udp, VlanTag},
     hops::{take_v4, take_v6},
-    next_hop::NextHop,
     outcome::{Outcome, Step},
     parse::{IPV4, IPV6},
-    send::send,
+    send::deliver,
     tables::Tables,
     target::{Target, wire_v4, wire_v6},
 };
@@ -53,7 +52,8 @@ pub fn tunnel<F: Grow + Resize + ?Sized, T: Tables>(frame: &mut F, handoff: &Han
     }
     let taken = if handoff.v6 { take_v6(frame, ip) } else { take_v4(frame, ip) };
     taken.map_err(|left| expired(left, frame, ip, handoff.v6, tables))?;
-    wrap(frame, ip, &inner, &target, next_hop, tables)
+    wrap(frame, ip, &inner, &target)?;
+    deliver(frame, next_hop, backend, handoff, tables)
 }
 
 /// Bytes that are put before a packet to this backend.
@@ -77,14 +77,7 @@ fn inner_v6<F: FrameMut + ?Sized>(frame: &F, ip: usize, hash: u32) -> Step<Inner
 }
 
 #[inline(always)]
-fn wrap<F: Grow + ?Sized, T: Tables>(
-    frame: &mut F,
-    ip: usize,
-    inner: &Inner,
-    target: &Target,
-    next_hop: NextHop,
-    tables: &T,
-) -> Step<Outcome> {
+fn wrap<F: Grow + ?Sized>(frame: &mut F, ip: usize, inner: &Inner, target: &Target) -> Step<()> {
     let outer = outer_len(target);
     let tags = Tags::of(frame, ip)?;
     frame.grow(outer).ok_or(Outcome::NoRoom)?;
@@ -103,7 +96,7 @@ fn wrap<F: Grow + ?Sized, T: Tables>(
         let gue = Gue { control_len: 0, protocol: inner.protocol, flags: Be16::new(0) };
         frame.write(payload + Udp::LEN, gue).ok_or(Outcome::Truncated)?;
     }
-    send(frame, next_hop, tables)
+    Ok(())
 }
 
 #[inline(always)]

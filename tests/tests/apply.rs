@@ -198,8 +198,7 @@ fn a_change_that_cuts_the_callers_connection_is_refused() {
 #[test]
 fn a_dry_run_says_who_would_be_cut_and_changes_nothing() {
     let site = Site::with_web(2);
-    let held = site.hold(Target::new(BALANCER, 8080), 0);
-    drop(held);
+    let _held = site.hold(WEB, 10);
     let _server = site.serve("lb", 8080);
     let connection = site.on_client(|| Target::new(BALANCER, 8080).connect()).expect("a connection");
     let service = format!(
@@ -209,10 +208,13 @@ fn a_dry_run_says_who_would_be_cut_and_changes_nothing() {
     let path =
         write(&site, &format!("[firewall]\ndefault = \"pass\"\nrules = [\"deny tcp/8080 as closed\"]\n{service}"));
     let before = site.status();
+    let gone = site.stats().services[0].backends[1].connections;
+    assert!(gone > 0, "all of a backend that leaves");
     let found = ask(&site, "apply", &path, &["--dry-run"]).done();
     for line in [
         "+ rule 1: deny tcp/8080 as closed",
-        "of the 65537 slots of service web",
+        "of the 65537 slots of service web would get another backend: about ",
+        &format!("about {gone} connections are on them, if they live (an estimate)"),
         "tcp 10.77.0.1 > 10.77.0.2:8080: `deny tcp/8080 as closed`",
     ] {
         assert!(found.contains(line), "{line} is missing in\n{found}");

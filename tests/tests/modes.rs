@@ -1,7 +1,7 @@
 //! What a tunnel makes of a frame, byte by byte, and what every way of forwarding leaves alone. Every expected frame is
 //! built from scratch, its checksums too.
 
-use foobar_common::Outcome;
+use foobar_common::{Outcome, target::Target};
 use foobar_tests::{
     frames::{Packet, protocol, tcp, udp},
     lab::{Lab, Way},
@@ -121,13 +121,16 @@ fn a_tunnel_carries_the_class_and_what_met_congestion() {
 fn what_does_not_fit_a_tunnel_is_told_and_dropped_by_nobody_in_silence() {
     let mut lab = lab(Forward::Tunnel).mtu(1400);
     let fits = tcp(CLIENT, SERVICE).payload(&[7; 1400 - 60]);
-    assert_eq!(lab.run(&fits).outcome, Outcome::Forwarded, "20 + 20 + 1340 + 20");
+    let got = lab.run(&fits);
+    assert_eq!(got.outcome, Outcome::Forwarded, "20 + 20 + 1340 + 20");
+    assert_eq!(got.counted, ["forwarded", "backend 10.1.0.2"]);
     for (sent, mtu, kind) in [
         (tcp(CLIENT, SERVICE).payload(&[7; 1341]), 1380_u16, [3, 4]),
         (tcp(CLIENT6, SERVICE6).payload(&[7; 1301]), 1360, [2, 0]),
     ] {
         let got = lab.run(&sent);
         assert_eq!(got.outcome, Outcome::TooBig);
+        assert_eq!(got.counted, ["too_big"], "no backend has it");
         let is_v6 = kind[0] == 2;
         let quoted = &sent.network()[..if is_v6 { 48 } else { 28 }];
         let error = if is_v6 {
@@ -150,8 +153,14 @@ fn a_packet_whose_time_is_over_goes_no_further() {
             lab = lab.snat_each(&["10.1.0.1"], &["fd00:1::1"]);
         }
         for sent in [tcp(CLIENT, SERVICE), tcp(CLIENT6, SERVICE6)] {
-            assert_eq!(lab.run(&sent.clone().ttl(1)).outcome, Outcome::Expired, "{forward} {sent:?}");
-            assert_eq!(lab.run(&sent.ttl(2)).outcome, Outcome::Forwarded, "{forward}");
+            let backend = if sent.bytes()[12..14] == [8, 0] { "10.1.0.2" } else { "2001:db8:2::2" };
+            let over = lab.run(&sent.clone().ttl(1));
+            assert_eq!(over.outcome, Outcome::Expired, "{forward} {sent:?}");
+            assert_eq!(over.counted, ["expired"], "no backend has it");
+            let got = lab.run(&sent.syn().ttl(2));
+            assert_eq!(got.outcome, Outcome::Forwarded, "{forward}");
+            let counted = [format!("backend {backend}"), format!("connection {backend}"), "forwarded".to_owned()];
+            assert_eq!(sorted(got.counted), counted, "{forward}");
         }
     }
 }
@@ -164,4 +173,24 @@ fn a_backend_here_gets_the_packet_as_it_came() {
         let got = lab.run(&sent);
         assert_eq!((got.outcome, got.frame), (Outcome::Here, sent.bytes()), "{forward}");
     }
+}
+
+fn sorted(mut counted: Vec<String>) -> Vec<String> {
+    counted.sort();
+    counted
+}
+
+#[test]
+fn a_backend_that_gets_an_id_is_told_nothing_of_the_one_that_had_it() {
+    let mut lab = lab(Forward::Nat);
+    lab.run(&tcp(CLIENT, SERVICE).syn());
+    let id = lab.id(0, "10.1.0.2");
+    let before = lab.datapath().target(id).expect("a target");
+    assert_ne!(before, Target::default());
+
+    lab.datapath().reset_backend(id).expect("written");
+
+    assert_eq!(lab.datapath().target(id).expect("a target"), Target::default());
+    let counted: u64 = lab.datapath().backend(id).expect("counted").iter().map(|tally| tally.packets).sum();
+    assert_eq!(counted, 0);
 }

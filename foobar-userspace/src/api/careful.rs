@@ -58,6 +58,9 @@ pub struct MovedSlots {
     pub service: String,
     pub moved: u32,
     pub of: u32,
+    /// An estimate of the connections on those that move, see the manual; `None` for datagrams, of which none are counted.
+    #[serde(default)]
+    pub flows: Option<u64>,
 }
 
 /// Packets that pass and would not.

@@ -298,6 +298,9 @@ pub struct Attached {
     pub mode: AttachedMode,
     pub ifindex: u32,
     pub peer: Option<String>,
+    /// What the interface does not do any more until it is detached, as `ethtool -K` calls it: it hid tags of VLANs.
+    #[serde(default)]
+    pub turned_off: Vec<String>,
     /// Sentences for the operator: a veth whose peer has no program, a driver that cannot do native mode.
     pub warnings: Vec<String>,
 }

@@ -66,8 +66,12 @@ pub fn read(file: &Path) -> Result<ApplyFile, Refusal> {
 fn would(DryRun { changes, difference: _, slots, connections, flows, frames }: &DryRun) -> String {
     let mut lines = vec![summary("nothing is changed; it would be", changes)];
     for slots in slots {
+        let flows = slots.flows.map_or_else(
+            || "nothing is known of their flows".to_owned(),
+            |flows| format!("about {flows} connections are on them, if they live (an estimate)"),
+        );
         lines.push(format!(
-            "{} of the {} slots of service {} would get another backend",
+            "{} of the {} slots of service {} would get another backend: {flows}",
             slots.moved, slots.of, slots.service
         ));
     }

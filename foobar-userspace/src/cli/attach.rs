@@ -151,7 +151,11 @@ fn sentence(attached: &Attached) -> String {
         AttachedMode::Absent => "as soon as it is there",
     };
     let peer = attached.peer.as_ref().map_or_else(String::new, |peer| format!(", with a passing program on {peer}"));
-    format!("{} is attached {mode}{peer}", attached.name)
+    let off = match attached.turned_off.as_slice() {
+        [] => String::new(),
+        off => format!("; until it is detached, {} is off, which hid tags of VLANs", off.join(" and ")),
+    };
+    format!("{} is attached {mode}{peer}{off}", attached.name)
 }
 
 fn list(names: &[String]) -> String {
@@ -176,6 +180,7 @@ mod tests {
             mode: AttachedMode::Native,
             ifindex: 3,
             peer: Some("blue:eth0".into()),
+            turned_off: vec![],
             warnings: vec![],
         };
         assert_eq!(sentence(&attached), "eth0 is attached in native mode, with a passing program on blue:eth0");

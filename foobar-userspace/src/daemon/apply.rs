@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{caution::Caution, engine::Engine, plan, state::State};
 use crate::{
     api::types::{Applied, Refusal, Running},
-    config::{Config, Difference, Interface},
+    config::{Config, Difference},
 };
 
 /// A configuration file as it was read.
@@ -41,7 +41,7 @@ impl Engine {
             plan::judge(wanted)?;
         }
         let next = wanted.draining(&before);
-        let attached = self.attach_new(&next.interfaces)?;
+        let attached = self.attach_new(&next)?;
         let is_own = self.is_own(&file.path);
         let waits = caution.confirm_within.is_some();
         let done = self.change_with(caution, |state| {
@@ -67,11 +67,11 @@ impl Engine {
     }
 
     /// Attaches those that are not attached yet, all or none; their names.
-    fn attach_new(&mut self, wanted: &[Interface]) -> Result<Vec<String>, Refusal> {
+    fn attach_new(&mut self, wanted: &Config) -> Result<Vec<String>, Refusal> {
         let known: Vec<_> = self.state.config.interfaces.iter().map(|interface| interface.name.clone()).collect();
         let mut attached = Vec::new();
-        for interface in wanted.iter().filter(|interface| !known.contains(&interface.name)) {
-            let done = self.attach_as_wished(interface);
+        for interface in wanted.interfaces.iter().filter(|interface| !known.contains(&interface.name)) {
+            let done = self.attach_as_wished(interface, wanted);
             attached.push(interface.name.clone());
             if let Err(refusal) = done {
                 for name in attached {

@@ -20,14 +20,16 @@ use super::{
     apply::ReadFile,
     engine::Engine,
     explain::{address, addresses},
+    moved::{Known, moved},
     plan::{Forced, Plan, refuse_another_spread},
     state::State,
+    ways::backends,
 };
 use crate::{
     api::types::{DryRun, MovedSlots, Refusal, WouldBeDropped},
     config::Difference,
     datapath::Open,
-    domain::{Matcher, packet::SaidPacket},
+    domain::{Matcher, Transport, packet::SaidPacket},
 };
 
 /// A frame that came in lately.
@@ -56,6 +58,7 @@ impl Engine {
         let next = file.config()?.draining(&self.state.config);
         refuse_another_spread(&self.state.config, &next)?;
         let mut wanted = State { config: next, ..self.state.clone() };
+        self.refuse_services_merged(&wanted)?;
         let plan = self.plan(&mut wanted, &Forced::new())?;
         let difference = Difference::between(&self.state.config, &wanted.config);
         let sets = self.sets_for(&wanted, &ends(sockets, recent))?;
@@ -85,11 +88,39 @@ impl Engine {
         Ok(DryRun {
             changes: difference.lines(),
             difference,
-            slots: moved_slots(&self.rings, &plan),
+            slots: self.moved_slots(&plan)?,
             connections: would_be_dropped(&connections, &mut present, &judge),
             flows: would_be_dropped(recent, &mut present, &judge),
             frames: recent.len() as u64,
         })
+    }
+
+    fn moved_slots(&self, plan: &Plan) -> Result<Vec<MovedSlots>, Refusal> {
+        let known = Known {
+            connections: self.connections()?,
+            noted: self.swept.as_ref().map(|swept| swept.by_backend.clone()),
+        };
+        let mut found = Vec::new();
+        for service in &self.state.config.services {
+            let (Some(old), Some(new)) = (self.rings.get(&service.name), plan.rings.get(&service.name)) else {
+                continue;
+            };
+            let (moved, flows) = moved(&old.slots, &new.slots, &known);
+            if moved > 0 {
+                let flows = (service.ports.transport() == Transport::Tcp).then_some(flows);
+                found.push(MovedSlots { service: service.name.clone(), moved, of: new.slots.len() as u32, flows });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Connections that each backend ever got, by its id.
+    fn connections(&self) -> Result<BTreeMap<u32, u64>, Refusal> {
+        let mut connections = BTreeMap::new();
+        for (id, ..) in backends(&self.state) {
+            connections.insert(id, self.datapath.backend(id)?.iter().map(|tally| tally.connections).sum());
+        }
+        Ok(connections)
     }
 }
 
@@ -165,18 +196,6 @@ fn flow_text<A: Address>(flow: &Flow<A>) -> String {
         Some((_, port)) => format!("{protocol} {source} > {}", SocketAddr::new(destination, port)),
         None => format!("{protocol} {source} > {destination}"),
     }
-}
-
-fn moved_slots(rings: &super::plan::Rings, plan: &Plan) -> Vec<MovedSlots> {
-    let mut found = Vec::new();
-    for (service, ring) in &plan.rings {
-        let Some(old) = rings.get(service) else { continue };
-        let moved = ring.slots.iter().zip(&old.slots).filter(|(new, old)| new.current() != old.current()).count();
-        if moved > 0 {
-            found.push(MovedSlots { service: service.clone(), moved: moved as u32, of: ring.slots.len() as u32 });
-        }
-    }
-    found
 }
 
 #[cfg(test)]

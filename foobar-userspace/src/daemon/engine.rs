@@ -87,7 +87,9 @@ impl Engine {
         let answer = edit(&mut wanted)?;
         wanted.config.check().map_err(|fault| Refusal { hint: fault.hint, ..Refusal::refused(fault.problem) })?;
         refuse_another_spread(&self.state.config, &wanted.config)?;
+        self.refuse_services_merged(&wanted)?;
         wanted.renew_sets(&self.state);
+        self.learn_egress_of(&mut wanted);
         if caution.confirm_within.is_some() {
             wanted.hold_rules(&self.state);
             wanted.pending = Some(Box::new(Pending { until: 0, before: self.state.clone() }));
@@ -196,7 +198,7 @@ impl Engine {
         for id in &plan.new_backends {
             self.datapath.set_next_hop(*id, Some(NextHop::UNRESOLVED))?;
         }
-        self.write_pool(wanted);
+        self.fill_pool(wanted);
         self.write_next_hops(wanted)?;
         let ring = |name: &String| (plan.rings[name].region, plan.rings[name].slots.as_slice());
         let rings = plan.changed.iter().map(ring).collect();
@@ -207,6 +209,9 @@ impl Engine {
         };
         tracing::debug!(generation = self.datapath.number(), rings = plan.changed.len(), "published");
         self.bury(wanted);
+        if let Err(error) = self.hand_places_over(wanted) {
+            tracing::error!("addresses of `snat` that are new wait for the next change: {error:#}");
+        }
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{engine::Engine, state::State};
+use super::{engine::Engine, offloads::refuse_merging, state::State};
 use crate::{
     api::types::{Attached, AttachedMode, Detached, Refusal},
     config::{Config, Interface, Mode},
@@ -16,7 +16,8 @@ impl Engine {
         self.refuse_while_waiting()?;
         self.refuse_other_mode(interface)?;
         self.follow_interfaces()?;
-        let attached = self.datapath.attach(&interface.name, interface.mode, Patience::Settle);
+        let judge = || refuse_merging(&interface.name, &self.state.config);
+        let attached = self.datapath.attach(&interface.name, interface.mode, Patience::Settle, judge);
         let attachment = match (attached, &interface.peer) {
             (Err(AttachError::Twice { .. }), Some(_)) => self.attachment(&interface.name)?,
             (result, _) => result?,
@@ -133,6 +134,7 @@ impl Engine {
             mode: if attachment.native { AttachedMode::Native } else { AttachedMode::Generic },
             ifindex: attachment.ifindex,
             peer: interface.peer.clone(),
+            turned_off: attachment.shown.iter().map(|feature| feature.name().to_owned()).collect(),
             warnings,
         }
     }
@@ -165,8 +167,10 @@ impl Engine {
     /// Attaches what the configuration names and is not attached yet. A first start fails whole; a restart goes on with
     /// what is there.
     pub(super) fn attach_at_start(&mut self, first: bool) -> Result<(), Refusal> {
+        // A restart filters what it can.
+        let judged = if first { self.state.config.clone() } else { Config::default() };
         for interface in self.state.config.interfaces.clone() {
-            match self.attach_at_start_to(&interface) {
+            match self.attach_at_start_to(&interface, &judged) {
                 Ok(()) => {}
                 Err(refusal) if first => {
                     for interface in &self.state.config.interfaces {
@@ -186,16 +190,16 @@ impl Engine {
         Ok(())
     }
 
-    fn attach_at_start_to(&mut self, interface: &Interface) -> Result<(), Refusal> {
+    fn attach_at_start_to(&mut self, interface: &Interface, judged: &Config) -> Result<(), Refusal> {
         if let Some(old) = self.datapath.rename_link(&interface.name)? {
             tracing::info!("{} was attached by the name {old}, which it had", interface.name);
         }
-        self.attach_again(interface, Patience::Settle)
+        self.attach_again(interface, Patience::Settle, || refuse_merging(&interface.name, judged))
     }
 
     /// Attaches an interface of a configuration that is about to be applied, with its peer.
-    pub(super) fn attach_as_wished(&mut self, interface: &Interface) -> Result<(), Refusal> {
-        self.attach_again(interface, Patience::Settle)
+    pub(super) fn attach_as_wished(&mut self, interface: &Interface, wanted: &Config) -> Result<(), Refusal> {
+        self.attach_again(interface, Patience::Settle, || refuse_merging(&interface.name, wanted))
     }
 
     /// After another configuration was applied: peers are as it says, and interfaces that it does not name are let go.
@@ -225,9 +229,14 @@ impl Engine {
         Ok(())
     }
 
-    fn attach_again(&mut self, interface: &Interface, patience: Patience) -> Result<(), Refusal> {
+    fn attach_again(
+        &mut self,
+        interface: &Interface,
+        patience: Patience,
+        judge: impl FnOnce() -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
         let name = &interface.name;
-        match self.datapath.attach(name, interface.mode, patience) {
+        match self.datapath.attach(name, interface.mode, patience, judge) {
             Ok(_) => tracing::info!("{name} is attached"),
             Err(AttachError::Twice { .. }) => {}
             Err(AttachError::UnknownInterface(_))
@@ -248,7 +257,8 @@ impl Engine {
             if self.is_on(&attachments, &interface.name) && self.peer_of(&interface.name) == interface.peer {
                 continue;
             }
-            if let Err(refusal) = self.attach_again(&interface, Patience::None) {
+            // Better that some packets are not sent on than that none is filtered.
+            if let Err(refusal) = self.attach_again(&interface, Patience::None, || Ok(())) {
                 tracing::debug!("{}: {refusal}", interface.name);
             }
         }
@@ -297,6 +307,7 @@ impl Engine {
                 ));
             }
         }
+        warnings.extend(self.offload_warnings(&attachments));
         Ok(warnings)
     }
 }
@@ -345,7 +356,11 @@ impl From<AttachError> for Refusal {
         match error {
             AttachError::UnknownInterface(_) => Self::missing(text)
                 .hint("`ip link` lists the interfaces; --netns NAME runs foobar in another namespace"),
-            AttachError::Netns(refusal) => refusal,
+            AttachError::Refused(refusal) => refusal,
+            AttachError::HidesTags { interface, feature, .. } => Self::refused(text).hint(format!(
+                "packets whose tag is hidden would pass for others: `ethtool -K {interface} {} off` has to work first",
+                feature.name()
+            )),
             AttachError::Foreign { .. } => Self::refused(text)
                 .hint("foobar never displaces another program: take it off first (`ip link set dev IFACE xdp off`)"),
             AttachError::NotNative { .. } => Self::refused(text).hint("`--mode generic` works with every driver"),

@@ -13,6 +13,8 @@ pub mod engine;
 mod explain;
 mod interfaces;
 pub mod lock;
+mod moved;
+mod offloads;
 mod packet_log;
 pub mod packets;
 pub mod plan;

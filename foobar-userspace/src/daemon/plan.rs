@@ -83,7 +83,8 @@ pub fn plan(state: &mut State, live: &Rings, forced: &Forced, now: u64) -> Resul
     let terms = terms::bring_up_to_date(state, &rule_ids, &new_rules, now);
     let limits = terms::limits(state, &rule_ids);
     let new_backends = state.ids.number_backends(&services)?;
-    state.pool.number(&services)?;
+    let possible: Vec<_> = state.possible().flat_map(|state| state.config.services.clone()).collect();
+    state.pool.number(&possible)?;
     let numbered = numbered(&state.config.firewall.rules, &rule_ids);
     classify(&numbered, &state.ifindexes, state.ids.sets(), &mut image)?;
     let (rings, changed) = plan_rings(state, &services, live, forced, now)?;
@@ -316,6 +317,32 @@ pub fn shares(ring: &Ring) -> HashMap<u32, u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_service_that_may_come_back_keeps_the_places_of_its_addresses() {
+        let service = |name: &str, first: u8| {
+            let snat: Vec<_> = (first..first + 8).map(|n| format!("10.0.1.{n}")).collect();
+            let json = serde_json::json!({
+                "name": name, "address": "192.0.2.1", "port": format!("tcp/{first}"), "forward": "snat", "snat": snat,
+                "ring": 1009, "backends": [{ "address": "10.0.0.1" }],
+            });
+            serde_json::from_value::<Service>(json).expect("a service")
+        };
+        let of =
+            |services: Vec<Service>| State { config: Config { services, ..Config::default() }, ..State::default() };
+        let mut before = of(vec![service("a", 1), service("b", 9)]);
+        let known = plan(&mut before, &Rings::new(), &Forced::new(), 1).expect("16 addresses").rings;
+        let mut after = State { config: of(vec![service("c", 17)]).config, ..before.clone() };
+        plan(&mut after.clone(), &known, &Forced::new(), 1).expect("nobody has the others any more");
+        after.pending = Some(Box::new(super::super::state::Pending { until: 1, before: before.clone() }));
+
+        let refused = plan(&mut after.clone(), &known, &Forced::new(), 1).map(|_| ()).expect_err("24 addresses");
+
+        assert!(refused.error.contains("more than 16 addresses"), "{refused}");
+        after.config.services = vec![service("a", 1)];
+        plan(&mut after, &known, &Forced::new(), 1).expect("fewer than there may be again");
+        assert_eq!(after.pool, before.pool);
+    }
 
     #[test]
     fn egress_rules_that_make_too_many_pairs_are_refused_by_the_planner() {

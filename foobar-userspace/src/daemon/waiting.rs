@@ -41,6 +41,9 @@ impl Engine {
         if self.state.attention() != attended {
             self.datapath.attend_egress(self.state.attention())?;
         }
+        if let Err(refusal) = self.learn_egress() {
+            tracing::error!("addresses of routes that `snat` services send from: {refusal}");
+        }
         tracing::info!("the change is confirmed");
         Ok(Confirmed { changes: before.pending.map_or(Vec::new(), |pending| self.since(&pending.before.config)) })
     }
@@ -82,6 +85,7 @@ impl Engine {
     fn undo(&mut self) -> Result<(), Refusal> {
         let Some(mut wanted) = self.state.rolled_back() else { return Ok(()) };
         wanted.ifindexes = self.ifindexes(&wanted.config)?;
+        self.learn_egress_of(&mut wanted);
         let plan = plan(&mut wanted, &self.held, &Forced::new(), now())?;
         self.load_sets(&wanted, Unread::AsBefore)?;
         self.store.save(&wanted)?;

@@ -8,7 +8,7 @@ use std::{
 use foobar_common::{
     address::{Address as _, V4, V6},
     next_hop::NextHop,
-    snat::{FIRST_PORT, PLACES, Pool},
+    snat::{FIRST_PORT, MAX_POOL, PLACES, Pool},
     target::Target,
 };
 
@@ -70,7 +70,11 @@ pub fn words(address: IpAddr) -> [u64; 2] {
 impl Engine {
     /// Writes the way to every backend that the resolver has spoken of; the others keep what stands in the table.
     pub(super) fn write_next_hops(&mut self, state: &State) -> anyhow::Result<()> {
-        for (id, service, backend) in backends(state) {
+        let pool = self.datapath.pool_addresses();
+        // Where a place is handed over later, what stands in the table goes on until then.
+        for (id, service, backend) in
+            backends(state).into_iter().filter(|(_, service, _)| stands(state, service, &pool))
+        {
             let way = match self.hops.get(&backend.address) {
                 Some(Ok(hop)) if obstacle(service, backend, hop).is_none() => Some(hop),
                 Some(_) => None,
@@ -98,18 +102,32 @@ impl Engine {
         backends(state).into_iter().filter_map(target).collect()
     }
 
-    /// Says which address stands at each place of the pool, and has all ports free of one that takes another's place.
-    pub(super) fn write_pool(&mut self, state: &State) {
+    /// Says which address stands at each place of the pool that had none. Packets that are on their way may still send
+    /// from the others.
+    pub(super) fn fill_pool(&mut self, state: &State) {
         let before = self.datapath.pool_addresses();
-        for (address, place) in state.pool.all() {
-            if before[place] == words(address) {
-                continue;
-            }
-            if before[place] != [0, 0] {
-                self.datapath.clear_places(place);
-            }
+        for (address, place) in state.pool.all().filter(|(_, place)| before[*place] == [0, 0]) {
             self.datapath.set_pool_address(place, words(address));
         }
+    }
+
+    /// Hands places of the pool over to other addresses, once no packet sends from the ones that had them: the generation
+    /// in force does not know those. Services that get such a place send nothing meanwhile.
+    pub(super) fn hand_places_over(&mut self, state: &State) -> anyhow::Result<()> {
+        let before = self.datapath.pool_addresses();
+        let handed: Vec<_> = state.pool.all().filter(|(address, place)| before[*place] != words(*address)).collect();
+        if handed.is_empty() {
+            return Ok(());
+        }
+        for (id, ..) in backends(state).into_iter().filter(|(_, service, _)| !stands(state, service, &before)) {
+            self.datapath.set_next_hop(id, Some(NextHop::UNRESOLVED))?;
+        }
+        self.datapath.wait_for_packets()?;
+        for (address, place) in handed {
+            self.datapath.clear_places(place);
+            self.datapath.set_pool_address(place, words(address));
+        }
+        self.write_next_hops(state)
     }
 
     /// Ports that both `snat` and this host's own connections may take.
@@ -121,22 +139,31 @@ impl Engine {
 
     /// Takes the addresses of routes for `snat` services that name none. A change is planned and published.
     pub(super) fn learn_egress(&mut self) -> Result<(), Refusal> {
-        let mut state = self.state.clone();
-        let mut is_new = false;
-        for service in &self.state.config.services {
-            if service.forward != Forward::Snat || !service.snat.is_empty() {
-                continue;
-            }
-            for backend in &service.backends {
-                let Some(Ok(hop)) = self.hops.get(&backend.address) else { continue };
-                if let Some(source) = hop.source {
-                    is_new |= state.pool.learn(&service.name, source);
-                }
-            }
-        }
         // What a change that waits has in both banks stays as it is until it ends.
-        if is_new && self.state.pending.is_none() { self.replace_rings(state, &Forced::new()) } else { Ok(()) }
+        if self.state.pending.is_some() {
+            return Ok(());
+        }
+        let mut state = self.state.clone();
+        self.learn_egress_of(&mut state);
+        if state.pool == self.state.pool { Ok(()) } else { self.replace_rings(state, &Forced::new()) }
     }
+
+    /// Has a state know such addresses, as far as routes to its backends were found.
+    pub(super) fn learn_egress_of(&self, state: &mut State) {
+        let State { config, pool, .. } = state;
+        for service in
+            config.services.iter().filter(|service| service.forward == Forward::Snat && service.snat.is_empty())
+        {
+            let hops = service.backends.iter().filter_map(|backend| self.hops.get(&backend.address)?.as_ref().ok());
+            hops.filter_map(|hop| hop.source).for_each(|source| pool.learn(&service.name, source));
+        }
+    }
+}
+
+/// Whether each address of a service stands at its place of the pool, as the tables have that.
+fn stands(state: &State, service: &Service, pool: &[[u64; 2]; MAX_POOL]) -> bool {
+    let stands = |address| state.pool.place(address).is_none_or(|place| pool[place] == words(address));
+    state.pool.of(service).into_iter().all(stands)
 }
 
 /// `range`: `net.ipv4.ip_local_port_range` as the kernel writes it.

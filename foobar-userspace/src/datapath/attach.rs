@@ -15,10 +15,12 @@ use thiserror::Error;
 use super::{
     Datapath,
     egress::{self, Attending},
+    features::Feature,
     foreign,
     links::{self, Place},
     load,
     pins::LinkPin,
+    tags::{self, Shown},
 };
 use crate::{api::types::Refusal, config::Mode, netns};
 
@@ -44,6 +46,8 @@ pub struct Attachment {
     pub ifindex: u32,
     /// What it is called in this network namespace; `None` where it is gone, or in another one.
     pub called: Option<String>,
+    /// What was turned off, since it hid tags of VLANs.
+    pub shown: Vec<Feature>,
 }
 
 /// Why a program could not be put on an interface. Nothing changed.
@@ -51,15 +55,17 @@ pub struct Attachment {
 pub enum AttachError {
     #[error("there is no interface {0}")]
     UnknownInterface(String),
-    /// The peer's namespace cannot be entered.
+    /// The peer's namespace cannot be entered, or the caller says no.
     #[error("{0}")]
-    Netns(#[from] Refusal),
+    Refused(#[from] Refusal),
     #[error("{interface} already has an XDP program that is not foobar's: {program}")]
     Foreign { interface: String, program: String },
     #[error("{interface} has the passing program already, as the peer of {holder}")]
     PeerOf { interface: String, holder: String },
     #[error("{interface} cannot run XDP natively: {reason}")]
     NotNative { interface: String, reason: String },
+    #[error("{interface} hides tags of VLANs ({}): {reason}", feature.long_name())]
+    HidesTags { interface: String, feature: Feature, reason: String },
     #[error("{interface} is attached already")]
     Twice { interface: String },
     #[error("{interface} is attached already, by the name {name} that it had")]
@@ -75,7 +81,8 @@ impl Datapath {
                 Place::Here(name) => Some(name),
                 Place::Elsewhere | Place::Gone => None,
             };
-            Ok(Attachment { interface: pin.interface, native: pin.native, ifindex: pin.ifindex, called })
+            let shown = tags::off(&self.pins, &pin);
+            Ok(Attachment { interface: pin.interface, native: pin.native, ifindex: pin.ifindex, called, shown })
         };
         self.pins.links()?.into_iter().map(attachment).collect()
     }
@@ -86,6 +93,7 @@ impl Datapath {
             let path = self.pins.link(&pin);
             if links::place(&self.pins, &pin)? == Place::Gone {
                 Attending::beside(&self.pins, &pin)?.take_off()?;
+                Shown::beside(&self.pins, &pin)?.take_back()?;
                 fs::remove_file(&path).with_context(|| format!("removing the dead link {}", path.display()))?;
                 continue;
             }
@@ -110,6 +118,7 @@ impl Datapath {
                 fs::rename(&old, &new).with_context(|| format!("renaming the pin {}", old.display()))?;
             }
             let renamed = LinkPin { interface: interface.to_owned(), ..pin.clone() };
+            Shown::beside(&self.pins, &pin)?.rename(&self.pins, &renamed)?;
             let (old, new) = (self.pins.link(&pin), self.pins.link(&renamed));
             fs::rename(&old, &new).with_context(|| format!("renaming the pin {}", old.display()))?;
             let (old, new) = (self.pins.egress(&pin), self.pins.egress(&renamed));
@@ -121,8 +130,15 @@ impl Datapath {
         Ok(None)
     }
 
-    /// Puts the program on an interface: natively where the driver can, if `mode` is auto.
-    pub fn attach(&mut self, interface: &str, mode: Mode, patience: Patience) -> Result<Attachment, AttachError> {
+    /// Puts the program on an interface: natively where the driver can, if `mode` is auto. Where it is to be generic,
+    /// `judge` may say no.
+    pub fn attach(
+        &mut self,
+        interface: &str,
+        mode: Mode,
+        patience: Patience,
+        judge: impl FnOnce() -> Result<(), Refusal>,
+    ) -> Result<Attachment, AttachError> {
         let index = links::ifindex(interface)?.ok_or_else(|| AttachError::UnknownInterface(interface.to_owned()))?;
         self.forget_dead(interface)?;
         let called = |other: &Attachment| other.called.as_deref() == Some(interface);
@@ -137,10 +153,26 @@ impl Datapath {
         if let Some(id) = settled_program(index, patience)? {
             return Err(foreign_program(interface, id));
         }
+        let shown = tags::show(interface)?;
+        let attached = self.attach_to(interface, index, mode, judge);
+        let pin = attached.inspect_err(|_| tags::hide(interface, &shown))?;
+        tags::remember(&self.pins, &pin, &shown)?;
+        let called = Some(interface.to_owned());
+        Ok(Attachment { interface: pin.interface, native: pin.native, ifindex: index, called, shown })
+    }
+
+    /// Puts the program on an interface that has none.
+    fn attach_to(
+        &mut self,
+        interface: &str,
+        index: u32,
+        mode: Mode,
+        judge: impl FnOnce() -> Result<(), Refusal>,
+    ) -> Result<LinkPin, AttachError> {
         // From here on nothing is opened that is not known when the main program begins to drop.
         let egress = self.begin_to_attend(interface)?;
         let program = load::main_program(&mut self.ebpf)?;
-        let (link, native) = create(program, interface, index, mode)?;
+        let (link, native) = create(program, interface, index, mode, judge)?;
         if self.attempts.succeed(interface) {
             self.note_open_sockets();
         }
@@ -150,17 +182,17 @@ impl Datapath {
             egress::keep(egress, &self.pins.egress(&pin))?;
         }
         link.pin(self.pins.link(&pin)).with_context(|| format!("pinning the link of {interface}"))?;
-        let called = Some(interface.to_owned());
-        Ok(Attachment { interface: pin.interface, native, ifindex: index, called })
+        Ok(pin)
     }
 
     /// Takes the program off an interface, and the passing one off its peer.
     pub fn detach(&mut self, interface: &str) -> Result<()> {
         for pin in self.pins.links()?.iter().filter(|pin| pin.interface == interface) {
-            let attending = Attending::beside(&self.pins, pin)?;
+            let (attending, shown) = (Attending::beside(&self.pins, pin)?, Shown::beside(&self.pins, pin)?);
             let path = self.pins.link(pin);
             fs::remove_file(&path).with_context(|| format!("removing the pin {}", path.display()))?;
             attending.take_off()?;
+            shown.take_back()?;
         }
         self.detach_peer(interface)
     }
@@ -170,6 +202,7 @@ impl Datapath {
         for pin in self.pins.links()?.iter().filter(|pin| pin.interface == interface) {
             if links::place(&self.pins, pin)? == Place::Gone {
                 Attending::beside(&self.pins, pin)?.take_off()?;
+                Shown::beside(&self.pins, pin)?.take_back()?;
                 fs::remove_file(self.pins.link(pin)).context("removing a dead link")?;
             }
         }
@@ -211,12 +244,13 @@ pub(super) fn settled_program(index: u32, patience: Patience) -> Result<Option<u
     Ok(foreign::facts(index)?.program)
 }
 
-/// Makes a link, and says whether it is native.
+/// Makes a link, and says whether it is native. Before one that is generic, `judge` may say no.
 pub(super) fn create(
     program: &mut Xdp,
     interface: &str,
     index: u32,
     mode: Mode,
+    judge: impl FnOnce() -> Result<(), Refusal>,
 ) -> Result<(FdLink, bool), AttachError> {
     let native = match mode {
         Mode::Generic => None,
@@ -228,11 +262,14 @@ pub(super) fn create(
         Some(Err(error)) if mode == Mode::Native => {
             Err(AttachError::NotNative { interface: interface.to_owned(), reason: format!("{error:#}") })
         }
-        _ => match link(program, index, XdpMode::Skb) {
-            Ok(link) => Ok((link, false)),
-            Err(error) if is_busy(&error) => Err(foreign_now(interface, index, error)),
-            Err(error) => Err(AttachError::Other(error.context(format!("attaching to {interface}")))),
-        },
+        _ => {
+            judge()?;
+            match link(program, index, XdpMode::Skb) {
+                Ok(link) => Ok((link, false)),
+                Err(error) if is_busy(&error) => Err(foreign_now(interface, index, error)),
+                Err(error) => Err(AttachError::Other(error.context(format!("attaching to {interface}")))),
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use aya::maps::{MapData, PerCpuArray, PerCpuValues};
 use foobar_common::{
     Outcome,
     layout::{BACKEND_TALLY_WORDS, TALLY_WORDS},
+    target::Target,
 };
 
 use super::Datapath;
@@ -50,7 +51,9 @@ impl Datapath {
         reset(&mut self.maps.rules, id)
     }
 
+    /// Has an id be nobody's: nothing is counted for it, and packets that know it are told nowhere to go.
     pub fn reset_backend(&mut self, id: u32) -> Result<()> {
+        self.tables.set_target(id, Target::default())?;
         reset(&mut self.maps.backends, id)
     }
 }

@@ -4,7 +4,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result, anyhow};
 use futures_util::TryStreamExt as _;
-use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkXdp};
+use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage, LinkXdp};
 
 /// What netlink says of an interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,20 +17,7 @@ pub struct Facts {
 
 /// Asks for an interface in the network namespace of the calling thread.
 pub fn facts(ifindex: u32) -> Result<Facts> {
-    // A thread of its own: the caller may be inside a runtime already. Threads inherit the network namespace.
-    thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-        runtime.block_on(ask(ifindex))
-    })
-    .join()
-    .map_err(|_| anyhow!("asking for interface {ifindex} panicked"))?
-}
-
-async fn ask(ifindex: u32) -> Result<Facts> {
-    let (connection, handle, _) = rtnetlink::new_connection().context("opening a netlink socket")?;
-    let connection = tokio::spawn(connection);
-    let links: Vec<_> = handle.link().get().match_index(ifindex).execute().try_collect().await?;
-    connection.abort();
+    let links = links(Some(ifindex))?;
     let mut facts = Facts::default();
     for attribute in links.into_iter().flat_map(|link| link.attributes) {
         match attribute {
@@ -47,6 +34,30 @@ async fn ask(ifindex: u32) -> Result<Facts> {
         }
     }
     Ok(facts)
+}
+
+/// An interface in the network namespace of the calling thread, or all of them.
+pub fn links(ifindex: Option<u32>) -> Result<Vec<LinkMessage>> {
+    // A thread of its own: the caller may be inside a runtime already. Threads inherit the network namespace.
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        runtime.block_on(ask(ifindex))
+    })
+    .join()
+    .map_err(|_| anyhow!("asking for interfaces panicked"))?
+}
+
+async fn ask(ifindex: Option<u32>) -> Result<Vec<LinkMessage>> {
+    let (connection, handle, _) = rtnetlink::new_connection().context("opening a netlink socket")?;
+    let connection = tokio::spawn(connection);
+    let request = handle.link().get();
+    let request = match ifindex {
+        Some(ifindex) => request.match_index(ifindex),
+        None => request,
+    };
+    let links = request.execute().try_collect().await?;
+    connection.abort();
+    Ok(links)
 }
 
 /// A program's name; needs `CAP_SYS_ADMIN`.

@@ -4,10 +4,12 @@
 
 mod attach;
 mod attempts;
+pub mod below;
 mod counters;
 mod egress;
 mod events;
 mod explain;
+pub mod features;
 mod foreign;
 mod grace;
 mod limits;
@@ -23,6 +25,7 @@ mod sockets;
 mod states;
 mod sweep;
 mod tables;
+mod tags;
 mod waiting;
 mod walk;
 
@@ -143,6 +146,12 @@ impl Datapath {
 
     /// Returns when no packet can still be reading what was in force before the last publication.
     pub fn wait_for_readers(&mut self) -> Result<()> {
+        self.grace.wait()
+    }
+
+    /// Returns when no packet can still be reading what stood in the tables when this was called.
+    pub fn wait_for_packets(&mut self) -> Result<()> {
+        self.grace.begin();
         self.grace.wait()
     }
 

@@ -90,7 +90,7 @@ fn create_peer(
     }
     match settled_program(index, patience)? {
         Some(id) => Err(foreign_program(name, id)),
-        None => create(program, name, index, Mode::Auto).map(|(link, _)| Some(link)),
+        None => create(program, name, index, Mode::Auto, || Ok(())).map(|(link, _)| Some(link)),
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! PIN_DIR/layout-5/maps/NAME            PIN_DIR/layout-5/programs/{foobar,foobar_egress,foobar_pass,foobar_sweep_v4,…}
 //! PIN_DIR/layout-5/links/IFACE:MODE:IFINDEX:NETNS    PIN_DIR/layout-5/peers/IFACE
-//! PIN_DIR/layout-5/egress/IFACE:MODE:IFINDEX:NETNS
+//! PIN_DIR/layout-5/egress/IFACE:MODE:IFINDEX:NETNS   PIN_DIR/layout-5/tags/IFACE:MODE:IFINDEX:NETNS:FEATURE
 //! ```
 
 use std::{
@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use foobar_common::layout::LAYOUT;
 
-use super::egress::Attending;
+use super::{egress::Attending, tags::Shown};
 
 /// What follows the name of a pin that has not taken its place.
 const FRESH: &str = ":new";
@@ -75,6 +75,11 @@ impl Pins {
         Ok(names(&dir)?.iter().map(|name| dir.join(name)).collect())
     }
 
+    /// What says that a feature of a link's interface was on before.
+    pub fn tags(&self, pin: &LinkPin, feature: &str) -> PathBuf {
+        self.layout_dir().join("tags").join(format!("{}:{feature}", pin.file_name()))
+    }
+
     /// The peer's link for an interface of ours.
     pub fn peer(&self, interface: &str) -> PathBuf {
         self.layout_dir().join("peers").join(escape(interface))
@@ -105,7 +110,7 @@ impl Pins {
                 self.root.display()
             );
         }
-        for part in ["maps", "programs", "links", "egress", "peers"] {
+        for part in ["maps", "programs", "links", "egress", "peers", "tags"] {
             let dir = self.layout_dir().join(part);
             fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
         }
@@ -175,6 +180,7 @@ pub fn remove_pins(pin_dir: &Path) -> Result<Vec<String>> {
     let pins = Pins::new(pin_dir)?;
     // What cannot be found out of them must not keep the rest.
     let attending: Vec<_> = pins.links()?.iter().filter_map(|pin| Attending::beside(&pins, pin).ok()).collect();
+    let mut shown: Vec<_> = pins.links()?.iter().filter_map(|pin| Shown::beside(&pins, pin).ok()).collect();
     let mut interfaces = Vec::new();
     for name in names(pin_dir)?.iter().filter(|name| name.starts_with("layout-")) {
         let layout = pin_dir.join(name);
@@ -183,6 +189,14 @@ pub fn remove_pins(pin_dir: &Path) -> Result<Vec<String>> {
         for part in ["links", "egress", "peers", "programs", "maps"] {
             remove_dir(&layout.join(part))?;
         }
+        for shown in std::mem::take(&mut shown) {
+            shown.take_back()?;
+        }
+        let tags = layout.join("tags");
+        for name in names(&tags)? {
+            remove_empty(&tags.join(name))?;
+        }
+        remove_empty(&tags)?;
         remove_empty(&layout)?;
     }
     for attending in attending {

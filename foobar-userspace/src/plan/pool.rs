@@ -47,12 +47,13 @@ impl Pool {
         self.places.iter().map(|(address, place)| (*address, *place))
     }
 
-    /// Adds an address that a route to a service's backend has; false where it was known.
-    pub fn learn(&mut self, service: &str, address: IpAddr) -> bool {
-        self.egress.entry(service.to_owned()).or_default().insert(address)
+    /// Adds an address that a route to a service's backend has.
+    pub fn learn(&mut self, service: &str, address: IpAddr) {
+        self.egress.entry(service.to_owned()).or_default().insert(address);
     }
 
-    /// Gives every address its place. One that no service has any more gives its own up only where there is no other.
+    /// Gives every address its place, those of services that may come back included. One that no service has any more
+    /// gives its own up only where there is no other.
     pub fn number(&mut self, services: &[Service]) -> Result<(), Refusal> {
         let is_snat = |name: &String| services.iter().any(|service| service.name == *name && service.snat.is_empty());
         self.egress.retain(|name, _| is_snat(name));
@@ -120,8 +121,8 @@ mod tests {
         let mut pool = Pool::default();
         let service = service("a", &[]);
         assert_eq!(pool.of(&service), [] as [IpAddr; 0]);
-        assert!(pool.learn("a", "10.0.0.2".parse().unwrap()));
-        assert!(!pool.learn("a", "10.0.0.2".parse().unwrap()));
+        pool.learn("a", "10.0.0.2".parse().unwrap());
+        pool.learn("a", "10.0.0.2".parse().unwrap());
         pool.number(std::slice::from_ref(&service)).expect("a place");
         assert_eq!(pool.places(&service), [0]);
         pool.number(&[]).expect("none");

@@ -51,7 +51,7 @@ impl Ours {
 
     /// Puts the program on an interface of this thread's network namespace, natively.
     pub fn attach(&mut self, interface: &str) -> Result<()> {
-        self.datapath.attach(interface, Mode::Native, Patience::Settle)?;
+        self.datapath.attach(interface, Mode::Native, Patience::Settle, || Ok(()))?;
         Ok(())
     }
 
