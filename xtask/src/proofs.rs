@@ -92,9 +92,9 @@ impl Proof {
 
     /// The command line as one would type it.
     fn shown(&self) -> String {
-        let size: String = self.size.iter().map(|(variable, size)| format!("{variable}={size} ")).collect();
-        let words = [self.test, self.behind(), &["--nocapture"]].concat();
-        format!("{size}cargo test --release {}", words.join(" "))
+        let sizes = self.size.iter().map(|(variable, size)| format!("{variable}={size}"));
+        let words = ["cargo test --release"].iter().chain(self.test).chain(self.behind()).chain(&["--nocapture"]);
+        sizes.chain(words.map(ToString::to_string)).collect::<Vec<_>>().join(" ")
     }
 
     /// What comes before words for the tests themselves, if nothing for them stands there yet.
