@@ -10,6 +10,7 @@ use crate::{
     generation::Generation,
     layout::{GROUPS_IN_A_WORD, SERVICE_BUCKETS, SERVICE_DISPLACED, SERVICE_DISPLACEMENTS, service_entry},
     pick::{flow_hash, slot_index},
+    quic::Scheme,
     tables::Tables,
     target::Mode,
 };
@@ -44,6 +45,8 @@ pub enum Kind {
     Balancer = 3,
     /// A service's address whose echo is answered, without a port; in the bucket is 1.
     Echo = 4,
+    /// A server id of a service, see [`server_key`]; in the bucket is the backend's id.
+    Server = 5,
 }
 
 impl Kind {
@@ -55,7 +58,8 @@ impl Kind {
             1 => Self::Backend,
             2 => Self::Pool,
             3 => Self::Balancer,
-            _ => Self::Echo,
+            4 => Self::Echo,
+            _ => Self::Server,
         }
     }
 }
@@ -65,6 +69,12 @@ impl Kind {
 pub fn key_of<A: Address>(kind: Kind, address: A, group: Group, protocol: u8) -> ServiceKey {
     let [high, low, third] = service_key(address, group, protocol);
     [high, low, third | (kind as u64) << KIND_SHIFT]
+}
+
+/// The key of a server id of the service that has this ring. It is as of an IPv6 address, so that all of it is hashed.
+#[inline(always)]
+pub const fn server_key(ring: u32, id: u64) -> ServiceKey {
+    [ring as u64, id, V6 | (Kind::Server as u64) << KIND_SHIFT]
 }
 
 /// Ports of one protocol that the same claims are for; 0: none is.
@@ -90,12 +100,15 @@ pub struct ServiceEntry {
     /// Whether request starts of HTTP/1 are the queries; else connections are.
     pub http: bool,
     pub mode: Mode,
+    /// Which connection ids name a backend.
+    pub scheme: Scheme,
 }
 
 impl ServiceEntry {
     const HTTP: u64 = 1;
     const BY_SOURCE: u64 = 1 << 1;
     const MODE_SHIFT: u32 = 2;
+    const SCHEME_SHIFT: u32 = 4;
     const SLOTS_SHIFT: u32 = 32;
 
     /// | bits of the first word | | bits of the second | |
@@ -103,6 +116,7 @@ impl ServiceEntry {
     /// | 0–31 | ring | 0 | queries are HTTP's |
     /// | 32–63 | seed | 1 | affinity of sources |
     /// | | | 2–3 | mode |
+    /// | | | 4–10 | scheme of connection ids |
     /// | | | 32–63 | slots |
     pub const fn to_words(self) -> [u64; 2] {
         let http = if self.http { Self::HTTP } else { 0 };
@@ -110,7 +124,10 @@ impl ServiceEntry {
         let mode = (self.mode as u64) << Self::MODE_SHIFT;
         [
             self.ring as u64 | (self.seed as u64) << 32,
-            http | by_source | mode | (self.slots as u64) << Self::SLOTS_SHIFT,
+            http | by_source
+                | mode
+                | self.scheme.bits() << Self::SCHEME_SHIFT
+                | (self.slots as u64) << Self::SLOTS_SHIFT,
         ]
     }
 
@@ -123,6 +140,7 @@ impl ServiceEntry {
             by_source: words[1] & Self::BY_SOURCE != 0,
             http: words[1] & Self::HTTP != 0,
             mode: Mode::from_bits(words[1] >> Self::MODE_SHIFT),
+            scheme: Scheme::from_bits(words[1] >> Self::SCHEME_SHIFT),
         }
     }
 
@@ -208,6 +226,12 @@ pub fn find_at<A: Address, T: Tables>(
 ) -> Option<ServiceEntry> {
     let group = tables.group(bank, service_entry(protocol, port)?);
     found(service_key(address, group, protocol), bank, tables).map(ServiceEntry::from_words)
+}
+
+/// The backend that a server id names at the service with this ring.
+#[inline(always)]
+pub fn find_server<T: Tables>(ring: u32, id: u64, bank: usize, tables: &T) -> Option<u32> {
+    found(server_key(ring, id), bank, tables).map(|[backend, _]| backend as u32)
 }
 
 /// Whether this is a service's address whose echo is answered.

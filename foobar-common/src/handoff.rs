@@ -25,7 +25,11 @@ impl Stage {
     pub const MAIN: Self = Self(6);
     /// Sends an ICMP error on with the flow that it quotes, or answers an echo request.
     pub const QUOTED: Self = Self(7);
-    pub const COUNT: usize = 8;
+    /// Finds the backend that a connection id names.
+    pub const QUIC: Self = Self(8);
+    pub const COUNT: usize = 9;
+
+    const MASK: u32 = 0xf;
 
     /// Who goes on with packets of a mode. With those of `dsr` nobody has to.
     #[inline(always)]
@@ -34,12 +38,15 @@ impl Stage {
     }
 }
 
-/// What a packet to a backend begins there, as a handoff's detail: connections in bit 0, queries behind it.
+/// What a packet to a backend begins there, as a handoff's detail: connections in bit 0, queries behind it. Bit 63: the
+/// packet names the backend itself, so that nothing remembered of its flow says otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Begins(pub u64);
 
 impl Begins {
     pub const NOTHING: Self = Self(0);
+    /// Nothing, and the packet names its backend.
+    pub const NAMED: Self = Self(1 << 63);
 
     #[inline(always)]
     pub const fn new(opens: bool, queries: u64) -> Self {
@@ -53,7 +60,13 @@ impl Begins {
 
     #[inline(always)]
     pub const fn queries(self) -> u64 {
-        self.0 >> 1
+        (self.0 & !Self::NAMED.0) >> 1
+    }
+
+    /// All bits where the packet names its backend; else none.
+    #[inline(always)]
+    pub const fn named(self) -> u32 {
+        (self.0.cast_signed() >> 63) as u32
     }
 }
 
@@ -103,7 +116,7 @@ impl Handoff {
     /// | 0–15 | IP header | 1 | 0–31 hash, 32–63 length |
     /// | 16 | IPv6 | 2 | remark |
     /// | 32–47 | backend | 3 | detail |
-    /// | 48–50 | stage | | |
+    /// | 48–51 | stage | | |
     #[inline(always)]
     pub const fn to_words(self) -> [u64; HANDOFF_WORDS] {
         let v6 = if self.v6 { Self::V6 } else { 0 };
@@ -116,7 +129,7 @@ impl Handoff {
     pub const fn from_words(words: [u64; HANDOFF_WORDS]) -> Self {
         let [first, second, remark, detail] = words;
         Self {
-            stage: Stage((first >> Self::STAGE_SHIFT) as u32 & (Stage::COUNT as u32 - 1)),
+            stage: Stage((first >> Self::STAGE_SHIFT) as u32 & Stage::MASK),
             ip: first as u16 & Self::MAX_OFFSET,
             v6: first & Self::V6 != 0,
             backend: (first >> 32) as u16,
@@ -144,7 +157,7 @@ mod tests {
     #[test]
     fn words_come_back() {
         let handoff = Handoff {
-            stage: Stage::ANSWER,
+            stage: Stage::QUIC,
             ip: 18,
             v6: true,
             backend: 4095,

@@ -124,6 +124,26 @@ header! {
 }
 
 header! {
+    /// How every QUIC packet begins (RFC 8999 §5): what stands behind the first byte is of a long header alone.
+    QuicStart, 6 { form: u8, version: [u8; 4], len: u8 }
+}
+
+/// A connection id's first octet, and the server id behind it with whatever follows. It stands at any offset.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C, packed)]
+pub struct ConnectionId {
+    pub first: u8,
+    pub server: Be64,
+}
+
+impl ConnectionId {
+    /// Bytes on the wire.
+    pub const LEN: usize = size_of::<Self>();
+}
+
+const _: () = assert!(ConnectionId::LEN == 9);
+
+header! {
     /// IEEE 802.1Q, as it follows an ether type of 0x8100 or 0x88a8.
     VlanTag, 4 { tag: Be16, ether_type: Be16 }
 }

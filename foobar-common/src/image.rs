@@ -16,7 +16,7 @@ pub use self::{
 use crate::{
     address::{Address, V4},
     class::{Class, Port},
-    find::{Group, Kind, ServiceKey, key_of},
+    find::{Group, Kind, ServiceKey, key_of, server_key},
     fragment::Need,
     interface::{self, Named},
     layout::{INTERFACE_WORDS, MAX_ASKED, PORT_ENTRIES, ROOTS, SERVICE_PORTS, SPARSE_SEED, SPARSE_WORDS, Side},
@@ -137,6 +137,11 @@ impl Image {
     /// Has echo requests to a service's address answered.
     pub fn echo<A: Address>(&mut self, address: A) {
         self.others.insert(key_of(Kind::Echo, address, 0, 0), 1);
+    }
+
+    /// Lets a server id name a backend of the service that has this ring.
+    pub fn server(&mut self, ring: u32, id: u64, backend: u32) {
+        self.others.insert(server_key(ring, id), u64::from(backend));
     }
 
     /// Whether there is an entry of this kind beside the services.

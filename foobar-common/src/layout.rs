@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Changes whenever a map's meaning or size does; pins of another layout are not adopted.
-pub const LAYOUT: u32 = 7;
+pub const LAYOUT: u32 = 8;
 
 /// Names of the maps: of their pins and, but for the tables, as the kernel program declares them.
 pub mod map {
@@ -102,9 +102,10 @@ pub mod program {
 
     pub const QUOTED: &str = "foobar_quoted";
     pub const ASK: &str = "foobar_ask";
+    pub const QUIC: &str = "foobar_quic";
 
     pub const ALL: &[&str] =
-        &[MAIN, EGRESS, PASS, SWEEP_V4, SWEEP_V6, TUNNEL, NAT, SNAT, ANSWER, UNTUNNEL, QUOTED, ASK];
+        &[MAIN, EGRESS, PASS, SWEEP_V4, SWEEP_V6, TUNNEL, NAT, SNAT, ANSWER, UNTUNNEL, QUOTED, ASK, QUIC];
 
     /// Which program a stage is.
     pub const STAGES: &[(crate::handoff::Stage, &str)] = &[
@@ -116,6 +117,7 @@ pub mod program {
         (crate::handoff::Stage::QUOTED, QUOTED),
         (crate::handoff::Stage::ASK, ASK),
         (crate::handoff::Stage::MAIN, MAIN),
+        (crate::handoff::Stage::QUIC, QUIC),
     ];
 }
 

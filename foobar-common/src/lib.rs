@@ -41,6 +41,7 @@ pub mod parse;
 pub mod pick;
 pub mod plane;
 pub mod query;
+pub mod quic;
 pub mod quoted;
 pub mod readdress;
 pub mod refuse;

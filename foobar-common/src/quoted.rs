@@ -26,7 +26,7 @@ use crate::{
     readdress::End,
     send::send,
     serve::is_for_a_group,
-    snat::{self, PLACES, Pool, Tags, Whose, port_of},
+    snat::{self, PLACES, Pool, Tags, Wanted, Whose, port_of},
     tables::Tables,
     target::Mode,
 };
@@ -131,7 +131,7 @@ fn to_backend<A: Address, T: Tables>(
         let ports = port_word(quote.protocol, quote.destination.1, quote.source.1);
         let whose = Whose::of(A::from_words(quote.destination.0), flow.destination, ports);
         let pool = Pool::from_words(tables.target(backend)?.source);
-        let place = snat::find(&Tags::of(picked.hash, whose.ports, pool), &whose, tables)?;
+        let place = snat::find(&Tags::of(picked.hash, whose.ports, pool), &whose, Wanted::ANY, tables)?;
         backend = tables.mapping(place)?.backend;
         quoted_destination = (tables.pool_address(place / PLACES)?, port_of(place));
     }

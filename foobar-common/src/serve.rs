@@ -60,6 +60,10 @@ fn judge<F: FrameMut + ?Sized, A: Address, T: Tables>(
         && !is_for_a_group(frame)
         && let Some(service) = find(flow, generation.bank(), tables)
     {
+        if !service.scheme.is_none() {
+            let handoff = Handoff::of::<A>(Stage::QUIC, ip, 0, 0, frame.len());
+            return Ok(tables.hand_over(Handoff { detail: generation.word(), ..handoff }));
+        }
         let picked = pick(frame, flow, &service, tables)?;
         if picked.next_hop.interface().is_none() {
             return Err(Outcome::Unresolved);

@@ -7,7 +7,9 @@ mod place;
 mod search;
 
 pub use self::{
-    place::{FIRST_PORT, MAPPING_WORDS, MAX_POOL, Mapping, PLACES, PORTS, Pool, Said, TAG_WORDS, Whose, port_of},
+    place::{
+        FIRST_PORT, MAPPING_WORDS, MAX_POOL, Mapping, PLACES, PORTS, Pool, Said, TAG_WORDS, Wanted, Whose, port_of,
+    },
     search::{Tags, find, gives_way, over_in, room_in, take},
 };
 use crate::{
@@ -15,7 +17,7 @@ use crate::{
     complain::expired,
     flow::{Flow, Segment, port_word},
     frame::{FrameMut, Resize},
-    handoff::Handoff,
+    handoff::{Begins, Handoff},
     header::Tcp,
     nat::{take_hop, way_back},
     outcome::{Outcome, Step},
@@ -45,7 +47,8 @@ fn to_backend<F: Resize + ?Sized, A: Address, T: Tables>(
     let whose = Whose::of(flow.source, flow.destination, port_word(flow.protocol, client_port, service_port));
     let tags = Tags::of(handoff.hash, whose.ports, Pool::from_words(target.source));
     let said = client_said(frame, flow).ok_or(Outcome::Truncated)?;
-    let (place, backend) = match find(&tags, &whose, tables) {
+    // One client's address and port may have connections with several backends, which their packets name.
+    let (place, backend) = match find(&tags, &whose, Wanted::of(picked, Begins(handoff.detail).named()), tables) {
         Some(place) => (place, keep(place, picked, said, tables)),
         None => (start::<F, T>(frame, &tags, &whose, picked, tables)?, picked),
     };

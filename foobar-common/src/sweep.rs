@@ -136,8 +136,15 @@ mod tests {
 
     #[test]
     fn an_owner_is_the_same_after_its_words() {
-        let service =
-            ServiceEntry { ring: 65, slots: 131_071, seed: 0xdead_beef, by_source: true, http: false, mode: Mode::Dsr };
+        let service = ServiceEntry {
+            ring: 65,
+            slots: 131_071,
+            seed: 0xdead_beef,
+            by_source: true,
+            http: false,
+            mode: Mode::Dsr,
+            ..ServiceEntry::default()
+        };
         let owner = Owner { service, life: u32::MAX };
         assert_eq!(Owner::from_words(owner.to_words()), Some(owner));
         assert_eq!(Owner::from_words([0; Owner::WORDS]), None);

@@ -7,7 +7,7 @@ use foobar_common::{
     handoff::{Handoff, Stage},
     nat,
     outcome::{Outcome, Step},
-    quoted, snat, tunnel, untunnel,
+    quic, quoted, snat, tunnel, untunnel,
 };
 
 use crate::{
@@ -67,6 +67,19 @@ pub fn foobar_ask(context: XdpContext) -> u32 {
         maps.go_on();
     }
     leave(&context, &handoff, Ok(judged.outcome))
+}
+
+/// For a service whose backends connection ids name: it goes on from where the first program found it.
+#[xdp(frags)]
+#[inline(always)]
+pub fn foobar_quic(context: XdpContext) -> u32 {
+    let Some(handoff) = maps::handoff() else { return xdp_action::XDP_ABORTED };
+    let (mut packet, maps) = (Packet::<false>::new(&context), Maps::of(&context, handoff.remark));
+    let done = quic::quic(&mut packet, &handoff, &maps);
+    if matches!(done, Ok(Outcome::NoStage)) {
+        maps.go_on();
+    }
+    leave(&context, &handoff, done)
 }
 
 /// An ICMP message that the first program has judged, with the flow that it quotes.

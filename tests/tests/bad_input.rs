@@ -33,7 +33,7 @@ const RULES: [Row; 22] = [
     ("allow", &["RULE"]),
 ];
 
-const SERVICES: [Row; 27] = [
+const SERVICES: [Row; 30] = [
     ("service add two 192.0.2.1 tcp/80", &["--backend"]),
     ("service add web 192.0.2.1 tcp/80 --backend 10.77.0.11", &["there is a service web already"]),
     ("service add two 10.77.0.100 tcp/80 --backend 10.77.0.11", &["web", "10.77.0.100", "tcp/80"]),
@@ -44,7 +44,10 @@ const SERVICES: [Row; 27] = [
     ("service add two 192.0.2.1 tcp/80,443 --backend 10.77.0.11:80", &["80 alone", "not tcp/80,443"]),
     ("service add two 10.77.0.100 tcp/any --backend 10.77.0.11", &["web", "tcp/80 already"]),
     ("service add two 192.0.2.1 tcp/81 --backend 10.77.0.11 --ring 700", &["700", "1009, 2039"]),
-    ("service add two 192.0.2.1 tcp/81 --backend 10.77.0.11 --affinity quic", &["quic", "not in this version"]),
+    ("service add two 192.0.2.1 tcp/81 --backend 10.77.0.11 --affinity quic", &["UDP", "tcp/81"]),
+    ("service add two 192.0.2.1 udp/81 --backend 10.77.0.11 --affinity quic", &["10.77.0.11", "no `server_id`"]),
+    ("service add two 192.0.2.1 udp/81 --backend 10.77.0.11@0a1 --affinity quic", &["0a1", "not a server id"]),
+    ("backend add web 10.77.0.12 --server-id 0a01", &["server id", "`affinity` is `flow`"]),
     ("service add two 192.0.2.1 icmp --backend 10.77.0.11", &["icmp"]),
     ("service add two 192.0.2.300 tcp/80 --backend 10.77.0.11", &["192.0.2.300"]),
     ("service add two 192.0.2.1 tcp/80 --backend 10.77.0.11 --backend 10.77.0.11", &["10.77.0.11"]),

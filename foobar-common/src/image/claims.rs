@@ -234,6 +234,24 @@ mod tests {
     }
 
     #[test]
+    fn server_ids_find_a_seed_however_they_lie() {
+        for (services, step) in [(1, 1), (64, 1), (64, 65_536), (16, 1 << 56)] {
+            let mut image = image(&[claim(V4(1), UDP, &[443..=443], 0)]);
+            for n in 0..4096_u32 {
+                let id = u64::from(n / services).wrapping_mul(step);
+                image.server(n % services * 65, id, n);
+            }
+            assert_eq!(image.others.len(), 4096);
+            let words = image.service_table().expect("a seed");
+            for (key, entry) in &image.others {
+                let seed = words[SERVICE_DISPLACED + displacement_index(*key, words[0])];
+                let bucket = &words[1 + bucket_index(*key, seed) * BUCKET_WORDS..][..BUCKET_WORDS];
+                assert_eq!(bucket, [key[0], key[1], key[2], *entry, 0]);
+            }
+        }
+    }
+
+    #[test]
     fn as_many_keys_as_there_may_be_find_a_seed() {
         let claims: Vec<_> = (0..MAX_SERVICE_KEYS as u32 / 2)
             .flat_map(|n| {

@@ -7,6 +7,7 @@ use crate::{
     handoff::{Handoff, Stage},
     nat::nat,
     outcome::{Outcome, Step},
+    quic::quic,
     quoted::quoted,
     serve::serve,
     snat::snat,
@@ -97,6 +98,7 @@ fn go_on<T: HandedOver>(frame: &mut ReceivedFrame, handoff: &Handoff, tables: &T
             Ok(tables.hand_over(Handoff { stage: Stage::MAIN, ..*handoff }))
         }
         Stage::QUOTED => quoted(frame, handoff, tables),
+        Stage::QUIC => quic(frame, handoff, tables),
         Stage::MAIN => Ok(serve_or_ask(frame, tables)),
         _ => Err(Outcome::NoStage),
     }

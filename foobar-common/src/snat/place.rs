@@ -102,6 +102,30 @@ impl Whose {
     }
 }
 
+/// Which backends a flow's place may have: one that its packet names, or any.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    backend: u32,
+    /// Which bits of its id have to be so.
+    mask: u32,
+}
+
+impl Wanted {
+    pub const ANY: Self = Self::of(0, 0);
+
+    /// `named`: all bits where it has to be this one, none where it is any.
+    #[inline(always)]
+    pub const fn of(backend: u32, named: u32) -> Self {
+        Self { backend, mask: named }
+    }
+
+    /// Without a branch: the compiler would make two searches of one.
+    #[inline(always)]
+    const fn is(self, backend: u32) -> bool {
+        (self.backend ^ backend) & self.mask == 0
+    }
+}
+
 /// A flow's port, and what has been heard of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapping {
@@ -156,6 +180,11 @@ impl Mapping {
     const CLIENT_SHIFT: u32 = 43;
     const SIDE: u64 = 3;
     const PORTS: u64 = (1 << Self::SERVER_SHIFT) - 1;
+
+    #[inline(always)]
+    pub(super) const fn suits(&self, whose: &Whose, wanted: Wanted) -> bool {
+        self.whose.is(whose) & wanted.is(self.backend)
+    }
 
     #[inline(always)]
     pub const fn new(whose: &Whose, backend: u32, back: NextHop, now: u32) -> Self {

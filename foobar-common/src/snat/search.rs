@@ -1,6 +1,6 @@
 //! The place of a flow: found by its tag, or taken where one is free.
 
-use super::place::{FIRST_PORT, Mapping, PLACES, PORTS, Pool, TAG_WORDS, Whose};
+use super::place::{FIRST_PORT, Mapping, PLACES, PORTS, Pool, TAG_WORDS, Wanted, Whose};
 use crate::{hash::mix, tables::Tables};
 
 /// Places of a bucket, and the words of their tags.
@@ -44,9 +44,9 @@ const fn bucket(hash: u32, pool: Pool) -> usize {
     pool.place(address) * TAG_WORDS + (FIRST_PORT / BUCKET + bucket) * BUCKET_TAGS
 }
 
-/// The place that is this flow's.
+/// The place that is this flow's, with a backend that is wanted.
 #[inline(always)]
-pub fn find<T: Tables>(tags: &Tags, whose: &Whose, tables: &T) -> Option<usize> {
+pub fn find<T: Tables>(tags: &Tags, whose: &Whose, wanted: Wanted, tables: &T) -> Option<usize> {
     for bucket in tags.buckets {
         for index in 0..BUCKET_TAGS {
             let word = bucket + index;
@@ -59,7 +59,7 @@ pub fn find<T: Tables>(tags: &Tags, whose: &Whose, tables: &T) -> Option<usize> 
             for lane in 0..LANES {
                 let place = word * LANES + lane;
                 if (lanes >> (16 * lane)) & LANE == tags.tag
-                    && tables.mapping(place).is_some_and(|mapping| mapping.whose.is(whose))
+                    && tables.mapping(place).is_some_and(|mapping| mapping.suits(whose, wanted))
                 {
                     return Some(place);
                 }

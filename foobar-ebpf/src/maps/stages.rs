@@ -80,6 +80,7 @@ pub fn go_on<C: Context>(context: &C) {
         Stage::UNTUNNEL => context.tail_call(&STAGES, Stage::UNTUNNEL.0),
         Stage::ASK => context.tail_call(&STAGES, Stage::ASK.0),
         Stage::QUOTED => context.tail_call(&STAGES, Stage::QUOTED.0),
+        Stage::QUIC => context.tail_call(&STAGES, Stage::QUIC.0),
         Stage::MAIN => context.tail_call(&STAGES, Stage::MAIN.0),
         _ => {}
     }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     daemon::engine::Engine,
-    domain::{Backend, BackendAddress, BackendState, Forward, ServicePorts, service::DEFAULT_WEIGHT},
+    domain::{Backend, BackendAddress, BackendState, Forward, ServerId, ServicePorts, service::DEFAULT_WEIGHT},
 };
 
 /// A backend to add, whose port is compared with the service's.
@@ -17,6 +17,7 @@ pub struct Addition {
     at: BackendAddress,
     weight: u16,
     backup: bool,
+    server_id: Option<ServerId>,
 }
 
 /// A change of weight, of state, or of both.
@@ -29,7 +30,9 @@ pub struct Change {
 
 impl Addition {
     pub fn read(spec: &BackendSpec) -> Result<Self, Refusal> {
-        Ok(Self { at: spec.address.parse()?, weight: spec.weight.unwrap_or(DEFAULT_WEIGHT), backup: spec.backup })
+        let server_id = convert::server_id(spec)?;
+        let weight = spec.weight.unwrap_or(DEFAULT_WEIGHT);
+        Ok(Self { at: spec.address.parse()?, weight, backup: spec.backup, server_id })
     }
 
     pub fn address(&self) -> IpAddr {
@@ -41,7 +44,7 @@ impl Addition {
             let (ports, forward) = spread(engine, service)?;
             convert::backend(&self.at.to_string(), Some(self.weight), &ports, forward)?
         };
-        engine.add_backend(service, Backend { backup: self.backup, ..backend })
+        engine.add_backend(service, Backend { backup: self.backup, server_id: self.server_id, ..backend })
     }
 }
 
@@ -88,7 +91,8 @@ mod tests {
 
     #[test]
     fn an_addition_has_an_address() {
-        let spec = |address: &str| BackendSpec { address: address.into(), weight: None, backup: false };
+        let spec =
+            |address: &str| BackendSpec { address: address.into(), weight: None, backup: false, server_id: None };
         Addition::read(&spec("10.0.0.11:80")).unwrap();
         assert!(Addition::read(&spec("web1")).unwrap_err().hint.is_some(), "the next step is named");
     }

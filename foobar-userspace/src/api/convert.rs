@@ -5,13 +5,13 @@ use std::{collections::HashSet, net::IpAddr, time::Duration};
 use foobar_common::{layout::RING_SLOTS, plane::Way};
 use ipnet::IpNet;
 
-use super::types::{InterfaceSpec, NewSet, Place, Refusal, SafeConnection, Safety, ServiceSpec};
+use super::types::{BackendSpec, InterfaceSpec, NewSet, Place, Refusal, SafeConnection, Safety, ServiceSpec};
 use crate::{
     config::Interface,
     daemon::caution::{Caution, Connection},
     domain::{
-        Affinity, Backend, BackendAddress, Encapsulation, Forward, Mistake, Queries, Rule, Service, ServiceFault,
-        ServicePorts, duration,
+        Affinity, Backend, BackendAddress, Encapsulation, Forward, Mistake, Queries, Rule, ServerId, Service,
+        ServiceFault, ServicePorts, duration,
         mistake::{Fault, Word},
         name, prefix,
         service::{DEFAULT_IDLE, DEFAULT_WEIGHT},
@@ -85,12 +85,12 @@ pub fn place(before: Option<String>, after: Option<String>) -> Result<Place, Ref
 /// A checked service.
 pub fn service(spec: ServiceSpec) -> Result<Service, Refusal> {
     let ServiceSpec { name, address, port, forward, encapsulation, snat, queries, .. } = spec;
-    let ServiceSpec { echo, affinity, ring, idle, backends, .. } = spec;
+    let ServiceSpec { echo, affinity, quic_config, ring, idle, backends, .. } = spec;
     let ports: ServicePorts = port.parse()?;
     let forward = forward.as_deref().map_or(Ok(Forward::Dsr), str::parse)?;
     let backends = backends.iter().map(|spec| {
         let backend = backend(&spec.address, spec.weight, &ports, forward)?;
-        Ok(Backend { backup: spec.backup, ..backend })
+        Ok(Backend { backup: spec.backup, server_id: server_id(spec)?, ..backend })
     });
     let service = Service {
         name,
@@ -101,6 +101,7 @@ pub fn service(spec: ServiceSpec) -> Result<Service, Refusal> {
         queries: self::queries(queries.as_deref())?,
         echo: echo.unwrap_or(true),
         affinity: affinity.as_deref().map_or(Ok(Affinity::Flow), str::parse)?,
+        quic_config: quic_config.unwrap_or(0),
         ring: ring.unwrap_or(RING_SLOTS),
         idle: idle.as_deref().map_or(Ok(DEFAULT_IDLE), |idle| duration::read(Word::whole(idle)))?,
         backends: backends.collect::<Result<_, Refusal>>()?,
@@ -119,6 +120,11 @@ pub fn backend(
 ) -> Result<Backend, Refusal> {
     let (address, port) = address.parse::<BackendAddress>()?.for_service(service, forward)?;
     Ok(Backend { port, ..Backend::new(address, weight.unwrap_or(DEFAULT_WEIGHT)) })
+}
+
+/// What names it in connection ids.
+pub fn server_id(spec: &BackendSpec) -> Result<Option<ServerId>, Refusal> {
+    Ok(spec.server_id.as_deref().map(str::parse).transpose()?)
 }
 
 /// The name of a new set.
@@ -186,7 +192,6 @@ fn queries(text: Option<&str>) -> Result<Queries, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::types::BackendSpec;
 
     fn web() -> ServiceSpec {
         ServiceSpec {
@@ -199,9 +204,10 @@ mod tests {
             queries: None,
             echo: None,
             affinity: None,
+            quic_config: None,
             ring: None,
             idle: None,
-            backends: vec![BackendSpec { address: "10.0.0.11".into(), weight: None, backup: false }],
+            backends: vec![BackendSpec { address: "10.0.0.11".into(), weight: None, backup: false, server_id: None }],
         }
     }
 
@@ -221,15 +227,30 @@ mod tests {
             ("nat", Forward::Nat, "10.0.0.11:8080"),
             ("snat", Forward::Snat, "10.0.0.11:8080"),
         ] {
-            let backends = vec![BackendSpec { address: backend.into(), weight: None, backup: false }];
+            let backends = vec![BackendSpec { address: backend.into(), weight: None, backup: false, server_id: None }];
             let spec = ServiceSpec { forward: Some(word.into()), backends, ..web() };
             assert_eq!(service(spec).expect(word).forward, forward);
         }
     }
 
     #[test]
+    fn a_service_reads_connection_ids_where_it_says_so() {
+        let named = |id: &str| {
+            let server_id = Some(id.to_owned());
+            let backends = vec![BackendSpec { address: "10.0.0.11".into(), weight: None, backup: false, server_id }];
+            let affinity = Some("quic".into());
+            ServiceSpec { port: "udp/443".into(), affinity, quic_config: Some(3), backends, ..web() }
+        };
+        let read = service(named("0A01")).unwrap();
+        assert_eq!((read.affinity, read.quic_config), (Affinity::Quic, 3));
+        assert_eq!(read.backends[0].server_id.map(|id| id.to_string()).as_deref(), Some("0a01"));
+        assert!(service(named("web1")).unwrap_err().error.contains("is not a server id"));
+    }
+
+    #[test]
     fn what_is_wrong_with_a_service_is_said_with_a_hint() {
-        let backend = |address: &str| vec![BackendSpec { address: address.into(), weight: None, backup: false }];
+        let backend =
+            |address: &str| vec![BackendSpec { address: address.into(), weight: None, backup: false, server_id: None }];
         for (spec, words) in [
             (ServiceSpec { name: "Web".into(), ..web() }, "is not a name"),
             (ServiceSpec { address: "web".into(), ..web() }, "is not an address"),

@@ -106,9 +106,12 @@ pub struct ServiceSpec {
     /// Whether echo requests to its address are answered: the default.
     #[serde(default)]
     pub echo: Option<bool>,
-    /// `flow`, the default, or `source`.
+    /// `flow`, the default, `source` or `quic`.
     #[serde(default)]
     pub affinity: Option<String>,
+    /// With `quic`: the config rotation codepoint of its connection ids, 0 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quic_config: Option<u8>,
     /// Slots of its ring: 65537 is the default.
     #[serde(default)]
     pub ring: Option<u32>,
@@ -130,6 +133,9 @@ pub struct BackendSpec {
     /// It takes new flows while no other backend does.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub backup: bool,
+    /// What names it in connection ids, in hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_id: Option<String>,
 }
 
 /// `PATCH /v1/services/{name}/backends/{address}`

@@ -17,7 +17,7 @@ pub use super::{
 };
 use crate::{
     config::Policy,
-    domain::{Affinity, BackendState, Encapsulation, Forward, Queries},
+    domain::{Affinity, BackendState, Encapsulation, Forward, Queries, ServerId},
 };
 
 /// A number of packets and what they weighed.
@@ -98,6 +98,9 @@ pub struct Explained {
     pub backend: Option<IpAddr>,
     /// A note of this very flow was found.
     pub noted: bool,
+    /// The packet's connection id names the backend.
+    #[serde(default)]
+    pub named: bool,
     /// By which interface it leaves towards the backend.
     pub interface: Option<String>,
     /// What it is then, in words: `tcp 10.0.0.5:2048 > 10.0.0.11:8443`, or what is around it.
@@ -227,6 +230,9 @@ pub struct ServiceStatus {
     /// Whether echo requests to its address are answered.
     pub echo: bool,
     pub affinity: Affinity,
+    /// With `quic`: the config rotation codepoint of its connection ids.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quic_config: Option<u8>,
     /// Slots of its ring.
     pub ring: u32,
     /// Seconds that a silent connection is kept on its backend after the backends changed.
@@ -254,6 +260,9 @@ pub struct BackendStatus {
     pub state: BackendState,
     /// It takes new flows while no other backend does.
     pub backup: bool,
+    /// What names it in connection ids.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_id: Option<ServerId>,
     /// While it takes no new flows: what is left on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<LeftStatus>,

@@ -23,6 +23,9 @@ pub enum Backend {
         /// It takes new connections while no other server of the service does
         #[arg(long)]
         backup: bool,
+        /// What its server writes into QUIC connection ids: 0a01
+        #[arg(long, value_name = "HEX")]
+        server_id: Option<String>,
     },
     /// Drain a server, then remove it
     #[command(visible_alias = "remove")]
@@ -82,7 +85,10 @@ pub struct Of {
 impl Backend {
     pub async fn run(self, global: &Global) -> Result<(), Refusal> {
         match self {
-            Self::Add { of, weight, backup } => of.add(global, weight, backup).await,
+            Self::Add { of, weight, backup, server_id } => {
+                let spec = BackendSpec { address: of.address.clone(), weight, backup, server_id };
+                of.add(global, &spec).await
+            }
             Self::Rm { of, now } => of.remove(global, now).await,
             Self::Drain { of, end } => of.drain(global, end).await,
             Self::Maint(of) => of.change(global, state(BackendState::Maint), "is in maintenance").await,
@@ -96,10 +102,9 @@ impl Backend {
 }
 
 impl Of {
-    async fn add(self, global: &Global, weight: Option<u16>, backup: bool) -> Result<(), Refusal> {
-        let spec = BackendSpec { address: self.address.clone(), weight, backup };
+    async fn add(self, global: &Global, spec: &BackendSpec) -> Result<(), Refusal> {
         let path = path(&["services", &self.service, "backends"]);
-        let _: serde_json::Value = global.client().post(&path, &spec).await?;
+        let _: serde_json::Value = global.client().post(&path, spec).await?;
         self.say("is added");
         Ok(())
     }
@@ -162,6 +167,7 @@ mod tests {
         for line in [
             "foobar backend add web 10.0.0.11",
             "foobar backend add web 2001:db8::1 --weight 0",
+            "foobar backend add web 10.0.0.11 --server-id 0a01",
             "foobar backend rm web 10.0.0.11 --now",
             "foobar backend drain web 10.0.0.11",
             "foobar backend drain web 10.0.0.11 --until-empty",

@@ -11,6 +11,7 @@ const EXAMPLES: &str = "\
 The answer comes from the running tables; nothing is counted or sent:
   foobar explain 'tcp 198.51.100.7:40000 > 192.0.2.10:443 syn on eth0'
   foobar explain 'udp [2001:db8::1]:5000 > [2001:db8:1::1]:53'
+  foobar explain 'udp 198.51.100.7:40000 > 192.0.2.10:443 cid 000a0112345678'
   foobar explain 'icmp/echo-request 10.0.0.1 > 10.0.0.2'
   foobar explain --egress 'tcp 10.0.0.1:40000 > 203.0.113.5:25 syn'
   foobar explain hex:0200000000010200000000020800450000…";
@@ -40,7 +41,7 @@ impl Explain {
 fn text(explained: &Explained) -> String {
     let Explained { outcome, action, why, assumed, judged, rule, over, within_limit, .. } = explained;
     let Explained { from_sets, to_sets, service, forward, slot, backend, noted, .. } = explained;
-    let Explained { interface, leaves_as, frame, .. } = explained;
+    let Explained { named, interface, leaves_as, frame, .. } = explained;
     let mut lines = vec![format!("{outcome} ({action}): {why}")];
     let mut line = |name: &str, value: String| lines.push(format!("  {name:<9} {value}"));
     if let Some(assumed) = assumed {
@@ -77,7 +78,12 @@ fn text(explained: &Explained) -> String {
         line("slot", slot_text(slot));
     }
     if let Some(backend) = backend {
-        line("backend", format!("{backend}{}", if *noted { ", as noted for this flow" } else { ", by its slot" }));
+        let why = match (named, noted) {
+            (true, _) => "by its connection id",
+            (_, true) => "as noted for this flow",
+            _ => "by its slot",
+        };
+        line("backend", format!("{backend}, {why}"));
     }
     if let Some(interface) = interface {
         line("leaves by", interface.clone());
@@ -130,6 +136,7 @@ mod tests {
             slot: None,
             backend: None,
             noted: false,
+            named: false,
             interface: None,
             leaves_as: None,
             frame: None,

@@ -37,11 +37,11 @@ pub struct Add {
     /// Its ports, of tcp or of udp: tcp/443, tcp/80,443,8000-8099 or tcp/any
     #[arg(value_name = "PORTS")]
     port: String,
-    /// A server behind it, and its share of new connections (100)
-    #[arg(long = "backend", value_name = "ADDRESS[:PORT][=WEIGHT]", required = true)]
+    /// A server behind it, its share of new connections (100), and with affinity quic what names it in connection ids
+    #[arg(long = "backend", value_name = "ADDRESS[:PORT][=WEIGHT][@SERVER_ID]", required = true)]
     backends: Vec<String>,
     /// One that takes new connections while no other does
-    #[arg(long = "backup", value_name = "ADDRESS[=WEIGHT]")]
+    #[arg(long = "backup", value_name = "ADDRESS[=WEIGHT][@SERVER_ID]")]
     backups: Vec<String>,
     /// How packets get to the backends: with a new MAC alone, inside another packet, with a new destination, or with both
     /// ends new
@@ -59,9 +59,12 @@ pub struct Add {
     /// Answer echo requests (ping) to its address, or leave them to the rules
     #[arg(long, value_name = "true|false", default_value_t = true, action = clap::ArgAction::Set)]
     echo: bool,
-    /// What goes to one backend: each connection, or all of one source address
-    #[arg(long, value_name = "flow|source", default_value = "flow")]
+    /// What goes to one backend: each connection, all of one source, or each QUIC connection whatever its address
+    #[arg(long, value_name = "flow|source|quic", default_value = "flow")]
     affinity: String,
+    /// With affinity quic: the config rotation codepoint of connection ids, 0 to 6
+    #[arg(long, value_name = "N")]
+    quic_config: Option<u8>,
     /// Slots of its ring; more spread many backends more evenly. Fixed for the service's life, as affinity is
     #[arg(long, value_name = "SLOTS", default_value_t = RING_SLOTS)]
     ring: u32,
@@ -106,6 +109,7 @@ impl Add {
             queries: Some(self.queries),
             echo: Some(self.echo),
             affinity: Some(self.affinity),
+            quic_config: self.quic_config,
             ring: Some(self.ring),
             idle: Some(self.idle),
             backends,
@@ -123,8 +127,9 @@ async fn list(global: &Global) -> Result<(), Refusal> {
 }
 
 fn backend(text: &str, backup: bool) -> Result<BackendSpec, Refusal> {
-    let BackendArg { at, weight } = text.parse()?;
-    Ok(BackendSpec { address: at.to_string(), weight: Some(weight), backup })
+    let BackendArg { at, weight, server_id } = text.parse()?;
+    let server_id = server_id.map(|id| id.to_string());
+    Ok(BackendSpec { address: at.to_string(), weight: Some(weight), backup, server_id })
 }
 
 #[cfg(test)]
@@ -148,6 +153,15 @@ mod tests {
         assert_eq!((spec.name.as_str(), spec.port.as_str()), ("web", "tcp/80"));
         let backends: Vec<_> = spec.backends.iter().map(|backend| (backend.address.as_str(), backend.weight)).collect();
         assert_eq!(backends, [("10.0.0.11", Some(100)), ("10.0.0.12", Some(50))]);
+    }
+
+    #[test]
+    fn backends_are_named_as_their_servers_are() {
+        let spec =
+            spec("foobar service add web 192.0.2.10 udp/443 --affinity quic --quic-config 1 --backend 10.0.0.11@0a01");
+        let ServiceSpec { affinity, quic_config, backends, .. } = spec.unwrap();
+        assert_eq!((affinity.as_deref(), quic_config), (Some("quic"), Some(1)));
+        assert_eq!(backends[0].server_id.as_deref(), Some("0a01"));
     }
 
     #[test]

@@ -186,6 +186,7 @@ mod tests {
             weight: 100,
             state: BackendState::Ready,
             backup: false,
+            server_id: None,
             left: None,
             slots: 32_769,
             next_hop,
@@ -214,6 +215,7 @@ mod tests {
                 queries: Queries::Auto,
                 echo: true,
                 affinity: Affinity::Flow,
+                quic_config: None,
                 ring: 65_537,
                 idle_seconds: 10_800,
                 backends: vec![

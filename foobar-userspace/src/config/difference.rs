@@ -237,6 +237,7 @@ fn service_detail(before: &Service, after: &Service) -> Vec<String> {
         ("ports", before.ports.to_string(), after.ports.to_string()),
         ("idle", idle(before), idle(after)),
         ("affinity", before.affinity.to_string(), after.affinity.to_string()),
+        ("quic_config", before.quic_config.to_string(), after.quic_config.to_string()),
         ("ring", before.ring.to_string(), after.ring.to_string()),
     ]);
     detail.extend(changed([
@@ -255,7 +256,9 @@ fn backend_detail(before: &Backend, after: &Backend) -> Vec<String> {
     let backup = changed([("backup", before.backup, after.backup)]);
     let port = |backend: &Backend| backend.port.map_or_else(|| "the service's".to_owned(), |port| port.to_string());
     let port = changed([("port", port(before), port(after))]);
-    [port, weight, state, backup].concat()
+    let id = |backend: &Backend| backend.server_id.map_or_else(|| "none".to_owned(), |id| id.to_string());
+    let id = changed([("server_id", id(before), id(after))]);
+    [port, weight, state, backup, id].concat()
 }
 
 fn changed<T: Display + PartialEq, const N: usize>(parts: [(&str, T, T); N]) -> Vec<String> {
@@ -320,6 +323,18 @@ mod tests {
             ("[tunnels]\nfrom = ['10.0.0.1', '10.0.0.2']\n", "[tunnels]\nfrom = ['10.0.0.2', 'fd00::1']\n");
         assert_eq!(lines(before, after), ["- tunnels from 10.0.0.1", "+ tunnels from fd00::1"]);
         assert_eq!(lines("", before), ["+ tunnels from 10.0.0.1", "+ tunnels from 10.0.0.2"]);
+    }
+
+    #[test]
+    fn what_names_backends_is_compared() {
+        let file = |config: u8, id: &str| {
+            format!(
+                "[[service]]\nname = 'h3'\naddress = '192.0.2.1'\nports = 'udp/443'\naffinity = 'quic'\n\
+                 quic_config = {config}\nbackends = [{{ address = '10.0.0.1', server_id = '{id}' }}]\n"
+            )
+        };
+        let wanted = ["~ service h3: quic_config 0 -> 5", "~ backend 10.0.0.1 of h3: server_id 0a01 -> 0a02"];
+        assert_eq!(lines(&file(0, "0a01"), &file(5, "0A02")), wanted);
     }
 
     #[test]

@@ -109,4 +109,18 @@ mod tests {
         let moved = service("a", 1, "nat", FIRST) + &service("b", 2, "nat", OTHER);
         assert_eq!(drained(&both, &moved), [first, other], "each has the other's, and answers are one service's");
     }
+
+    #[test]
+    fn who_is_left_out_keeps_a_server_id_that_nobody_takes() {
+        let named = |last: u8, id: &str| {
+            let backend = format!("{{ address = \"10.0.0.{last}\", server_id = \"{id}\" }}");
+            service("a", 1, "dsr", &backend).replace("tcp/80\"", "udp/443\"\naffinity = \"quic\"")
+        };
+        let states =
+            |before: &str, after: &str| drained(before, after).into_iter().map(|(_, state)| state).collect::<Vec<_>>();
+        let before = named(1, "0a01");
+        assert_eq!(states(&before, &named(2, "0a02")), [BackendState::Ready, BackendState::Removing]);
+        assert_eq!(states(&before, &named(2, "0a01")), [BackendState::Ready], "the new one has its id");
+        assert_eq!(states(&before, &named(2, "0a")), [BackendState::Ready], "ids of one service are of one length");
+    }
 }

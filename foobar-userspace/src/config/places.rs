@@ -49,9 +49,16 @@ pub struct ServicePlaces {
     /// `forward`, `encapsulation` or `snat`.
     pub forward: Option<Span>,
     pub ring: Option<Span>,
+    pub affinity: Option<Span>,
+    pub quic_config: Option<Span>,
     pub backends: Span,
-    /// Address and weight of each.
-    pub each: Vec<(Span, Option<Span>)>,
+    pub each: Vec<BackendPlaces>,
+}
+
+pub struct BackendPlaces {
+    pub address: Span,
+    pub weight: Option<Span>,
+    pub server_id: Option<Span>,
 }
 
 impl Places {
@@ -96,8 +103,11 @@ impl ServicePlaces {
             Part::Ring => optional(&self.ring),
             Part::Idle => optional(&self.idle),
             Part::Backends => self.backends.clone(),
-            Part::BackendAddress(index) => self.each[index].0.clone(),
-            Part::BackendWeight(index) => optional(&self.each[index].1),
+            Part::Affinity => optional(&self.affinity),
+            Part::QuicConfig => optional(&self.quic_config),
+            Part::BackendAddress(index) => self.each[index].address.clone(),
+            Part::BackendWeight(index) => optional(&self.each[index].weight),
+            Part::BackendServerId(index) => optional(&self.each[index].server_id),
         }
     }
 }

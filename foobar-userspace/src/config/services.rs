@@ -5,20 +5,20 @@ use std::{net::IpAddr, ops::Range};
 use foobar_common::layout::RING_SLOTS;
 
 use super::{
-    places::ServicePlaces,
+    places::{BackendPlaces, ServicePlaces},
     section::{Section, Text, Value},
 };
 use crate::domain::{
     Affinity, Backend, Encapsulation, Forward, Queries, Service, ServicePorts, duration,
     mistake::{Fault, Parsed, Word},
     name, prefix,
-    service::{DEFAULT_IDLE, DEFAULT_WEIGHT, MAX_WEIGHT, MIXED, other_port, service_ports},
+    service::{DEFAULT_IDLE, DEFAULT_WEIGHT, MAX_WEIGHT, MIXED, other_port, server_id, service_ports},
 };
 
 const PORTS: &str = "ports = [\"tcp/80\", \"tcp/443\"]";
 const BACKENDS: &str = "backends = [{ address = \"10.0.0.11\", weight = 100 }]";
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "name",
     "address",
     "ports",
@@ -26,6 +26,7 @@ const KEYS: [&str; 12] = [
     "encapsulation",
     "snat",
     "affinity",
+    "quic_config",
     "ring",
     "idle",
     "queries",
@@ -67,6 +68,7 @@ fn service(value: &Value<'_>) -> Parsed<(Service, ServicePlaces)> {
         queries: fields.queries.map_or(Ok(Queries::Auto), queries)?,
         echo: section.value("echo").map_or(Ok(true), |value| value.flag("echo = false"))?,
         affinity: section.value("affinity").map_or(Ok(Affinity::Flow), affinity)?,
+        quic_config: section.value("quic_config").map_or(Ok(0), |value| value.number(0..=6, "quic_config = 0"))?,
         ring: fields.ring.map_or(Ok(RING_SLOTS), |value| value.number(1..=u32::MAX, "ring = 65537"))?,
         idle: fields.idle.as_ref().map_or(Ok(DEFAULT_IDLE), |text| checked(text, duration::read))?,
         backends,
@@ -98,7 +100,7 @@ impl<'t> Fields<'t> {
         })
     }
 
-    fn places(&self, section: &Section<'_>, ports: Range<usize>, each: Vec<Spans>) -> ServicePlaces {
+    fn places(&self, section: &Section<'_>, ports: Range<usize>, each: Vec<BackendPlaces>) -> ServicePlaces {
         let Self { name, address, ports: _, idle, queries, ring, backends } = self;
         ServicePlaces {
             section: section.span(),
@@ -108,6 +110,8 @@ impl<'t> Fields<'t> {
             idle: idle.as_ref().map(Text::inside),
             queries: queries.map(|value| value.span()),
             ring: ring.map(|value| value.span()),
+            affinity: section.value("affinity").map(|value| value.span()),
+            quic_config: section.value("quic_config").map(|value| value.span()),
             forward: ["snat", "encapsulation", "forward"].iter().find_map(|key| section.value(key)).map(|it| it.span()),
             backends: backends.span(),
             each,
@@ -152,18 +156,16 @@ fn snat(value: Value<'_>) -> Parsed<Vec<IpAddr>> {
 }
 
 fn affinity(value: Value<'_>) -> Parsed<Affinity> {
-    value.choice(&Affinity::WORDS, &Affinity::LATER)
+    value.choice(&Affinity::WORDS, &[])
 }
 
 fn queries(value: Value<'_>) -> Parsed<Queries> {
     value.choice(&Queries::WORDS, &Queries::LATER)
 }
 
-type Spans = (Range<usize>, Option<Range<usize>>);
-
-fn backend(value: &Value<'_>, service: &ServicePorts, forward: Forward) -> Parsed<(Backend, Spans)> {
+fn backend(value: &Value<'_>, service: &ServicePorts, forward: Forward) -> Parsed<(Backend, BackendPlaces)> {
     let section = value.section("a backend", BACKENDS)?;
-    section.keys(&["address", "port", "weight", "backup"], &[])?;
+    section.keys(&["address", "port", "weight", "backup", "server_id"], &[])?;
     let text = section.required("address", "\"10.0.0.11\"")?.text("address = \"10.0.0.11\"")?;
     let at = checked(&text, crate::domain::service::backend_address)?;
     if let Some(port) = at.port {
@@ -181,8 +183,12 @@ fn backend(value: &Value<'_>, service: &ServicePorts, forward: Forward) -> Parse
     let weight = section.value("weight");
     let share = weight.map_or(Ok(DEFAULT_WEIGHT), |value| value.number(0..=MAX_WEIGHT, "weight = 100"))?;
     let backup = section.value("backup").map_or(Ok(false), |value| value.flag("backup = true"))?;
-    Ok((
-        Backend { port: own, backup, ..Backend::new(at.address, share) },
-        (text.inside(), weight.map(|value| value.span())),
-    ))
+    let id = section.value("server_id").map(|value| value.text("server_id = \"0a01\"")).transpose()?;
+    let server_id = id.as_ref().map(|text| checked(text, server_id)).transpose()?;
+    let places = BackendPlaces {
+        address: text.inside(),
+        weight: weight.map(|value| value.span()),
+        server_id: id.map(|text| text.inside()),
+    };
+    Ok((Backend { port: own, backup, server_id, ..Backend::new(at.address, share) }, places))
 }

@@ -168,9 +168,16 @@ const WRONG_SERVICES: &[(&str, &str, &str, &str, &str)] = &[
     ("ports", "snat = [\"10.0.0.5\"]\nports", "[\"10.0.0.5\"]", "keep their source", "forward = \"snat\""),
     ("ports", "forward = \"snat\"\nsnat = [\"2001:db8::5\"]\nports", "[\"2001:db8::5\"]", "another address family", "same"),
     ("ports", "forward = \"dsrr\"\nports", "dsrr", "not a value", "did you mean `dsr`?"),
-    ("ports", "affinity = \"quic\"\nports", "quic", "not in this version", "flow"),
     ("ports", "queries = \"mysql\"\nports", "mysql", "not in this version", "`auto`"),
-    ("ports", "affinity = \"quic\"\nports", "quic", "not in this version", "`source`"),
+    ("ports", "affinity = \"quick\"\nports", "quick", "not a value", "did you mean `quic`?"),
+    ("ports", "affinity = \"quic\"\nports", "\"quic\"", "is for UDP, and this service is on tcp/443", "udp/443"),
+    ("ports = \"tcp", "affinity = \"quic\"\nports = \"udp", "10.0.0.11", "has no `server_id`", "server_id = \"0a01\""),
+    ("ports", "quic_config = 7\nports", "7", "not a quic_config", "from 0 to 6"),
+    ("ports", "quic_config = 1\nports", "1", "reads no connection ids", "affinity = \"quic\""),
+    ("11\" }", "11\", server_id = \"0a01\" }", "0a01", "nothing asks for a server id where `affinity` is `flow`", "leave it out"),
+    ("11\" }", "11\", server_id = \"0a0\" }", "0a0", "not a server id", "1 to 8 bytes"),
+    ("11\" }", "11\", server_id = \"web1\" }", "web1", "not a server id", "two hexadecimal digits each"),
+    ("11\" }", "11\", server_id = 10 }", "10", "must be a string", "server_id = \"0a01\""),
     ("ports", "ring = 700\nports", "700", "no size of a ring", "1009, 2039"),
     ("ports", "ring = \"1009\"\nports", "\"1009\"", "must be a whole number", "ring = 65537"),
     ("ports", "ring = 0\nports", "0", "not a ring", "from 1 to"),
@@ -194,6 +201,27 @@ const WRONG_SERVICES: &[(&str, &str, &str, &str, &str)] = &[
     ("10.0.0.11\"", "::ffff:10.0.0.1\"", "::ffff:10.0.0.1", "IPv4 address inside IPv6", "10.0.0.1"),
     ("11\" }", "11\" }, { address = \"10.0.0.11\" }", "10.0.0.11", "stands twice", "once"),
 ];
+
+#[test]
+fn server_ids_are_compared_with_each_other() {
+    let file = |second: &str| {
+        let backends = format!(
+            "{{ address = '10.0.0.11', server_id = '0a01' }}, {{ address = '10.0.0.12', server_id = '{second}' }}"
+        );
+        format!(
+            "[[service]]\nname = 'web'\naddress = '192.0.2.10'\nports = 'udp/443'\naffinity = 'quic'\nbackends = [{backends}]\n"
+        )
+    };
+    let config = Config::parse(&file("0A02"), "f").expect("both are named");
+    assert_eq!(config.services[0].backends[1].server_id, "0a02".parse().ok());
+    for (second, problem) in [("0a01", "is that of backend `10.0.0.11` already"), ("0a", "has 1 bytes")] {
+        let text = file(second);
+        let error = Config::parse(&text, "f").expect_err(problem);
+        assert!(error.problem.contains(problem) && error.hint.is_some(), "{}", error.report());
+        let report = error.report();
+        assert!(report.contains("6:") && report.contains(second), "{report}");
+    }
+}
 
 #[test]
 fn mistakes_in_services_are_placed() {

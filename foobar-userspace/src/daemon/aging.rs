@@ -76,7 +76,8 @@ impl Engine {
     fn age(&mut self) -> Result<(), Refusal> {
         let restless =
             !self.state.unrest.is_empty() || self.noted != [0; 2] || self.state.ids.retired().next().is_some();
-        if !restless && !self.anything_leaving() {
+        let talking = self.talking()?;
+        if !restless && talking.is_empty() && !self.anything_leaving() {
             self.swept = None;
             // Ports are given back whatever changed.
             self.sweep_ports();
@@ -86,7 +87,7 @@ impl Engine {
         // What one part cannot do must not keep the others from theirs.
         let parts = [
             ("calming rings", self.settle(&sweep)),
-            ("removing drained backends", self.finish_removals(&sweep)),
+            ("removing drained backends", self.finish_removals(&sweep, &talking)),
             ("freeing ids", self.release_ids(&sweep)),
         ];
         self.swept = Some(sweep);
@@ -176,7 +177,7 @@ impl Engine {
     }
 
     /// Removes backends that drain to leave and hold nothing any more, or has them in maintenance.
-    fn finish_removals(&mut self, sweep: &Sweep) -> Result<(), Refusal> {
+    fn finish_removals(&mut self, sweep: &Sweep, talking: &BTreeSet<u32>) -> Result<(), Refusal> {
         let mut done = Vec::new();
         let held = self.held(sweep);
         for service in &self.state.config.services {
@@ -186,6 +187,7 @@ impl Engine {
                 let Some(id) = self.state.ids.backend(service, backend) else { continue };
                 if (leaves || backend.state == BackendState::Emptying)
                     && held.as_ref().is_some_and(|held| !held.contains(&id))
+                    && !talking.contains(&id)
                 {
                     done.push((service.name.clone(), backend.address));
                 }

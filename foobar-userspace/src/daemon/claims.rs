@@ -8,8 +8,9 @@ use foobar_common::{
     address::{V4, V6},
     find::{Group, Kind, ServiceEntry, ServiceKey, key_of, service_key},
     flow::{TCP, UDP},
-    image::Claim,
+    image::{Claim, Image},
     layout::{MAX_ANSWER_KEYS, MAX_SERVICE_KEYS},
+    quic::Scheme,
     ring,
     target::Mode,
 };
@@ -82,8 +83,8 @@ pub fn too_many_keys(keys: usize) -> Refusal {
 
 pub fn too_many_answers(keys: usize) -> Refusal {
     Refusal::refused(format!(
-        "the ports of all backends of `nat` services make {keys} groups of ports at their addresses, and there is room for \
-         {MAX_ANSWER_KEYS}"
+        "the groups of ports at the addresses of all backends of `nat` services, and all server ids, are {keys} keys, and \
+         there is room for {MAX_ANSWER_KEYS}"
     ))
     .hint("ports that the same backends have are one group: give `nat` services equal lists of ports, or fewer ranges")
 }
@@ -97,6 +98,22 @@ pub fn entry(service: &Service) -> ServiceEntry {
         by_source: service.affinity == Affinity::Source,
         http: false,
         mode: mode(service),
+        scheme: scheme(service),
+    }
+}
+
+/// Which connection ids name a backend: all server ids of a service are of one length.
+fn scheme(service: &Service) -> Scheme {
+    let id = service.backends.iter().find_map(|backend| backend.server_id);
+    id.map_or(Scheme::NONE, |id| Scheme::new(service.quic_config, id.bytes()))
+}
+
+/// Lets connection ids name a service's backends.
+pub fn name_servers(service: &Service, ring: u32, state: &State, image: &mut Image) {
+    for backend in &service.backends {
+        if let (Some(server), Some(id)) = (backend.server_id, state.ids.backend(service, backend)) {
+            image.server(ring, server.value(), id);
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use foobar_common::{next_hop::NextHop, plane::Way};
 
 use super::{
     caution::Caution,
+    heard::Heard,
     interfaces::lost_on,
     packets::Packets,
     plan::{Forced, Plan, Rings, plan, refuse_another_spread},
@@ -66,6 +67,7 @@ pub struct Engine {
     pub(super) noted: [u64; 2],
     /// The last sweep, where the one before this second's look matters.
     pub(super) swept: Option<Sweep>,
+    pub(super) heard: Heard,
     pub(super) ticks: u64,
     pub packets: Packets,
 }

@@ -28,8 +28,9 @@ impl Engine {
             .map_or_else(Default::default, |[source, destination]| (self.sets_of(source), self.sets_of(destination)));
         let came_in = ingress.as_ref().map(|interface| interface.name.clone());
         let ingress = ingress.map_or(0, |interface| interface.ifindex);
-        let Explanation { outcome, judged, rule, over, within_limit, service, backend, noted, slot, redirected, frame } =
-            self.datapath.explain(packet.frame, way, ingress);
+        let explanation = self.datapath.explain(packet.frame, way, ingress);
+        let Explanation { outcome, judged, rule, over, within_limit, service, backend, noted, .. } = explanation;
+        let Explanation { named, slot, redirected, frame, .. } = explanation;
         let reaches = matches!(outcome.action(), Action::Tx | Action::Redirect);
         let is_it = |candidate: &&Service| {
             service.is_some_and(|(of, port)| of == key(candidate) && candidate.ports.contains(port))
@@ -66,6 +67,7 @@ impl Engine {
             slot,
             backend: backend.and_then(address_of),
             noted,
+            named,
             interface,
             leaves_as: if reaches { ends(&frame) } else { None },
             frame: reaches.then(|| hex(&frame)),

@@ -11,6 +11,7 @@ mod cut;
 pub mod dry_run;
 pub mod engine;
 mod explain;
+mod heard;
 mod interfaces;
 pub mod lock;
 mod moved;

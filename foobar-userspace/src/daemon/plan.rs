@@ -17,7 +17,7 @@ use foobar_common::{
 };
 
 use super::{
-    claims::{answers, claims, too_many_answers, too_many_keys},
+    claims::{answers, claims, name_servers, too_many_answers, too_many_keys},
     state::{State, Unrest},
     terms,
 };
@@ -106,6 +106,9 @@ fn lay_claims(state: &State, services: &[Service], rings: &Rings, image: &mut Im
         laid.extend(answers(service, state));
     }
     image.claim(&laid);
+    for service in services {
+        name_servers(service, rings[&service.name].region, state, image);
+    }
     let (keys, answers) = (image.services.len(), image.others.len());
     if keys > MAX_SERVICE_KEYS {
         return Err(too_many_keys(keys));

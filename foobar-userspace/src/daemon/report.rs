@@ -26,7 +26,7 @@ use crate::{
         NotesTable, OutcomeCount, ProgramStatus, Refusal, RuleLine, ServiceCount, ServiceStatus, SnatStatus, Stats,
         Status, Tally,
     },
-    domain::{Backend, Service},
+    domain::{Affinity, Backend, Service},
     nexthop::NextHop,
 };
 
@@ -78,9 +78,10 @@ impl Engine {
                 weight: backend.weight,
                 state: backend.state,
                 backup: backend.backup,
+                server_id: backend.server_id,
                 left: backend.state.drains().then(|| LeftStatus {
                     noted: self.swept.as_ref().map(|swept| id.map_or(0, |id| swept.flows_on(id))),
-                    certain_in_seconds: self.certain_in(service),
+                    certain_in_seconds: self.certain_in(service).max(id.map_or(0, |id| self.silent_in(service, id))),
                     ends_in_seconds: backend.deadline.map(|deadline| deadline.saturating_sub(now())),
                 }),
                 slots: id.and_then(|id| shares.get(&id)).copied().unwrap_or(0),
@@ -103,6 +104,7 @@ impl Engine {
             queries: service.queries,
             echo: service.echo,
             affinity: service.affinity,
+            quic_config: (service.affinity == Affinity::Quic).then_some(service.quic_config),
             ring: service.ring,
             idle_seconds: service.idle.as_secs(),
             backends: service.backends.iter().map(backend).collect(),

@@ -12,6 +12,7 @@ use super::{
     apply::ReadFile,
     claims::key,
     engine::{Engine, Options},
+    heard::Heard,
     packets::Packets,
     plan::{Forced, Ring, Rings, members},
     sets::{NamedSets, Unread},
@@ -69,6 +70,7 @@ impl Engine {
             expected: Vec::new(),
             noted: [0; 2],
             swept: None,
+            heard: Heard::default(),
             ticks: 0,
             packets: Packets::new(datapath::interface_name),
         };

@@ -56,6 +56,8 @@ pub struct Explanation {
     /// The backend's id, and whether a note said so. Also where the way to it is not known.
     pub backend: Option<u32>,
     pub noted: bool,
+    /// Whether its connection id names the backend.
+    pub named: bool,
     /// The slot of the service's ring that the flow has, by its place.
     pub slot: Option<(u32, Slot)>,
     /// Out of which interface it would be redirected.
@@ -79,6 +81,7 @@ pub(super) struct Reading<'a> {
     backend: Cell<Option<u32>>,
     note: Cell<Option<Note>>,
     slot: Cell<Option<(u32, Slot)>>,
+    named: Cell<bool>,
     redirected: Cell<Option<u32>>,
     question: Cell<[u64; QUESTION_WORDS]>,
     handed_over: Cell<Option<Handoff>>,
@@ -114,6 +117,7 @@ impl Datapath {
             service: reading.service.get().filter(|_| served),
             backend,
             slot: reading.slot.get().filter(|_| served),
+            named: reading.named.get(),
             noted: reading.note.get().is_some_and(|note| Some(note.backend) == backend),
             redirected: reading.redirected.get(),
             frame,
@@ -137,6 +141,7 @@ impl<'a> Reading<'a> {
             backend: Cell::default(),
             note: Cell::default(),
             slot: Cell::default(),
+            named: Cell::default(),
             redirected: Cell::default(),
             question: Cell::default(),
             handed_over: Cell::default(),
@@ -240,6 +245,9 @@ impl Seen for Reading<'_> {
         if bucket[..3] == key && KeyKind::of(&key) == KeyKind::Service {
             self.service.set(Some((with_group(key, 0), self.port.get())));
         }
+        if bucket[..3] == key && KeyKind::of(&key) == KeyKind::Server {
+            self.named.set(true);
+        }
         Some(bucket)
     }
 
@@ -247,6 +255,8 @@ impl Seen for Reading<'_> {
         let half = self.tables().rings.halves().get((ring * RING_UNIT + slot) as usize)?;
         let found = Slot::from_word(half.load(Ordering::Relaxed));
         self.slot.set(Some((slot, found)));
+        // Whoever the packet named is dead.
+        self.named.set(false);
         Some(found)
     }
 

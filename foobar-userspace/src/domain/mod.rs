@@ -15,7 +15,7 @@ pub mod set;
 pub use mistake::Mistake;
 pub use rule::{IcmpTypes, Limit, Matcher, Ports, Rule, Source, Verdict};
 pub use service::{
-    Affinity, Backend, BackendAddress, BackendArg, BackendState, Encapsulation, Forward, Part, Queries, Service,
-    ServiceFault, ServicePorts, Transport,
+    Affinity, Backend, BackendAddress, BackendArg, BackendState, Encapsulation, Forward, Part, Queries, ServerId,
+    Service, ServiceFault, ServicePorts, Transport,
 };
 pub use set::SetSource;

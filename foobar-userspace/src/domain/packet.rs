@@ -27,6 +27,9 @@ const HOPS: u8 = 64;
 const EXAMPLE: &str = "as in `tcp 198.51.100.7:40000 > 192.0.2.10:443 syn on eth0`, `icmp/echo-request 10.0.0.1 > 10.0.0.2` or `hex:0200…`";
 /// Shorter frames never reach a program (the kernel's `ETH_HLEN`).
 const SHORTEST: usize = 14;
+/// Bytes of a QUIC connection id (RFC 9000 §17.2), and of what is sealed behind it at least: a number, a byte, a tag.
+const LONGEST_ID: usize = 20;
+const SEALED: usize = 20;
 
 impl FromStr for SaidPacket {
     type Err = Mistake;
@@ -75,19 +78,40 @@ fn words(text: &str) -> impl Iterator<Item = Word<'_>> + Clone {
     text.split_whitespace().map(move |word| Word { text: word, start: start(word) })
 }
 
+/// A QUIC packet of a connection that is open, to this connection id.
+fn short_header(id: Word<'_>) -> Parsed<Vec<u8>> {
+    let is_hex = id.text.len().is_multiple_of(2) && id.text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if !is_hex || id.text.len() > 2 * LONGEST_ID {
+        let problem =
+            format!("`{}` is no connection id: at most {LONGEST_ID} bytes, two hexadecimal digits each", id.text);
+        return Err(id.fault(problem));
+    }
+    Ok([&[0x40], octets(id.text).as_slice(), &[0; SEALED]].concat())
+}
+
+/// Pairs of hexadecimal digits.
+fn octets(digits: &str) -> Vec<u8> {
+    (0..digits.len()).step_by(2).filter_map(|at| u8::from_str_radix(&digits[at..at + 2], 16).ok()).collect()
+}
+
 fn bytes(word: Word<'_>, digits: &str) -> Parsed<Vec<u8>> {
     let is_hex = digits.len().is_multiple_of(2) && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
     if !is_hex || digits.len() < 2 * SHORTEST {
         return Err(word.fault(format!("a frame is at least {SHORTEST} bytes, two hexadecimal digits each")));
     }
-    Ok((0..digits.len()).step_by(2).filter_map(|at| u8::from_str_radix(&digits[at..at + 2], 16).ok()).collect())
+    Ok(octets(digits))
 }
 
 fn build(protocol: Word<'_>, source: Word<'_>, destination: Word<'_>, flags: &[Word<'_>]) -> Parsed<Vec<u8>> {
     let matcher = read_matcher(protocol)?;
-    if let (Some(flag), false) = (flags.first(), matches!(matcher, Matcher::Tcp(_))) {
-        return Err(flag.fault(format!("`{}`: only TCP has flags", flag.text)));
-    }
+    let payload = match (&matcher, flags) {
+        (Matcher::Udp(_), [word, id]) if word.text == "cid" => short_header(*id)?,
+        (Matcher::Tcp(_), _) | (_, []) => Vec::new(),
+        (_, [flag, ..]) => {
+            let fault = flag.fault(format!("`{}`: only TCP has flags", flag.text));
+            return Err(fault.hint("a datagram of QUIC has a connection id: `cid 000a0112345678`"));
+        }
+    };
     let has_list = match &matcher {
         Matcher::Tcp(ports) | Matcher::Udp(ports) => !ports.0.is_empty(),
         _ => false,
@@ -108,7 +132,7 @@ fn build(protocol: Word<'_>, source: Word<'_>, destination: Word<'_>, flags: &[W
         }
         Matcher::Udp(_) => {
             let (from, to) = (with_port(source)?, with_port(destination)?);
-            ip(from.ip(), to.ip(), destination)?.udp(from.port(), to.port()).write(&mut frame, &[])
+            ip(from.ip(), to.ip(), destination)?.udp(from.port(), to.port()).write(&mut frame, &payload)
         }
         Matcher::Icmp(kinds) => {
             let kind = kinds.0.first().copied().unwrap_or(8);
@@ -188,6 +212,7 @@ mod tests {
     fn every_protocol_has_its_form() {
         for text in [
             "udp [2001:db8::1]:53 > [2001:db8::2]:9",
+            "udp 198.51.100.7:4000 > 192.0.2.10:443 cid 000a0112345678 on eth0",
             "icmp 10.0.0.1 > 10.0.0.2",
             "icmpv6/echo-reply 2001:db8::1 > 2001:db8::2 on lan0",
             "vrrp 10.0.0.1 > 224.0.0.18",
@@ -209,6 +234,9 @@ mod tests {
             ("tcp 10.0.0.1:1 > [2001:db8::1]:2", "[2001:db8::1]:2"),
             ("tcp 10.0.0.1:1 > 10.0.0.2:2 sny", "sny"),
             ("udp 10.0.0.1:1 > 10.0.0.2:2 syn", "syn"),
+            ("udp 10.0.0.1:1 > 10.0.0.2:2 cid", "cid"),
+            ("udp 10.0.0.1:1 > 10.0.0.2:2 cid 0a1", "0a1"),
+            ("tcp 10.0.0.1:1 > 10.0.0.2:2 cid", "cid"),
             ("icmp 10.0.0.1:1 > 10.0.0.2", "10.0.0.1:1"),
             ("tcp 10.0.0.1:1 > 10.0.0.2:2 on", ""),
             ("tcp 10.0.0.1:1 > 10.0.0.2:2 on eth0 now", "now"),

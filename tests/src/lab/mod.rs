@@ -133,6 +133,7 @@ impl Lab {
             queries: Queries::Auto,
             echo: true,
             affinity: Affinity::Flow,
+            quic_config: 0,
             ring: RING_SLOTS,
             idle: DEFAULT_IDLE,
             backends: backends.iter().map(backend).collect(),
@@ -144,6 +145,16 @@ impl Lab {
     pub fn spread(mut self, ring: u32, affinity: Affinity) -> Self {
         let service = self.state.config.services.last_mut().expect("a service");
         (service.ring, service.affinity) = (ring, affinity);
+        self
+    }
+
+    /// Connection ids of this config name the last service's backends, in their order.
+    pub fn named(mut self, config: u8, ids: &[&str]) -> Self {
+        let service = self.state.config.services.last_mut().expect("a service");
+        (service.affinity, service.quic_config) = (Affinity::Quic, config);
+        for (backend, id) in service.backends.iter_mut().zip(ids) {
+            backend.server_id = Some(id.parse().expect("a server id"));
+        }
         self
     }
 

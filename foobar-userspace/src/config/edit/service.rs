@@ -71,6 +71,9 @@ fn say(table: &mut Table, service: &Service) {
     if word.unwrap_or(Affinity::Flow) != service.affinity {
         set(table, "affinity", service.affinity.to_string());
     }
+    if table.get("quic_config").and_then(Node::as_integer).unwrap_or(0) != i64::from(service.quic_config) {
+        set(table, "quic_config", i64::from(service.quic_config));
+    }
     if table.get("ring").and_then(Node::as_integer).unwrap_or(RING_SLOTS.into()) != i64::from(service.ring) {
         set(table, "ring", i64::from(service.ring));
     }
@@ -129,6 +132,15 @@ fn backends(items: &mut Vec<Item>, wanted: &[Backend]) {
         if table.get("backup").and_then(Value::as_bool).unwrap_or(false) != backend.backup {
             table.insert("backup", backend.backup.into());
         }
+        match backend.server_id {
+            Some(id)
+                if table.get("server_id").and_then(Value::as_str).and_then(|text| text.parse().ok()) != Some(id) =>
+            {
+                table.insert("server_id", id.to_string().into());
+            }
+            Some(_) => {}
+            None => drop(table.remove("server_id")),
+        }
     };
     follow(items, wanted, known, change, make);
 }
@@ -144,6 +156,9 @@ fn make(backend: &Backend) -> Value {
     }
     if backend.backup {
         table.insert("backup", true.into());
+    }
+    if let Some(id) = backend.server_id {
+        table.insert("server_id", id.to_string().into());
     }
     Value::InlineTable(table)
 }
@@ -171,6 +186,15 @@ fn backend_tables(tables: &mut ArrayOfTables, wanted: &[Backend]) {
         }
         if table.get("backup").and_then(Node::as_bool).unwrap_or(false) != backend.backup {
             set(table, "backup", backend.backup);
+        }
+        match backend.server_id {
+            Some(id)
+                if table.get("server_id").and_then(Node::as_str).and_then(|text| text.parse().ok()) != Some(id) =>
+            {
+                set(table, "server_id", id.to_string());
+            }
+            Some(_) => {}
+            None => drop(table.remove("server_id")),
         }
     }
 }

@@ -44,7 +44,7 @@ fn backend(address: IpAddr, has_ports: bool) -> impl Strategy<Value = Backend> {
     let rest = (any::<bool>(), any::<Option<u32>>());
     (0..=1000_u16, state, port, rest).prop_map(move |(weight, state, port, (backup, deadline))| {
         let deadline = deadline.filter(|_| state.drains()).map(u64::from);
-        Backend { address, port, weight, state, backup, deadline }
+        Backend { address, port, weight, state, backup, server_id: None, deadline }
     })
 }
 
@@ -59,10 +59,25 @@ pub fn ports() -> impl Strategy<Value = ServicePorts> {
     prop_oneof![8 => ports, 1 => Just(ServicePorts::new(Transport::Tcp, 1, [1..=u16::MAX]))]
 }
 
+/// The same with server ids where connection ids are read; TCP has none.
+fn with_ids(service: Service) -> Service {
+    if service.affinity != Affinity::Quic {
+        return service;
+    }
+    if service.ports.transport() == Transport::Tcp {
+        return Service { affinity: Affinity::Flow, ..service };
+    }
+    let (config, digits) = ((service.ring % 7) as u8, 2 + 2 * (service.ring as usize % 8));
+    let id = |at: usize| format!("{at:0digits$x}").parse().ok();
+    let numbered = |(at, backend)| Backend { server_id: id(at), ..backend };
+    let backends = service.backends.into_iter().enumerate().map(numbered).collect();
+    Service { quic_config: config, backends, ..service }
+}
+
 /// Any valid service.
 pub fn service() -> impl Strategy<Value = Service> {
     let queries = prop_oneof![Just(Queries::Auto), Just(Queries::Http), Just(Queries::Connections)];
-    let affinity = prop_oneof![Just(Affinity::Flow), Just(Affinity::Source)];
+    let affinity = prop_oneof![Just(Affinity::Flow), Just(Affinity::Source), Just(Affinity::Quic)];
     let affinity = (affinity, any::<bool>());
     let spread = (affinity, prop::sample::select(&RING_SIZES[..]), way());
     let head = (name(), ports(), queries, spread, 1..1_000_000_u64);
@@ -70,19 +85,22 @@ pub fn service() -> impl Strategy<Value = Service> {
         |(addresses, (name, ports, queries, ((affinity, echo), ring, way), idle))| {
             let has_ports = way.0.gives_ports(&ports);
             let backends: Vec<_> = addresses[1..].iter().copied().map(|address| backend(address, has_ports)).collect();
-            backends.prop_map(move |backends| Service {
-                name: name.clone(),
-                address: addresses[0],
-                ports: ports.clone(),
-                forward: way.0,
-                encapsulation: way.1,
-                snat: Vec::new(),
-                queries,
-                echo,
-                affinity,
-                ring,
-                idle: Duration::from_secs(idle),
-                backends,
+            backends.prop_map(move |backends| {
+                with_ids(Service {
+                    name: name.clone(),
+                    address: addresses[0],
+                    ports: ports.clone(),
+                    forward: way.0,
+                    encapsulation: way.1,
+                    snat: Vec::new(),
+                    queries,
+                    echo,
+                    affinity,
+                    quic_config: 0,
+                    ring,
+                    idle: Duration::from_secs(idle),
+                    backends,
+                })
             })
         },
     )

@@ -1,4 +1,4 @@
-//! A backend as it is written: `10.0.0.11`, `10.0.0.11:8443`, `[2001:db8::1]:8443=50`.
+//! A backend as it is written: `10.0.0.11`, `10.0.0.11:8443`, `[2001:db8::1]:8443=50`, `10.0.0.11=50@0a01`.
 
 use std::{
     fmt::{self, Display, Formatter},
@@ -6,7 +6,7 @@ use std::{
     str::FromStr,
 };
 
-use super::{Backend, DEFAULT_WEIGHT, Forward, MAX_WEIGHT, Service, ServicePorts};
+use super::{Backend, DEFAULT_WEIGHT, Forward, MAX_WEIGHT, ServerId, Service, ServicePorts, server_id::server_id};
 use crate::domain::{
     Mistake,
     mistake::{Fault, Parsed, Word},
@@ -21,12 +21,13 @@ pub struct BackendAddress {
     pub port: Option<u16>,
 }
 
-/// A backend as an argument: `ADDRESS[:PORT][=WEIGHT]`.
+/// A backend as an argument: `ADDRESS[:PORT][=WEIGHT][@SERVER_ID]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackendArg {
     pub at: BackendAddress,
     /// 0..=1000; 100 where none is written.
     pub weight: u16,
+    pub server_id: Option<ServerId>,
 }
 
 impl BackendAddress {
@@ -81,7 +82,7 @@ impl BackendArg {
     /// A ready backend of a service on these ports.
     pub fn into_backend(self, service: &ServicePorts, forward: Forward) -> Result<Backend, Mistake> {
         let (address, port) = self.at.for_service(service, forward)?;
-        Ok(Backend { port, ..Backend::new(address, self.weight) })
+        Ok(Backend { port, server_id: self.server_id, ..Backend::new(address, self.weight) })
     }
 }
 
@@ -131,10 +132,13 @@ impl FromStr for BackendArg {
 
     fn from_str(text: &str) -> Result<Self, Mistake> {
         let word = Word::whole(text);
+        let (word, id) = word.split_once('@').map_or((word, None), |(word, id)| (word, Some(id)));
         let (at, share) = word.split_once('=').map_or((word, None), |(at, share)| (at, Some(share)));
-        backend_address(at)
-            .and_then(|at| Ok(Self { at, weight: share.map_or(Ok(DEFAULT_WEIGHT), weight)? }))
-            .map_err(|fault| fault.within(text))
+        let read = || {
+            let (at, weight) = (backend_address(at)?, share.map_or(Ok(DEFAULT_WEIGHT), weight)?);
+            Ok(Self { at, weight, server_id: id.map(server_id).transpose()? })
+        };
+        read().map_err(|fault: Fault| fault.within(text))
     }
 }
 
@@ -149,7 +153,8 @@ impl Display for BackendAddress {
 
 impl Display for BackendArg {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.at, self.weight)
+        write!(f, "{}={}", self.at, self.weight)?;
+        self.server_id.map_or(Ok(()), |id| write!(f, "@{id}"))
     }
 }
 
@@ -170,6 +175,8 @@ mod tests {
             ("10.0.0.11:8443=50", "10.0.0.11:8443=50"),
             ("2001:db8::1", "2001:db8::1=100"),
             ("[2001:db8::1]:8443=1000", "[2001:db8::1]:8443=1000"),
+            ("10.0.0.11@0A01", "10.0.0.11=100@0a01"),
+            ("[2001:db8::1]:8443=5@00", "[2001:db8::1]:8443=5@00"),
         ] {
             assert_eq!(text.parse::<BackendArg>().expect(text).to_string(), canonical);
         }
@@ -190,6 +197,8 @@ mod tests {
             ("[::ffff:10.0.0.1]:80", "[::ffff:10.0.0.1]:80", "IPv4 address inside IPv6"),
             ("10.0.0.11=", "", "not a weight"),
             ("10.0.0.11=1001", "1001", "not a weight"),
+            ("10.0.0.11@0a1", "0a1", "not a server id"),
+            ("10.0.0.11@0a=5", "0a=5", "not a server id"),
             ("10.0.0.11=-1", "-1", "not a weight"),
         ] {
             let mistake = text.parse::<BackendArg>().expect_err(text);

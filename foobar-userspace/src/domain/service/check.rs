@@ -32,13 +32,16 @@ pub enum Part {
     /// How packets get to backends, with what belongs to that.
     Forward,
     Ring,
+    Affinity,
+    QuicConfig,
     Idle,
     Backends,
     BackendAddress(usize),
     BackendWeight(usize),
+    BackendServerId(usize),
 }
 
-fn fault(part: Part, problem: impl Into<String>, hint: impl Into<String>) -> ServiceFault {
+pub(super) fn fault(part: Part, problem: impl Into<String>, hint: impl Into<String>) -> ServiceFault {
     ServiceFault { part, problem: problem.into(), hint: Some(hint.into()) }
 }
 
@@ -67,7 +70,8 @@ impl Service {
             return Err(fault(Part::Ring, format!("{} is no size of a ring", self.ring), hint));
         }
         self.check_snat()?;
-        self.check_backends()
+        self.check_backends()?;
+        self.check_connection_ids()
     }
 
     fn check_snat(&self) -> Result<(), ServiceFault> {
@@ -225,6 +229,7 @@ mod tests {
             queries: Queries::Auto,
             echo: true,
             affinity: crate::domain::Affinity::Flow,
+            quic_config: 0,
             ring: RING_SLOTS,
             idle: DEFAULT_IDLE,
             backends: backends.iter().map(|address| Backend::new(address.parse().unwrap(), 100)).collect(),

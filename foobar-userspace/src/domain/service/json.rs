@@ -26,6 +26,8 @@ pub struct ServiceJson {
     echo: bool,
     #[serde(default)]
     affinity: Affinity,
+    #[serde(default, skip_serializing_if = "is_default")]
+    quic_config: u8,
     #[serde(default = "default_ring")]
     ring: u32,
     #[serde(default = "default_idle", with = "duration::text")]
@@ -46,9 +48,8 @@ fn is_default_echo(echo: &bool) -> bool {
     *echo
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_default(encapsulation: &Encapsulation) -> bool {
-    *encapsulation == Encapsulation::default()
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn default_idle() -> Duration {
@@ -58,8 +59,22 @@ fn default_idle() -> Duration {
 impl From<Service> for ServiceJson {
     fn from(service: Service) -> Self {
         let Service { name, address, ports: port, forward, encapsulation, snat, queries, .. } = service;
-        let Service { echo, affinity, ring, idle, backends, .. } = service;
-        Self { name, address, port, forward, encapsulation, snat, queries, echo, affinity, ring, idle, backends }
+        let Service { echo, affinity, quic_config, ring, idle, backends, .. } = service;
+        Self {
+            name,
+            address,
+            port,
+            forward,
+            encapsulation,
+            snat,
+            queries,
+            echo,
+            affinity,
+            quic_config,
+            ring,
+            idle,
+            backends,
+        }
     }
 }
 
@@ -68,7 +83,7 @@ impl TryFrom<ServiceJson> for Service {
 
     fn try_from(json: ServiceJson) -> Result<Self, ServiceFault> {
         let ServiceJson { name, address, port, forward, encapsulation, snat, queries, .. } = json;
-        let ServiceJson { echo, affinity, ring, idle, backends, .. } = json;
+        let ServiceJson { echo, affinity, quic_config, ring, idle, backends, .. } = json;
         let service = Self {
             name,
             address,
@@ -79,6 +94,7 @@ impl TryFrom<ServiceJson> for Service {
             queries,
             echo,
             affinity,
+            quic_config,
             ring,
             idle,
             backends,

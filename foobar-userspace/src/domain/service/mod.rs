@@ -4,8 +4,10 @@
 
 mod backend;
 mod check;
+mod connection_ids;
 mod json;
 mod port;
+mod server_id;
 mod words;
 
 #[cfg(test)]
@@ -19,6 +21,8 @@ pub use check::{Part, ServiceFault};
 pub use port::ServicePorts;
 pub(crate) use port::{MIXED, service_ports};
 use serde::{Deserialize, Serialize};
+pub use server_id::ServerId;
+pub(crate) use server_id::server_id;
 
 /// Weight of a backend that states none.
 pub const DEFAULT_WEIGHT: u16 = 100;
@@ -48,6 +52,8 @@ pub struct Service {
     /// Whether echo requests to its address are answered; where several services have it, any decides.
     pub echo: bool,
     pub affinity: Affinity,
+    /// The config rotation codepoint of connection ids that name a backend; 0 without [`Affinity::Quic`].
+    pub quic_config: u8,
     /// Slots of its ring, one of [`RING_SIZES`](foobar_common::layout::RING_SIZES).
     pub ring: u32,
     /// How long a silent connection is kept on its backend after the backends changed.
@@ -105,6 +111,8 @@ pub enum Affinity {
     Flow,
     /// Those of one source address.
     Source,
+    /// Those whose QUIC connection id names one backend, and those of one pair of ports where it names none.
+    Quic,
 }
 
 /// What counts as one query of a service.
@@ -134,6 +142,9 @@ pub struct Backend {
     /// It takes new flows while no other backend does.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub backup: bool,
+    /// What names it in QUIC connection ids.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_id: Option<ServerId>,
     /// While it drains: the second of the monotonic clock at which its connections end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<u64>,
@@ -165,7 +176,7 @@ impl BackendState {
 impl Backend {
     /// A ready backend.
     pub fn new(address: IpAddr, weight: u16) -> Self {
-        Self { address, port: None, weight, state: BackendState::Ready, backup: false, deadline: None }
+        Self { address, port: None, weight, state: BackendState::Ready, backup: false, server_id: None, deadline: None }
     }
 }
 

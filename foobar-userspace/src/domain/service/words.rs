@@ -27,8 +27,7 @@ impl Queries {
 }
 
 impl Affinity {
-    pub(crate) const WORDS: [(&str, Self); 2] = [("flow", Self::Flow), ("source", Self::Source)];
-    pub(crate) const LATER: [&str; 1] = ["quic"];
+    pub(crate) const WORDS: [(&str, Self); 3] = [("flow", Self::Flow), ("source", Self::Source), ("quic", Self::Quic)];
 }
 
 impl FromStr for Forward {
@@ -59,7 +58,7 @@ impl FromStr for Affinity {
     type Err = Mistake;
 
     fn from_str(text: &str) -> Result<Self, Mistake> {
-        choice(Word::whole(text), "affinity", &Self::WORDS, &Self::LATER).map_err(|fault| fault.within(text))
+        choice(Word::whole(text), "affinity", &Self::WORDS, &[]).map_err(|fault| fault.within(text))
     }
 }
 
@@ -68,6 +67,7 @@ impl Display for Affinity {
         f.write_str(match self {
             Self::Flow => "flow",
             Self::Source => "source",
+            Self::Quic => "quic",
         })
     }
 }
@@ -136,10 +136,10 @@ mod tests {
 
     #[test]
     fn words_of_later_versions_are_refused_as_such() {
-        for later in Affinity::LATER {
-            let mistake = later.parse::<Affinity>().unwrap_err();
-            assert_eq!(mistake.problem, format!("`{later}` as `affinity` is not in this version"));
-            assert_eq!(mistake.hint.as_deref(), Some("`affinity` is `flow` or `source`"));
+        for later in Queries::LATER {
+            let mistake = later.parse::<Queries>().unwrap_err();
+            assert_eq!(mistake.problem, format!("`{later}` as `queries` is not in this version"));
+            assert_eq!(mistake.hint.as_deref(), Some("`queries` is `auto`, `http` or `connections`"));
         }
     }
 }
