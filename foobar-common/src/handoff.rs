@@ -66,7 +66,7 @@ impl Begins {
     /// All bits where the packet names its backend; else none.
     #[inline(always)]
     pub const fn named(self) -> u32 {
-        (self.0.cast_signed() >> 63) as u32
+        (self.0.cast_signed() >> 63).cast_unsigned() as u32
     }
 }
 
@@ -152,6 +152,9 @@ mod tests {
             assert_eq!((begins.connections(), begins.queries()), (u64::from(opens), queries));
         }
         assert_eq!(Begins::NOTHING, Begins::new(false, 0));
+        let named = Begins::NAMED;
+        assert_eq!((named.named(), named.connections(), named.queries()), (u32::MAX, 0, 0));
+        assert_eq!(Begins::new(true, 3).named(), 0);
     }
 
     #[test]

@@ -139,7 +139,7 @@ mod tests {
         for later in Queries::LATER {
             let mistake = later.parse::<Queries>().unwrap_err();
             assert_eq!(mistake.problem, format!("`{later}` as `queries` is not in this version"));
-            assert_eq!(mistake.hint.as_deref(), Some("`queries` is `auto`, `http` or `connections`"));
+            assert_eq!(mistake.hint.as_deref(), Some("`queries` is `auto` or `http` or `connections`"));
         }
     }
 }
