@@ -82,16 +82,28 @@ pub const fn set_of(tag: u64) -> usize {
 
 /// What speaks for a way of a set: the least of them is the source's own, else the one that is full soonest.
 ///
-/// One word, since the kernel's verifier looks at each combination of several. The way's index costs a bucket's lowest bits,
-/// a nanosecond.
+/// One word without a branch, since the kernel's verifier looks at each combination of several. `hide` is the identity, of
+/// which the compiler knows nothing, or it would make a branch of it. The way's index costs a bucket's lowest bits, a
+/// nanosecond.
 #[inline(always)]
-pub const fn rank(index: usize, tag: u64, bucket: u64, mine: u64) -> u64 {
-    if tag == mine {
-        return index as u64;
-    }
+pub fn rank(index: usize, tag: u64, bucket: u64, mine: u64, hide: impl Fn(u64) -> u64) -> u64 {
+    let differs = hide(tag ^ mine);
+    let is_others = all_or_none(differs | hide(differs.wrapping_neg()));
     // Above those of one's own.
-    let bucket = if bucket < LIMITED_WAYS as u64 { LIMITED_WAYS as u64 } else { bucket };
-    bucket & !WAYS_MASK | index as u64
+    let bucket = (bucket & !WAYS_MASK).wrapping_add(LIMITED_WAYS as u64);
+    bucket & is_others | index as u64
+}
+
+/// The smaller one, likewise. Both are below 2⁶³.
+#[inline(always)]
+pub fn least(one: u64, other: u64, hide: impl Fn(u64) -> u64) -> u64 {
+    one ^ (one ^ other) & hide(all_or_none(other.wrapping_sub(one)))
+}
+
+/// All bits, if the highest is set, or none.
+#[inline(always)]
+const fn all_or_none(word: u64) -> u64 {
+    (word.cast_signed() >> 63).cast_unsigned()
 }
 
 /// A source's place in its set.

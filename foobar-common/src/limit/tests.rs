@@ -70,7 +70,8 @@ impl Table {
     fn passes(&mut self, source: u64, now: u64) -> bool {
         let tag = tag(7, self.limit, source, [0x1234_5678_9abc_def0, 42]);
         let set = self.slots.entry(set_of(tag)).or_insert([[0; 2]; LIMITED_WAYS]);
-        let ranks = set.iter().enumerate().map(|(index, [other, bucket])| rank(index, *other, *bucket, tag));
+        let ranks =
+            set.iter().enumerate().map(|(index, [other, bucket])| rank(index, *other, *bucket, tag, |word| word));
         let way = Way::from_rank(ranks.min().expect("a set has ways"));
         let Some(after) = self.limit.take(set[way.index][1], now) else { return false };
         set[way.index] = [tag, after];
@@ -112,4 +113,15 @@ fn sources_of_one_rule_are_told_apart_and_families_too() {
     assert_eq!(tags.len(), 100_000);
     assert_ne!(tag(3, limit, 9, [1, 2]), tag(4, limit, 9, [1, 2]));
     assert_ne!(tag(3, limit, 9, [1, 2]), tag(3, Limit::new(11, 1, 10), 9, [1, 2]));
+}
+
+#[test]
+fn the_least_rank_is_ones_own_and_else_the_bucket_that_is_full_soonest() {
+    let rank = |index, tag, bucket| rank(index, tag, bucket, 7, |word| word);
+    let of_others = [rank(1, 8, 900), rank(2, 0, 0), rank(0, u64::MAX, 1 << 62), rank(3, 7 | 1 << 63, 901)];
+    assert!(of_others.iter().all(|other| rank(3, 7, 1 << 62) < *other && !Way::from_rank(*other).own));
+    assert!(of_others[1] < of_others[0] && of_others[0] < of_others[2]);
+    for (one, other) in [(0, 0), (1, 2), (2, 1), (i64::MAX as u64, 0), (0, i64::MAX as u64)] {
+        assert_eq!(least(one, other, |word| word), one.min(other));
+    }
 }

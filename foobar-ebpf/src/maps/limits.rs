@@ -8,7 +8,7 @@ use foobar_common::{
         BUCKETS_FIRST, BUCKETS_WORDS, LIMITED_WAYS, MAX_RULES, SET_WORDS, TALLY_WORDS, TERMS_BUCKET, TERMS_OF_RULE,
         WAY_WORDS,
     },
-    limit::{Limit, Way, moment, rank, set_of, tag},
+    limit::{Limit, Way, least, moment, rank, set_of, tag},
     terms::{Demands, Terms},
 };
 
@@ -84,10 +84,11 @@ fn of_source(limit: Limit, rule: u32, source: u64, now: u64) -> bool {
 #[unsafe(no_mangle)]
 extern "C" fn least_rank_apart(set: u64, mine: u64) -> u64 {
     let Some(set) = BUCKETS.record::<SET_WORDS>(set as usize) else { return 0 };
-    let mut least = u64::MAX;
+    let hidden = |word| hide(word as usize) as u64;
+    let mut found = i64::MAX as u64;
     for index in 0..LIMITED_WAYS {
-        let rank = rank(index, set.at(index * WAY_WORDS), set.at(index * WAY_WORDS + 1), mine);
-        least = hide(least.min(rank) as usize) as u64;
+        let rank = rank(index, set.at(index * WAY_WORDS), set.at(index * WAY_WORDS + 1), mine, hidden);
+        found = least(found, rank, hidden);
     }
-    least
+    found
 }

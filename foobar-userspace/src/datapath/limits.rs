@@ -73,7 +73,7 @@ impl Tables {
         let mine = tag(rule, limit, source, [load(0), load(1)]);
         let set = BUCKETS_FIRST + set_of(mine) * SET_WORDS;
         let at = |index: usize| set + index * WAY_WORDS;
-        let ranks = (0..LIMITED_WAYS).map(|index| rank(index, load(at(index)), load(at(index) + 1), mine));
+        let ranks = (0..LIMITED_WAYS).map(|index| rank(index, load(at(index)), load(at(index) + 1), mine, |word| word));
         let way = Way::from_rank(ranks.min().unwrap_or_default());
         load(at(way.index) + 1)
     }
