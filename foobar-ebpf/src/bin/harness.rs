@@ -17,6 +17,8 @@ use aya_ebpf::{
 
 /// Bytes that are put back after each run.
 const HEAD_WORDS: usize = 10;
+/// Bytes of an IPv4 header.
+const OUTER: i32 = 20;
 /// What the sub-program answers where no program was called.
 const NO_TARGET: u32 = 7;
 
@@ -62,6 +64,16 @@ pub fn empty(_: XdpContext) -> u32 {
 #[xdp(frags)]
 pub fn empty_frags(_: XdpContext) -> u32 {
     xdp_action::XDP_TX
+}
+
+/// Moves the frame's front as a tunnel does, and no more: what that costs, and that the wrapper moves it back.
+#[xdp(frags)]
+pub fn grow_frags(context: XdpContext) -> u32 {
+    // SAFETY: the context is this program's own.
+    match unsafe { bpf_xdp_adjust_head(context.as_ptr().cast(), -OUTER) } {
+        0 => xdp_action::XDP_TX,
+        _ => xdp_action::XDP_ABORTED,
+    }
 }
 
 #[inline(never)]

@@ -156,6 +156,8 @@ fn main() -> Result<()> {
     }
     let load = Load { frame: frame(Kind::AllowedPort, false), flows: 1, v6: false, spread: false };
     let mut cases = vec![Case { targets: vec![Target::Empty, Target::Plain(filter.program()?)], load, action: PASS }];
+    let load = Load { frame: frame(Kind::Established, false), flows: 1, v6: false, spread: false };
+    cases.push(Case { targets: vec![Target::EmptyFrags, Target::GrowFrags], load, action: TX });
     let mut rows = Vec::new();
     for v6 in [false, true] {
         for scenario in wanted() {
@@ -174,9 +176,10 @@ fn main() -> Result<()> {
     }
     let times = harness.compare(&cases, &arguments_of(&arguments))?;
     report.f = times[0][1] - times[0][0];
+    report.moves = times[1][1] - times[1][0];
     let row =
         |((name, v6), times): ((&'static str, bool), &Vec<f64>)| Row { name, v6, empty: times[0], foobar: times[1] };
-    report.rows = rows.into_iter().zip(&times[1..]).map(row).collect();
+    report.rows = rows.into_iter().zip(&times[2..]).map(row).collect();
     report.print();
     rings::report();
     memory::report();

@@ -26,6 +26,8 @@ impl Row {
 pub struct Report {
     /// xdp-filter, net of the empty program.
     pub f: f64,
+    /// Moving a frame's front and back, net likewise: the way back is the wrapper's, and in a tunnel's time too.
+    pub moves: f64,
     pub rows: Vec<Row>,
 }
 
@@ -44,7 +46,8 @@ impl Report {
                 row.net()
             );
         }
-        println!();
+        let (moves, share) = (self.moves, self.moves / self.f);
+        println!("\nmoving a frame's front by 20 bytes, and back in the wrapper: {moves:.1} ns = {share:.2} F");
         self.print_added("a set of 1,000 adds, half of the sources in it", SMALL, "no set, 1,000 sources");
         self.print_added("one of 200 in it", SELDOM, "no set, 100,000 sources");
         self.print_added("a set of 1,000,000 adds, half of the sources in it", LARGE, "no set, 100,000 sources");
@@ -87,7 +90,8 @@ impl Report {
                 "net_ns": row.net(), "net_f": row.net() / self.f,
             })
         };
-        let text = json!({ "f_ns": self.f, "cases": self.rows.iter().map(row).collect::<Vec<_>>() });
+        let text =
+            json!({ "f_ns": self.f, "moves_ns": self.moves, "cases": self.rows.iter().map(row).collect::<Vec<_>>() });
         fs::write(path, format!("{text:#}\n")).with_context(|| format!("writing {}", path.display()))?;
         println!("\nwritten to {}", path.display());
         Ok(())
