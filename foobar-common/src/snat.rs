@@ -15,7 +15,7 @@ pub use self::{
 use crate::{
     address::Address,
     complain::expired,
-    flow::{Flow, Segment, port_word},
+    flow::{Flow, port_word},
     frame::{FrameMut, Resize},
     handoff::{Begins, Handoff},
     header::Tcp,
@@ -50,7 +50,7 @@ fn to_backend<F: Resize + ?Sized, A: Address, T: Tables>(
     // One client's address and port may have connections with several backends, which their packets name.
     let (place, backend) = match find(&tags, &whose, Wanted::of(picked, Begins(handoff.detail).named()), tables) {
         Some(place) => (place, keep(place, picked, said, tables)),
-        None => (start::<F, T>(frame, &tags, &whose, picked, tables)?, picked),
+        None => (start::<F, T>(frame, &tags, &whose, (picked, said), tables)?, picked),
     };
     let target = if backend == picked { target } else { tables.target(backend).ok_or(Outcome::NoBackend)? };
     let next_hop = tables.next_hop(backend).ok_or(Outcome::NoBackend)?;
@@ -67,10 +67,9 @@ fn to_backend<F: Resize + ?Sized, A: Address, T: Tables>(
 #[inline(always)]
 fn keep<T: Tables>(place: usize, picked: u32, said: Said, tables: &T) -> u32 {
     let Some(mapping) = tables.mapping(place) else { return picked };
-    let opens = said.flags & (Segment::SYN | Segment::ACK | Segment::RST | Segment::FIN) == Segment::SYN;
-    let begins = opens && mapping.is_closing();
+    let begins = said.opens() && mapping.is_closing();
     if begins || mapping.backend != picked && tables.next_hop(mapping.backend).is_none() {
-        tables.renew_mapping(place, mapping.begun(picked, tables.now()));
+        tables.renew_mapping(place, mapping.begun(picked, said, tables.now()));
         return picked;
     }
     let after = mapping.heard_client(said, tables.now());
@@ -98,11 +97,11 @@ fn start<F: FrameMut + ?Sized, T: Tables>(
     frame: &F,
     tags: &Tags,
     whose: &Whose,
-    backend: u32,
+    (backend, said): (u32, Said),
     tables: &T,
 ) -> Step<usize> {
     let back = way_back(frame, tables.ingress()).ok_or(Outcome::Truncated)?;
-    let mapping = Mapping::new(whose, backend, back, tables.now());
+    let mapping = Mapping::new(whose, backend, back, said, tables.now());
     take(tags, mapping, tables).ok_or(Outcome::Exhausted)
 }
 

@@ -1,6 +1,10 @@
 //! Whose a port of the pool is: a record of one cache line.
 
-use crate::{address::Address, flow::Segment, next_hop::NextHop};
+use crate::{
+    address::Address,
+    flow::{Segment, TCP},
+    next_hop::NextHop,
+};
 
 /// Ports of an address that there is a place for: those below the ones that Linux gives its own connections
 /// (`net.ipv4.ip_local_port_range`).
@@ -146,8 +150,10 @@ pub struct Mapping {
 struct Proof(u64);
 
 impl Proof {
-    /// The server has not said where it begins.
+    /// In the midst of a flow: the server has not been heard yet.
     const NONE: Self = Self(0);
+    /// It began with a SYN, and the server has not said where it begins.
+    const OPENED: Self = Self(1 << 34);
     /// The client has acknowledged what the server said.
     const HEARD: Self = Self(1 << 33);
     const BEGINS: u64 = 1 << 32;
@@ -187,15 +193,16 @@ impl Mapping {
     }
 
     #[inline(always)]
-    pub const fn new(whose: &Whose, backend: u32, back: NextHop, now: u32) -> Self {
-        Self { whose: *whose, backend, seen: now, back, client: 0, server: 0, proof: Proof::NONE }
+    pub const fn new(whose: &Whose, backend: u32, back: NextHop, said: Said, now: u32) -> Self {
+        let proof = if said.opens() { Proof::OPENED } else { Proof::NONE };
+        Self { whose: *whose, backend, seen: now, back, client: 0, server: 0, proof }
     }
 
     /// The same flow, that begins again.
     #[inline(always)]
     #[must_use]
-    pub const fn begun(self, backend: u32, now: u32) -> Self {
-        Self { backend, seen: now, client: 0, server: 0, proof: Proof::NONE, ..self }
+    pub const fn begun(self, backend: u32, said: Said, now: u32) -> Self {
+        Self::new(&self.whose, backend, self.back, said, now)
     }
 
     /// | word | |
@@ -205,7 +212,7 @@ impl Mapping {
     /// | 3 | service |
     /// | 4 | 0–31 backend, 32–63 seen |
     /// | 5, 6 | the way to the client |
-    /// | 7 | 0–31 where the server begins, 32: it has begun, 33: the client has heard it |
+    /// | 7 | 0–31 where the server begins, 32: it has begun, 33: the client has heard it, 34: a SYN began it |
     #[inline(always)]
     pub const fn to_words(self) -> [u64; MAPPING_WORDS] {
         let [client_high, client_low] = self.whose.client;
@@ -283,14 +290,18 @@ impl Mapping {
 
     /// Whether the port is free for others. `life`: seconds that a silent flow is kept; `scarce`: others find none.
     pub const fn is_over(&self, now: u32, life: u32, scarce: bool) -> bool {
-        let age = now.saturating_sub(self.seen);
-        if self.is_closing() {
-            age > REST_SECONDS
-        } else if !self.is_proven() {
-            age > if scarce { SCARCE_SECONDS } else { UNANSWERED_SECONDS }
+        // A handshake is not silent for as long as a service's datagrams may be.
+        let is_short = self.whose.protocol() != TCP && life < UNANSWERED_SECONDS;
+        let kept = if scarce && !self.is_proven() {
+            SCARCE_SECONDS
+        } else if self.is_closing() {
+            REST_SECONDS
+        } else if self.is_proven() || is_short {
+            life
         } else {
-            age > life
-        }
+            UNANSWERED_SECONDS
+        };
+        now.saturating_sub(self.seen) > kept
     }
 }
 
@@ -307,6 +318,12 @@ impl Said {
     /// A datagram of the client's proves what a datagram of the server's begins.
     pub const CLIENTS_DATAGRAM: Self = Self { flags: Segment::ACK, number: 1 };
     pub const SERVERS_DATAGRAM: Self = Self { flags: Segment::SYN, number: 0 };
+
+    /// Whether it is the first segment of a connection.
+    #[inline(always)]
+    pub const fn opens(self) -> bool {
+        self.flags & (Segment::SYN | Segment::ACK | Segment::RST | Segment::FIN) == Segment::SYN
+    }
 
     /// What a side has said after this. Who goes on after a reset was not the one who sent it.
     #[inline(always)]
@@ -332,20 +349,25 @@ pub const fn port_of(place: usize) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::{UDP, port_word};
 
     const FIRST: u32 = u32::MAX;
 
-    fn begun() -> Mapping {
-        let whose = Whose { client: [1, 2], ports: port_of_test(), service: 4 };
-        Mapping::new(&whose, 7, NextHop::UNRESOLVED, 100)
+    const SYN: Said = Said { flags: Segment::SYN, number: 0 };
+    const ACK: Said = Said { flags: Segment::ACK, number: 9 };
+    const RST: Said = Said { flags: Segment::RST, number: 9 };
+
+    fn begun_by(protocol: u8, said: Said) -> Mapping {
+        let whose = Whose { client: [1, 2], ports: port_word(protocol, 4000, 80), service: 4 };
+        Mapping::new(&whose, 7, NextHop::UNRESOLVED, said, 100)
     }
 
-    const fn port_of_test() -> u64 {
-        crate::flow::port_word(crate::flow::TCP, 4000, 80)
+    fn opened() -> Mapping {
+        begun_by(TCP, SYN)
     }
 
     fn answered() -> Mapping {
-        begun().heard_server(Said { flags: Segment::SYN | Segment::ACK, number: FIRST }, 100)
+        opened().heard_server(Said { flags: Segment::SYN | Segment::ACK, number: FIRST }, 100)
     }
 
     fn acknowledging(number: u32) -> Mapping {
@@ -355,35 +377,65 @@ mod tests {
     #[test]
     fn words_come_back() {
         let closed = acknowledging(0).heard_client(Said { flags: Segment::FIN | Segment::ACK, number: 5 }, 101);
-        for mapping in [begun(), answered(), acknowledging(0), closed] {
+        for mapping in [opened(), begun_by(TCP, ACK), answered(), acknowledging(0), closed] {
             assert_eq!(Mapping::from_words(mapping.to_words()), mapping);
         }
     }
 
     #[test]
     fn who_acknowledges_what_the_server_said_has_heard_it() {
-        assert!(!begun().is_proven() && !answered().is_proven());
+        assert!(!opened().is_proven() && !answered().is_proven());
         assert!(acknowledging(FIRST.wrapping_add(1)).is_proven());
         assert!(acknowledging(FIRST.wrapping_add(1 << 20)).is_proven());
         assert!(!acknowledging(FIRST).is_proven());
         assert!(!acknowledging(FIRST.wrapping_add((1 << 20) + 1)).is_proven());
-        let reset = answered().heard_client(Said { flags: Segment::RST, number: 0 }, 100);
-        assert!(!reset.is_proven(), "a reset acknowledges nothing");
+        assert!(!answered().heard_client(RST, 100).is_proven(), "a reset acknowledges nothing");
     }
 
     #[test]
     fn a_server_in_the_midst_of_a_connection_knows_its_client() {
-        assert!(begun().heard_server(Said { flags: Segment::ACK, number: 9 }, 100).is_proven());
-        assert!(!begun().heard_server(Said { flags: Segment::RST, number: 9 }, 100).is_proven());
-        let challenged = answered().heard_server(Said { flags: Segment::ACK, number: 9 }, 100);
-        assert!(!challenged.is_proven(), "it answers who guesses, too");
-        assert!(!acknowledging(0).begun(8, 100).is_proven());
+        assert!(begun_by(TCP, ACK).heard_server(ACK, 100).is_proven());
+        assert!(!begun_by(TCP, ACK).heard_server(RST, 100).is_proven());
+        assert!(!opened().heard_server(ACK, 100).is_proven(), "it answers so who comes after another, too");
+        assert!(!answered().heard_server(ACK, 100).is_proven(), "and who guesses");
+        assert!(!acknowledging(0).begun(8, SYN, 100).heard_server(ACK, 100).is_proven());
     }
 
     #[test]
     fn a_datagram_after_an_answer_has_heard_it() {
-        let answered = begun().heard_server(Said::SERVERS_DATAGRAM, 100);
-        assert!(!answered.is_proven() && !begun().heard_client(Said::CLIENTS_DATAGRAM, 100).is_proven());
+        let begun = begun_by(UDP, Said::CLIENTS_DATAGRAM);
+        let answered = begun.heard_server(Said::SERVERS_DATAGRAM, 100);
+        assert!(!answered.is_proven() && !begun.heard_client(Said::CLIENTS_DATAGRAM, 100).is_proven());
         assert!(answered.heard_client(Said::CLIENTS_DATAGRAM, 100).is_proven());
+    }
+
+    #[test]
+    fn a_port_is_kept_as_long_as_its_flow_may_need_it() {
+        let over = |mapping: Mapping, life, scarce| (0..20_000).find(|age| mapping.is_over(100 + age, life, scarce));
+        let (proven, datagram) = (acknowledging(0), begun_by(UDP, Said::CLIENTS_DATAGRAM));
+        for (mapping, life, kept) in [
+            (opened(), 10_800, 130),
+            (opened(), 5, 130),
+            (answered(), 10_800, 130),
+            (proven, 10_800, 10_800),
+            (proven, 5, 5),
+            (datagram, 120, 120),
+            (datagram, 5, 5),
+            (datagram, 10_800, 130),
+            (proven.heard_client(RST, 100), 10_800, 60),
+            (opened().heard_client(RST, 100), 10_800, 60),
+        ] {
+            assert_eq!(over(mapping, life, false), Some(kept + 1), "{mapping:?}, {life}");
+        }
+        for (mapping, kept) in [
+            (opened(), 3),
+            (answered(), 3),
+            (datagram, 3),
+            (opened().heard_client(RST, 100), 3),
+            (proven.heard_client(RST, 100), 60),
+            (proven, 10_800),
+        ] {
+            assert_eq!(over(mapping, 10_800, true), Some(kept + 1), "{mapping:?}");
+        }
     }
 }

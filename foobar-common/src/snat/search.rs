@@ -112,7 +112,7 @@ pub fn room_in<T: Tables>(bucket: usize, tables: &T) -> u64 {
     free << 32 | last
 }
 
-/// One more than a place of a bucket whose flow is over, or was never answered, and in the upper half its tag; 0: there is
+/// One more than a place of a bucket whose flow is over, or whose client is not known to hear its backend, and in the upper half its tag; 0: there is
 /// none.
 #[inline(always)]
 pub fn over_in<T: Tables>(bucket: usize, now: u32, tables: &T) -> u64 {
@@ -152,7 +152,7 @@ const _: () = assert!(PORTS.is_multiple_of(BUCKET) && PLACES == LANES * TAG_WORD
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::HostTables;
+    use crate::{image::HostTables, next_hop::NextHop, snat::Said};
 
     const PLACE_OF_TEST: usize = FIRST_PORT + 5;
 
@@ -169,7 +169,7 @@ mod tests {
         let tables = HostTables::default();
         assert!(claim(PLACE_OF_TEST, 0, 0x8001, &tables));
         let whose = Whose { client: [0, 1], ports: 80, service: 1 };
-        tables.set_mapping(PLACE_OF_TEST, Mapping::new(&whose, 1, crate::next_hop::NextHop::UNRESOLVED, 1));
+        tables.set_mapping(PLACE_OF_TEST, Mapping::new(&whose, 1, NextHop::UNRESOLVED, Said::CLIENTS_DATAGRAM, 1));
         let over = over_in(FIRST_PORT / LANES, 1000, &tables);
         assert_eq!((over & PLACE, over >> 32), (PLACE_OF_TEST as u64 + 1, 0x8001));
         assert!(claim(PLACE_OF_TEST, over >> 32, 0x8002, &tables));
