@@ -167,10 +167,8 @@ impl Engine {
     /// Attaches what the configuration names and is not attached yet. A first start fails whole; a restart goes on with
     /// what is there.
     pub(super) fn attach_at_start(&mut self, first: bool) -> Result<(), Refusal> {
-        // A restart filters what it can.
-        let judged = if first { self.state.config.clone() } else { Config::default() };
         for interface in self.state.config.interfaces.clone() {
-            match self.attach_at_start_to(&interface, &judged) {
+            match self.attach_at_start_to(&interface) {
                 Ok(()) => {}
                 Err(refusal) if first => {
                     for interface in &self.state.config.interfaces {
@@ -190,11 +188,12 @@ impl Engine {
         Ok(())
     }
 
-    fn attach_at_start_to(&mut self, interface: &Interface, judged: &Config) -> Result<(), Refusal> {
+    fn attach_at_start_to(&mut self, interface: &Interface) -> Result<(), Refusal> {
         if let Some(old) = self.datapath.rename_link(&interface.name)? {
             tracing::info!("{} was attached by the name {old}, which it had", interface.name);
         }
-        self.attach_again(interface, Patience::Settle, || refuse_merging(&interface.name, judged))
+        // After a boot devices merge again: who is warned is better off than who is not filtered.
+        self.attach_again(interface, Patience::Settle, || Ok(()))
     }
 
     /// Attaches an interface of a configuration that is about to be applied, with its peer.

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, anyhow};
 use aya::programs::{
     ProgramError, Xdp, XdpMode,
     links::FdLink,
+    tc::SchedClassifierLink,
     xdp::{XdpError, XdpLink},
 };
 use foobar_common::layout::program;
@@ -153,22 +154,19 @@ impl Datapath {
         if let Some(id) = settled_program(index, patience)? {
             return Err(foreign_program(interface, id));
         }
-        let shown = tags::show(interface)?;
-        let attached = self.attach_to(interface, index, mode, judge);
-        let pin = attached.inspect_err(|_| tags::hide(interface, &shown))?;
-        tags::remember(&self.pins, &pin, &shown)?;
+        let (pin, shown) = self.attach_to(interface, index, mode, judge)?;
         let called = Some(interface.to_owned());
         Ok(Attachment { interface: pin.interface, native: pin.native, ifindex: index, called, shown })
     }
 
-    /// Puts the program on an interface that has none.
+    /// Puts the program on an interface that has none. Returns what hid tags from it, too.
     fn attach_to(
         &mut self,
         interface: &str,
         index: u32,
         mode: Mode,
         judge: impl FnOnce() -> Result<(), Refusal>,
-    ) -> Result<LinkPin, AttachError> {
+    ) -> Result<(LinkPin, Vec<Feature>), AttachError> {
         // From here on nothing is opened that is not known when the main program begins to drop.
         let egress = self.begin_to_attend(interface)?;
         let program = load::main_program(&mut self.ebpf)?;
@@ -178,11 +176,22 @@ impl Datapath {
         }
         let netns = Some(netns::current().context("asking for the network namespace")?);
         let pin = LinkPin { interface: interface.to_owned(), native, ifindex: index, netns };
-        if let Some(egress) = egress {
-            egress::keep(egress, &self.pins.egress(&pin))?;
+        // A link that is not pinned yet goes with an error.
+        let shown = tags::show(&self.pins, &pin)?;
+        if let Err(error) = self.pin(link, egress, &pin) {
+            tags::hide(&self.pins, &pin, &shown);
+            return Err(error.into());
         }
-        link.pin(self.pins.link(&pin)).with_context(|| format!("pinning the link of {interface}"))?;
-        Ok(pin)
+        Ok((pin, shown))
+    }
+
+    /// Has the links outlive the daemon.
+    fn pin(&self, link: FdLink, egress: Option<SchedClassifierLink>, pin: &LinkPin) -> Result<()> {
+        if let Some(egress) = egress {
+            egress::keep(egress, &self.pins.egress(pin))?;
+        }
+        link.pin(self.pins.link(pin)).with_context(|| format!("pinning the link of {}", pin.interface))?;
+        Ok(())
     }
 
     /// Takes the program off an interface, and the passing one off its peer.

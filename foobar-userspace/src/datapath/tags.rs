@@ -3,7 +3,11 @@
 //! What was turned off is remembered beside the pins, by names of directories, which a bpffs can have: that outlives the
 //! daemon, and no boot, like the device's features themselves.
 
-use std::{fs, io::ErrorKind, path::PathBuf};
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 
@@ -14,25 +18,36 @@ use super::{
     pins::{LinkPin, Pins},
 };
 
-/// Has the device of an interface leave tags in frames, all of them or none. Returns what was turned off for that.
-pub fn show(interface: &str) -> Result<Vec<Feature>, AttachError> {
-    let mut off = Vec::new();
-    for feature in features::on(interface, &Feature::STRIPPING)? {
-        if let Err(error) = features::set(interface, feature, Switch::Off) {
-            hide(interface, &off);
-            let (interface, reason) = (interface.to_owned(), format!("{error:#}"));
+/// Has the device of a link's interface leave tags in frames, all of them or none. Returns what was turned off for that,
+/// which is remembered before: who is cut off in between leaves nothing behind that nobody knows of.
+pub fn show(pins: &Pins, pin: &LinkPin) -> Result<Vec<Feature>, AttachError> {
+    let interface = &pin.interface;
+    let hiding = features::on(interface, &Feature::STRIPPING)?;
+    for (count, feature) in hiding.iter().copied().enumerate() {
+        if let Err(error) = remember(pins, pin, feature).and_then(|()| features::set(interface, feature, Switch::Off)) {
+            hide(pins, pin, &hiding[..=count]);
+            let (interface, reason) = (interface.clone(), format!("{error:#}"));
             return Err(AttachError::HidesTags { interface, feature, reason });
         }
-        off.push(feature);
     }
-    for feature in &off {
+    for feature in &hiding {
         tracing::info!("{} of {interface} is off: it hid tags of VLANs", feature.name());
     }
-    Ok(off)
+    Ok(hiding)
+}
+
+/// Takes that back.
+pub fn hide(pins: &Pins, pin: &LinkPin, features: &[Feature]) {
+    turn_on(&pin.interface, features);
+    for path in features.iter().map(|feature| pins.tags(pin, feature.name())) {
+        if let Err(error) = forget(&path) {
+            tracing::warn!("{error:#}");
+        }
+    }
 }
 
 /// Turns on again what was turned off.
-pub fn hide(interface: &str, off: &[Feature]) {
+fn turn_on(interface: &str, off: &[Feature]) {
     for feature in off {
         match features::set(interface, *feature, Switch::On) {
             Ok(()) => tracing::info!("{} of {interface} is on again", feature.name()),
@@ -41,13 +56,18 @@ pub fn hide(interface: &str, off: &[Feature]) {
     }
 }
 
-/// Remembers what was turned off for a link.
-pub fn remember(pins: &Pins, pin: &LinkPin, off: &[Feature]) -> Result<()> {
-    for feature in off {
-        let path = pins.tags(pin, feature.name());
-        fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
+fn remember(pins: &Pins, pin: &LinkPin, feature: Feature) -> Result<()> {
+    let path = pins.tags(pin, feature.name());
+    fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))
+}
+
+fn forget(path: &Path) -> Result<()> {
+    match fs::remove_dir(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", path.display()))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// What was turned off for a link.
@@ -76,19 +96,15 @@ impl Shown {
     /// Turns on again what was turned off, and forgets it.
     pub fn take_back(self) -> Result<()> {
         match &self.interface {
-            Some(interface) => hide(interface, &self.off),
+            Some(interface) => turn_on(interface, &self.off),
             None if self.off.is_empty() => {}
-            None => tracing::warn!("an interface that is not here hides no tags, and did before"),
+            None => tracing::warn!(
+                "an interface that is not in this network namespace leaves tags of VLANs in frames, and did not before \
+                 foobar: `ethtool -K IFACE {} on` there",
+                self.off.iter().map(|feature| feature.name()).collect::<Vec<_>>().join(" on ")
+            ),
         }
-        for path in self.paths {
-            match fs::remove_dir(&path) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("removing {}", path.display()));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        self.paths.iter().try_for_each(|path| forget(path))
     }
 
     /// Has another link's name stand for it.
