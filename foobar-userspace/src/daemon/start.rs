@@ -105,6 +105,8 @@ impl Engine {
         self.egress_ids = self.rule_ids.split_off(rules.len());
         self.take_sets_over(&self.state.clone())?;
         self.datapath.attend_egress(self.state.attention())?;
+        // Who put the change in force may have been cut off before.
+        self.hand_places_over(&self.state.clone())?;
         self.refuse_at_start();
         tracing::warn!("a change waits for confirmation: `foobar confirm` keeps it");
         Ok(())

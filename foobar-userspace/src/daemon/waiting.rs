@@ -27,8 +27,12 @@ impl Engine {
     /// The change that waits is there to stay.
     pub fn confirm(&mut self) -> Result<Confirmed, Refusal> {
         self.undo_when_due();
-        if self.state.pending.is_none() {
-            return Err(nothing_waits());
+        let Some(pending) = &self.state.pending else { return Err(nothing_waits()) };
+        if now() >= u64::from(pending.until) {
+            return Err(Refusal::refused(
+                "the change's time is up: packets see what was before, which is not on disk yet",
+            )
+            .hint("the daemon's log says why, and it tries again every second"));
         }
         let attended = self.state.attention();
         let state = self.state.clone().confirmed();

@@ -53,12 +53,19 @@ impl Pool {
     }
 
     /// Gives every address its place, those of services that may come back included. One that no service has any more
-    /// gives its own up only where there is no other.
+    /// gives its own up only where there is no other. Of those of routes, some stay without one if there are too many:
+    /// nobody asked for them.
     pub fn number(&mut self, services: &[Service]) -> Result<(), Refusal> {
         let is_snat = |name: &String| services.iter().any(|service| service.name == *name && service.snat.is_empty());
         self.egress.retain(|name, _| is_snat(name));
         let wanted: BTreeSet<_> = services.iter().flat_map(|service| self.of(service)).collect();
-        for address in &wanted {
+        let (named, of_routes): (Vec<_>, Vec<_>) =
+            wanted.iter().partition(|address| services.iter().any(|service| service.snat.contains(address)));
+        for (address, is_named) in named
+            .into_iter()
+            .map(|address| (address, true))
+            .chain(of_routes.into_iter().map(|address| (address, false)))
+        {
             if self.places.contains_key(address) {
                 continue;
             }
@@ -69,10 +76,13 @@ impl Pool {
             };
             let place = if let Some(place) = free {
                 place
-            } else {
-                let (old, place) = unused().ok_or_else(too_many)?;
+            } else if let Some((old, place)) = unused() {
                 self.places.remove(&old);
                 place
+            } else if is_named {
+                return Err(too_many());
+            } else {
+                continue;
             };
             self.places.insert(*address, place);
         }
@@ -114,6 +124,10 @@ mod tests {
         assert_eq!(pool.place(address(17).parse().unwrap()), first.place(address(1).parse().unwrap()));
         let one_more = service("e", &[address(18)]);
         pool.number(&[rest.to_vec(), other.to_vec(), vec![one_more]].concat()).expect_err("17 addresses");
+        let automatic = service("f", &[]);
+        pool.learn("f", address(19).parse().unwrap());
+        pool.number(&[rest.to_vec(), other.to_vec(), vec![automatic.clone()]].concat()).expect("nobody named the 17th");
+        assert_eq!(pool.places(&automatic), [] as [u8; 0]);
     }
 
     #[test]
