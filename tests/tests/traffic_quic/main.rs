@@ -17,7 +17,8 @@ use foobar_tests::{
 use tokio::runtime::Runtime;
 
 const QUIC: u16 = 443;
-const CLIENTS: usize = 16;
+/// So many that none of the backends gets none but once in a million times.
+const CLIENTS: usize = 40;
 const BACKENDS: u8 = 3;
 /// Within which an answer comes, also over a path that is new.
 const SOON: Duration = Duration::from_secs(10);
@@ -73,6 +74,7 @@ fn a_backend_that_drains_leaves_when_nobody_who_names_it_speaks() {
     let (clients, homes) = served.connect();
     let on_it: Vec<_> =
         clients.iter().zip(&homes).filter(|(_, home)| *home == "b2").map(|(client, _)| client).collect();
+    assert!(!on_it.is_empty(), "{homes:?}");
     let is_there = || served.site.status().services[0].backends.len() == usize::from(BACKENDS);
 
     served.site.tell(&["backend", "rm", "web", &served.way.backend(2)]);
