@@ -4,12 +4,12 @@
 //! buckets of 16 places each by its hash (Azar and others, STOC 1994), and a small table of tags says which to read.
 
 mod place;
+mod proof;
 mod search;
 
 pub use self::{
-    place::{
-        FIRST_PORT, MAPPING_WORDS, MAX_POOL, Mapping, PLACES, PORTS, Pool, Said, TAG_WORDS, Wanted, Whose, port_of,
-    },
+    place::{FIRST_PORT, MAPPING_WORDS, MAX_POOL, Mapping, PLACES, PORTS, Pool, TAG_WORDS, Wanted, Whose, port_of},
+    proof::Said,
     search::{Tags, find, gives_way, over_in, room_in, take},
 };
 use crate::{

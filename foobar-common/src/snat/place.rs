@@ -1,5 +1,6 @@
 //! Whose a port of the pool is: a record of one cache line.
 
+use super::proof::{FIN, Proof, RST, Said};
 use crate::{
     address::Address,
     flow::{Segment, TCP},
@@ -145,32 +146,6 @@ pub struct Mapping {
     proof: Proof,
 }
 
-/// Whether the client has heard the server, which who forges its address has not; a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Proof(u64);
-
-impl Proof {
-    /// In the midst of a flow: the server has not been heard yet.
-    const NONE: Self = Self(0);
-    /// It began with a SYN, and the server has not said where it begins.
-    const OPENED: Self = Self(1 << 34);
-    /// The client has acknowledged what the server said.
-    const HEARD: Self = Self(1 << 33);
-    const BEGINS: u64 = 1 << 32;
-
-    /// The server begins at this sequence number.
-    #[inline(always)]
-    const fn begins(at: u32) -> Self {
-        Self(Self::BEGINS | at as u64)
-    }
-
-    /// Whether who acknowledges this has heard a server that began: as far behind it as a note's ([`crate::note`]).
-    #[inline(always)]
-    const fn is_by(self, acknowledged: u32) -> bool {
-        self.0 & Self::BEGINS != 0 && acknowledged.wrapping_sub(self.0 as u32).wrapping_sub(1) < 1 << 20
-    }
-}
-
 impl Mapping {
     /// The word that says whose backend it is, and when it was heard of.
     pub const OWNER: usize = 4;
@@ -179,9 +154,6 @@ impl Mapping {
     /// The word that says whether the client has heard the server.
     pub const PROOF: usize = 7;
 
-    /// Bits of what one side has said.
-    const FIN: u8 = 1;
-    const RST: u8 = 2;
     const SERVER_SHIFT: u32 = 41;
     const CLIENT_SHIFT: u32 = 43;
     const SIDE: u64 = 3;
@@ -219,7 +191,7 @@ impl Mapping {
         let [hop, hop_rest] = self.back.to_words();
         let said = (self.server as u64) << Self::SERVER_SHIFT | (self.client as u64) << Self::CLIENT_SHIFT;
         let owner = self.backend as u64 | (self.seen as u64) << 32;
-        [client_high, client_low, self.whose.ports | said, self.whose.service, owner, hop, hop_rest, self.proof.0]
+        [client_high, client_low, self.whose.ports | said, self.whose.service, owner, hop, hop_rest, self.proof.word()]
     }
 
     #[inline(always)]
@@ -232,7 +204,7 @@ impl Mapping {
             back: NextHop::from_raw([hop, hop_rest]),
             client: (ports >> Self::CLIENT_SHIFT & Self::SIDE) as u8,
             server: (ports >> Self::SERVER_SHIFT & Self::SIDE) as u8,
-            proof: Proof(proof),
+            proof: Proof::from_word(proof),
         }
     }
 
@@ -251,13 +223,13 @@ impl Mapping {
     /// Whether both sides have said that they are done, or one that there is no connection.
     #[inline(always)]
     pub const fn is_closing(&self) -> bool {
-        self.client & self.server & Self::FIN != 0 || (self.client | self.server) & Self::RST != 0
+        self.client & self.server & FIN != 0 || (self.client | self.server) & RST != 0
     }
 
     /// Whether the client is known to hear the server.
     #[inline(always)]
     pub const fn is_proven(&self) -> bool {
-        self.proof.0 == Proof::HEARD.0
+        self.proof.word() == Proof::HEARD.word()
     }
 
     /// After a packet of the client's.
@@ -279,7 +251,7 @@ impl Mapping {
             self.proof
         } else if said.flags & Segment::SYN != 0 {
             Proof::begins(said.number)
-        } else if self.proof.0 == Proof::NONE.0 && said.flags & Segment::RST == 0 {
+        } else if self.proof.word() == Proof::NONE.word() && said.flags & Segment::RST == 0 {
             Proof::HEARD
         } else {
             self.proof
@@ -305,41 +277,6 @@ impl Mapping {
     }
 }
 
-/// What a packet says of its flow.
-#[derive(Clone, Copy, Debug)]
-pub struct Said {
-    /// TCP's.
-    pub flags: u8,
-    /// Of the client's: what it acknowledges; of the server's: where it begins.
-    pub number: u32,
-}
-
-impl Said {
-    /// A datagram of the client's proves what a datagram of the server's begins.
-    pub const CLIENTS_DATAGRAM: Self = Self { flags: Segment::ACK, number: 1 };
-    pub const SERVERS_DATAGRAM: Self = Self { flags: Segment::SYN, number: 0 };
-
-    /// Whether it is the first segment of a connection.
-    #[inline(always)]
-    pub const fn opens(self) -> bool {
-        self.flags & (Segment::SYN | Segment::ACK | Segment::RST | Segment::FIN) == Segment::SYN
-    }
-
-    /// What a side has said after this. Who goes on after a reset was not the one who sent it.
-    #[inline(always)]
-    const fn after(self, before: u8) -> u8 {
-        let fin = if self.flags & Segment::FIN != 0 { Mapping::FIN } else { 0 };
-        let reset = if self.flags & Segment::RST != 0 { Mapping::RST } else { 0 };
-        before & !Mapping::RST | fin | reset
-    }
-
-    /// What of the other side's this takes back: its reset, where this side goes on.
-    #[inline(always)]
-    const fn takes_back(self) -> u8 {
-        if self.flags & (Segment::RST | Segment::FIN) == 0 { Mapping::RST } else { 0 }
-    }
-}
-
 /// The port of a place.
 #[inline(always)]
 pub const fn port_of(place: usize) -> u16 {
@@ -355,7 +292,7 @@ mod tests {
 
     const SYN: Said = Said { flags: Segment::SYN, number: 0 };
     const ACK: Said = Said { flags: Segment::ACK, number: 9 };
-    const RST: Said = Said { flags: Segment::RST, number: 9 };
+    const RESET: Said = Said { flags: Segment::RST, number: 9 };
 
     fn begun_by(protocol: u8, said: Said) -> Mapping {
         let whose = Whose { client: [1, 2], ports: port_word(protocol, 4000, 80), service: 4 };
@@ -389,13 +326,13 @@ mod tests {
         assert!(acknowledging(FIRST.wrapping_add(1 << 20)).is_proven());
         assert!(!acknowledging(FIRST).is_proven());
         assert!(!acknowledging(FIRST.wrapping_add((1 << 20) + 1)).is_proven());
-        assert!(!answered().heard_client(RST, 100).is_proven(), "a reset acknowledges nothing");
+        assert!(!answered().heard_client(RESET, 100).is_proven(), "a reset acknowledges nothing");
     }
 
     #[test]
     fn a_server_in_the_midst_of_a_connection_knows_its_client() {
         assert!(begun_by(TCP, ACK).heard_server(ACK, 100).is_proven());
-        assert!(!begun_by(TCP, ACK).heard_server(RST, 100).is_proven());
+        assert!(!begun_by(TCP, ACK).heard_server(RESET, 100).is_proven());
         assert!(!opened().heard_server(ACK, 100).is_proven(), "it answers so who comes after another, too");
         assert!(!answered().heard_server(ACK, 100).is_proven(), "and who guesses");
         assert!(!acknowledging(0).begun(8, SYN, 100).heard_server(ACK, 100).is_proven());
@@ -422,8 +359,8 @@ mod tests {
             (datagram, 120, 120),
             (datagram, 5, 5),
             (datagram, 10_800, 130),
-            (proven.heard_client(RST, 100), 10_800, 60),
-            (opened().heard_client(RST, 100), 10_800, 60),
+            (proven.heard_client(RESET, 100), 10_800, 60),
+            (opened().heard_client(RESET, 100), 10_800, 60),
         ] {
             assert_eq!(over(mapping, life, false), Some(kept + 1), "{mapping:?}, {life}");
         }
@@ -431,8 +368,8 @@ mod tests {
             (opened(), 3),
             (answered(), 3),
             (datagram, 3),
-            (opened().heard_client(RST, 100), 3),
-            (proven.heard_client(RST, 100), 60),
+            (opened().heard_client(RESET, 100), 3),
+            (proven.heard_client(RESET, 100), 60),
             (proven, 10_800),
         ] {
             assert_eq!(over(mapping, 10_800, true), Some(kept + 1), "{mapping:?}");
