@@ -25,7 +25,6 @@ use crate::{
     pick::{Picked, look_up},
     readdress::End,
     send::send,
-    serve::is_for_a_group,
     snat::{self, PLACES, Pool, Tags, Wanted, Whose, port_of},
     tables::Tables,
     target::Mode,
@@ -42,7 +41,7 @@ pub fn take_up<F: Frame + ?Sized, A: Address, T: Tables>(
 ) -> bool {
     let Transport::Icmp { kind, .. } = flow.transport else { return false };
     let is_whole = flow.fragment == Fragment::WHOLE && flow.extensions == 0;
-    let asks = is_whole && (is_error::<A>(kind) || is_request::<A>(kind)) && !is_for_a_group(frame);
+    let asks = is_whole && (is_error::<A>(kind) || is_request::<A>(kind));
     if asks {
         let handoff = Handoff::of::<A>(Stage::QUOTED, ip, 0, 0, frame.len());
         tables.hand_over(Handoff { detail: judged.word(), ..handoff });

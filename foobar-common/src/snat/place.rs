@@ -23,8 +23,8 @@ pub const TAG_WORDS: usize = PLACES / 4;
 
 /// Seconds that a port rests after a connection has closed: Linux keeps one in TIME-WAIT for so long.
 pub const REST_SECONDS: u32 = 60;
-/// Seconds that a flow keeps its port whose client is not known to hear its backend: a handshake's retries take 127 s with Linux's
-/// defaults.
+/// Seconds that a flow keeps its port whose client is not known to hear its backend: a handshake's retries take 127 s with
+/// Linux's defaults.
 pub const UNANSWERED_SECONDS: u32 = 130;
 /// The same where others find no port.
 pub const SCARCE_SECONDS: u32 = 3;

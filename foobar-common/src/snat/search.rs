@@ -112,8 +112,8 @@ pub fn room_in<T: Tables>(bucket: usize, tables: &T) -> u64 {
     free << 32 | last
 }
 
-/// One more than a place of a bucket whose flow is over, or whose client is not known to hear its backend, and in the upper half its tag; 0: there is
-/// none.
+/// One more than a place of a bucket whose flow is over, or whose client is not known to hear its backend, and in the upper
+/// half its tag; 0: there is none.
 #[inline(always)]
 pub fn over_in<T: Tables>(bucket: usize, now: u32, tables: &T) -> u64 {
     for index in 0..BUCKET {
