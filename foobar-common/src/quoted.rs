@@ -88,7 +88,7 @@ fn go_on<F: FrameMut + ?Sized, A: Address, T: Tables>(
         if matches!(service.mode, Mode::Dsr | Mode::Tunnel) {
             return forward::<F, A, T>(frame, ip, service.mode, &picked, Begins::NOTHING, tables);
         }
-        to_backend(flow, &quote, &service, &picked, tables)
+        to_backend(frame, flow, &quote, &service, &picked, tables)
     } else {
         to_client(flow, &quote, generation, tables)
     };
@@ -118,7 +118,8 @@ struct Going {
 
 /// About what a service sent to a client: as if its backend had sent it to whom it answers.
 #[inline(always)]
-fn to_backend<A: Address, T: Tables>(
+fn to_backend<F: FrameMut + ?Sized, A: Address, T: Tables>(
+    frame: &F,
     flow: &Flow<A>,
     quote: &Quote,
     service: &ServiceEntry,
@@ -130,7 +131,8 @@ fn to_backend<A: Address, T: Tables>(
         let ports = port_word(quote.protocol, quote.destination.1, quote.source.1);
         let whose = Whose::of(A::from_words(quote.destination.0), flow.destination, ports);
         let pool = Pool::from_words(tables.target(backend)?.source);
-        let place = snat::find(&Tags::of(picked.hash, whose.ports, pool), &whose, Wanted::ANY, tables)?;
+        let found = snat::find(&Tags::of(picked.hash, whose.ports, pool), &whose, Wanted::ANY, pool, tables)?;
+        let place = frame.forget(found);
         backend = tables.mapping(place)?.backend;
         quoted_destination = (tables.pool_address(place / PLACES)?, port_of(place));
     }

@@ -10,7 +10,7 @@ mod search;
 pub use self::{
     place::{FIRST_PORT, MAPPING_WORDS, MAX_POOL, Mapping, PLACES, PORTS, Pool, TAG_WORDS, Wanted, Whose, port_of},
     proof::Said,
-    search::{Tags, find, gives_way, over_in, room_in, take},
+    search::{Tags, find, gives_way, older, over_in, room_in, take},
 };
 use crate::{
     address::Address,
@@ -45,10 +45,12 @@ fn to_backend<F: Resize + ?Sized, A: Address, T: Tables>(
     // A later fragment says nothing of its flow's ports.
     let (client_port, service_port) = flow.ports().ok_or(Outcome::FragmentUnknown)?;
     let whose = Whose::of(flow.source, flow.destination, port_word(flow.protocol, client_port, service_port));
-    let tags = Tags::of(handoff.hash, whose.ports, Pool::from_words(target.source));
+    let pool = Pool::from_words(target.source);
+    let tags = Tags::of(handoff.hash, whose.ports, pool);
     let said = client_said(frame, flow).ok_or(Outcome::Truncated)?;
     // One client's address and port may have connections with several backends, which their packets name.
-    let (place, backend) = match find(&tags, &whose, Wanted::of(picked, Begins(handoff.detail).named()), tables) {
+    let found = find(&tags, &whose, Wanted::of(picked, Begins(handoff.detail).named()), pool, tables);
+    let (place, backend) = match found.map(|place| frame.forget(place)) {
         Some(place) => (place, keep(place, picked, said, tables)),
         None => (start::<F, T>(frame, &tags, &whose, (picked, said), tables)?, picked),
     };

@@ -18,7 +18,7 @@ use crate::{
     plane::{Plane, Way},
     sets::SetTables,
     slot::Slot,
-    snat::{Mapping, answered, gives_way, over_in, room_in},
+    snat::{Mapping, Pool, Tags, answered, gives_way, older, over_in, room_in},
     state::State,
     target::Target,
     terms::{Candidates, Link, Settled, Terms, settle},
@@ -168,6 +168,14 @@ pub trait Tables: SetTables {
         Self: Sized,
     {
         room_in(bucket, self)
+    }
+
+    /// See [`older`].
+    fn older(&self, tags: Tags, pool: Pool, after: u32) -> u64
+    where
+        Self: Sized,
+    {
+        older(tags, pool, after, self)
     }
 
     /// See [`gives_way`].

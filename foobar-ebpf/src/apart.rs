@@ -9,7 +9,7 @@ use foobar_common::{
     decision::Decision,
     find::{Asked, answer, is_from_balancer},
     fragment::Part,
-    snat::{answered, gives_way, over_in, room_in},
+    snat::{Pool, Tags, answered, gives_way, older, over_in, room_in},
     terms::{Candidates, settle},
 };
 
@@ -60,7 +60,15 @@ pub extern "C" fn room_in_apart(bucket: u64) -> u64 {
     room_in(bucket as usize, &Maps::apart())
 }
 
-/// [`gives_way`], likewise.
+/// [`older`], where a service's addresses were others.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn older_apart(first: u64, second: u64, tag: u64, pool: u64, after: u32) -> u64 {
+    let tags = Tags { buckets: [first as usize, second as usize], tag };
+    older(tags, Pool::from_words([pool, 0]), after, &Maps::apart())
+}
+
+/// [`gives_way`], for flows that begin.
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub extern "C" fn gives_way_apart(place: u64, now: u32) -> u64 {

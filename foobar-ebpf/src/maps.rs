@@ -32,7 +32,7 @@ use foobar_common::{
     note::{Kind, Note},
     plane::{Plane, Way},
     slot::Slot,
-    snat::Mapping,
+    snat::{Mapping, Pool, Tags},
     sparse,
     state::State,
     tables::Node,
@@ -49,8 +49,8 @@ pub use self::{
 };
 use crate::{
     apart::{
-        answer_apart, answered_apart, gives_way_apart, is_balancers_apart, over_in_apart, recall_v4, recall_v6,
-        remember_v4, remember_v6, room_in_apart, settle_apart, walk_v4, walk_v6,
+        answer_apart, answered_apart, gives_way_apart, is_balancers_apart, older_apart, over_in_apart, recall_v4,
+        recall_v6, remember_v4, remember_v6, room_in_apart, settle_apart, walk_v4, walk_v6,
     },
     hide::{InMemory, hide},
     table::{Record, Table},

@@ -59,6 +59,39 @@ fn the_address_of_the_route_is_known_while_a_change_waits() {
 }
 
 #[test]
+fn connections_stay_while_addresses_come_and_go() {
+    let (site, _echo) = WAY.site(1);
+    let _web = site.serve("b1", 80);
+    let numbers: Vec<_> = (FIRST..FIRST + 5).map(address).collect();
+    for address in &numbers {
+        site.network.ip("lb", &format!("address add {address}/32 dev eth1\n"));
+    }
+    let apply = |from: &[IpAddr]| {
+        site.tell(&["apply", &write(&site, &service("web", 80, from))]);
+        site.wait_for_next_hops();
+    };
+    apply(&numbers[..2]);
+    let web = Target::new(WAY.service(), 80);
+    let mut held = vec![site.hold(web, 40)];
+
+    for (change, from) in [
+        ("more of them", &numbers[..4]),
+        ("another order", &[numbers[2], numbers[0], numbers[1], numbers[3]]),
+        ("fewer", &numbers[1..2]),
+        ("others", &numbers[4..]),
+    ] {
+        apply(from);
+        for fate in held.iter().flat_map(|held| held.wait_for(2)) {
+            assert!(fate.broken.is_none(), "{change}: {fate:?}");
+        }
+        held.push(site.hold(web, 40));
+    }
+    let status = site.tell(&["status"]);
+    assert!(status.contains(&format!("40 of 31 744 at {}, ", numbers[4])), "{status}");
+    assert!(numbers[..4].iter().all(|address| status.contains(&format!(" still at {address}"))), "{status}");
+}
+
+#[test]
 fn no_flow_is_sent_from_an_address_that_takes_the_place_of_its_own() {
     let (site, _echo) = WAY.site(1);
     let _stream = site.network.within("b1", || StreamServer::listen(STREAM));

@@ -1,6 +1,6 @@
 //! The place of a flow: found by its tag, or taken where one is free.
 
-use super::place::{FIRST_PORT, Mapping, PLACES, PORTS, Pool, TAG_WORDS, Wanted, Whose};
+use super::place::{FIRST_PORT, MAX_POOL, Mapping, PLACES, PORTS, Pool, TAG_WORDS, Wanted, Whose};
 use crate::{hash::mix, tables::Tables};
 
 /// Places of a bucket, and the words of their tags.
@@ -15,14 +15,16 @@ const LANE: u64 = 0xffff;
 /// The lowest bit of each tag, and the highest.
 const ONES: u64 = 0x0001_0001_0001_0001;
 const TOPS: u64 = 0x8000_8000_8000_8000;
+/// Of older places with a flow's tag, so many are looked at; a tag in 32,768 is another flow's by chance.
+const OTHERS: u32 = 4;
 /// Who finds no peace after so many finds no port.
 const TRIES: usize = 3;
 
 /// Where a flow's place can be: the first words of the tags of two buckets, and its tag.
 #[derive(Clone, Copy, Debug)]
 pub struct Tags {
-    buckets: [usize; 2],
-    tag: u64,
+    pub buckets: [usize; 2],
+    pub tag: u64,
 }
 
 impl Tags {
@@ -36,37 +38,84 @@ impl Tags {
     }
 }
 
-/// The first word of the tags of the bucket that a hash says.
+/// The first word of the tags of the bucket that a hash says. Which bucket of an address does not depend on how many
+/// addresses there are.
 #[inline(always)]
 const fn bucket(hash: u32, pool: Pool) -> usize {
-    let number = (hash as u64 * (pool.count as u64 * BUCKETS)) >> 32;
-    let (address, bucket) = ((number / BUCKETS) as u32, (number % BUCKETS) as usize);
-    pool.place(address) * TAG_WORDS + (FIRST_PORT / BUCKET + bucket) * BUCKET_TAGS
+    let scaled = hash as u64 * BUCKETS;
+    let (bucket, rest) = ((scaled >> 32) as usize, scaled as u32);
+    let address = (rest as u64 * pool.count() as u64) >> 32;
+    pool.place(address as u32) * TAG_WORDS + (FIRST_PORT / BUCKET + bucket) * BUCKET_TAGS
 }
 
-/// The place that is this flow's, with a backend that is wanted.
+/// The place that is this flow's, with a backend that is wanted: where it would begin, or where it began when the service
+/// had other addresses.
 #[inline(always)]
-pub fn find<T: Tables>(tags: &Tags, whose: &Whose, wanted: Wanted, tables: &T) -> Option<usize> {
+pub fn find<T: Tables>(tags: &Tags, whose: &Whose, wanted: Wanted, pool: Pool, tables: &T) -> Option<usize> {
+    let suits = |place| tables.mapping(place).is_some_and(|mapping| mapping.suits(whose, wanted));
     for bucket in tags.buckets {
         for index in 0..BUCKET_TAGS {
             let word = bucket + index;
             let lanes = tables.tags(word);
-            // A lane that is the tag is 0 in here (Mycroft's test; lanes above the first may be taken for it).
-            let differs = lanes ^ (tags.tag * ONES);
-            if differs.wrapping_sub(ONES) & !differs & TOPS == 0 {
+            if !may_have(lanes, tags.tag) {
                 continue;
             }
             for lane in 0..LANES {
                 let place = word * LANES + lane;
-                if (lanes >> (16 * lane)) & LANE == tags.tag
-                    && tables.mapping(place).is_some_and(|mapping| mapping.suits(whose, wanted))
-                {
+                if (lanes >> (16 * lane)) & LANE == tags.tag && suits(place) {
                     return Some(place);
                 }
             }
         }
     }
+    for nth in 0..OTHERS {
+        if !pool.has_older() {
+            break;
+        }
+        let place = (tables.older(*tags, pool, nth)).checked_sub(1)? as usize;
+        if suits(place) {
+            return Some(place);
+        }
+    }
     None
+}
+
+/// Whether one of the tags in a word may be this one: it is 0 in what differs (Mycroft's test; lanes above the first may be
+/// taken for it).
+#[inline(always)]
+const fn may_have(lanes: u64, tag: u64) -> bool {
+    let differs = lanes ^ (tag * ONES);
+    differs.wrapping_sub(ONES) & !differs & TOPS != 0
+}
+
+/// One more than the place with a flow's tag that comes after so many others, among those of addresses that its service
+/// had; 0: there is none. A flow has the same buckets of each address.
+#[inline(always)]
+pub fn older<T: Tables>(tags: Tags, pool: Pool, mut after: u32, tables: &T) -> u64 {
+    for address in 0..MAX_POOL {
+        if !pool.had(address) {
+            continue;
+        }
+        for bucket in tags.buckets {
+            for index in 0..BUCKET_TAGS {
+                let word = address * TAG_WORDS + bucket % TAG_WORDS + index;
+                let lanes = tables.tags(word);
+                if !may_have(lanes, tags.tag) {
+                    continue;
+                }
+                for lane in 0..LANES {
+                    if (lanes >> (16 * lane)) & LANE != tags.tag {
+                        continue;
+                    }
+                    if after == 0 {
+                        return (word * LANES + lane + 1) as u64;
+                    }
+                    after -= 1;
+                }
+            }
+        }
+    }
+    0
 }
 
 /// Takes a place: a free one of the bucket that has more of them, or one that is over.

@@ -4,12 +4,13 @@ use super::{
     Address, Asked, BUCKET_WORDS, Bucket, Candidates, Class, Context, Decision, First, GROUP_WORDS, GROUPS,
     GROUPS_IN_A_WORD, Generation, Group, Handoff, INTERFACE_WORDS, INTERFACES, Kind, LINKS, Link, MAX_LINKS,
     MAX_UNPROVEN, Mapping, Maps, NARROWED, NEEDS, NEXT_HOP_WORDS, NEXT_HOPS, NODE_FIRST_ENTRY, NODE_OTHERWISE,
-    NODE_WORDS, NODES, Named, Need, NextHop, Node, Note, Outcome, PAIRS, PORTS, Part, Plane, Port, RING_UNIT, RINGS,
-    ROOM, ROOT_ENTRIES, ROOTS, Record, Remark, SERVICE_WORDS, SERVICES, SOURCES, ServiceKey, Settled, Slot, State,
-    TERMS, TERMS_OF_RULE, Tables, Target, Terms, Told, Way, answer_apart, answered_apart, bpf_ktime_get_coarse_ns,
-    bpf_redirect, bucket_index, counts, displaced_seed, flows, gives_way_apart, group_in, interface,
-    is_balancers_apart, limits, now, over_in_apart, recall_v4, recall_v6, refused_index, remember_v4, remember_v6,
-    room_in_apart, settle_apart, sparse, sparse_pair, stages, unproven_index, walk_v4, walk_v6, within_budget,
+    NODE_WORDS, NODES, Named, Need, NextHop, Node, Note, Outcome, PAIRS, PORTS, Part, Plane, Pool, Port, RING_UNIT,
+    RINGS, ROOM, ROOT_ENTRIES, ROOTS, Record, Remark, SERVICE_WORDS, SERVICES, SOURCES, ServiceKey, Settled, Slot,
+    State, TERMS, TERMS_OF_RULE, Tables, Tags, Target, Terms, Told, Way, answer_apart, answered_apart,
+    bpf_ktime_get_coarse_ns, bpf_redirect, bucket_index, counts, displaced_seed, flows, gives_way_apart, group_in,
+    interface, is_balancers_apart, limits, now, older_apart, over_in_apart, recall_v4, recall_v6, refused_index,
+    remember_v4, remember_v6, room_in_apart, settle_apart, sparse, sparse_pair, stages, unproven_index, walk_v4,
+    walk_v6, within_budget,
 };
 
 impl<C: Context> Tables for Maps<'_, C> {
@@ -218,6 +219,12 @@ impl<C: Context> Tables for Maps<'_, C> {
     #[inline(always)]
     fn room_in(&self, bucket: usize) -> u64 {
         room_in_apart(bucket as u64)
+    }
+
+    #[inline(always)]
+    fn older(&self, Tags { buckets: [first, second], tag }: Tags, pool: Pool, after: u32) -> u64 {
+        let [pool, _] = pool.to_words();
+        older_apart(first as u64, second as u64, tag, pool, after)
     }
 
     #[inline(always)]

@@ -246,6 +246,9 @@ pub struct SnatStatus {
     pub address: IpAddr,
     pub ports_used: u64,
     pub ports: u64,
+    /// Whether no new flow gets it: the service had it, and flows that have it go on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaves: bool,
 }
 
 /// A backend, its share and the way to it.

@@ -111,10 +111,11 @@ pub fn services(services: &[ServiceStatus]) -> String {
     [lines(&table)].into_iter().chain(ports).collect::<Vec<_>>().join("\n")
 }
 
-/// As in `ports of web: 12 of 31 744 at 10.0.0.5`.
+/// As in `ports of web: 12 of 31 744 at 10.0.0.5, 3 still at 10.0.0.4`.
 fn ports(service: &ServiceStatus) -> String {
-    let each = service.snat.iter().map(|SnatStatus { address, ports_used, ports }| {
-        format!("{} of {} at {address}", count(*ports_used), count(*ports))
+    let each = service.snat.iter().map(|SnatStatus { address, ports_used, ports, leaves }| {
+        let used = count(*ports_used);
+        if *leaves { format!("{used} still at {address}") } else { format!("{used} of {} at {address}", count(*ports)) }
     });
     format!("ports of {}: {}", service.name, each.collect::<Vec<_>>().join(", "))
 }

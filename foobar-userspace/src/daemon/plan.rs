@@ -122,7 +122,9 @@ fn lay_claims(state: &State, services: &[Service], rings: &Rings, image: &mut Im
             IpAddr::V6(address) => image.echo(V6::from(address)),
         }
     }
-    for address in services.iter().flat_map(|service| state.pool.of(service)) {
+    for address in
+        services.iter().flat_map(|service| state.pool.of(service).into_iter().chain(state.pool.older(service)))
+    {
         let Some(place) = state.pool.place(address) else { continue };
         match address {
             IpAddr::V4(address) => image.pool(V4::from(address), place),

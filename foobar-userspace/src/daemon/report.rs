@@ -17,7 +17,7 @@ use super::{
     engine::Engine,
     interfaces::{find, lost_on},
     plan::shares,
-    state::now,
+    state::{State, now},
     ways::obstacle,
 };
 use crate::{
@@ -112,16 +112,20 @@ impl Engine {
     }
 
     fn snat_status(&self, service: &Service) -> Vec<SnatStatus> {
-        let addresses = self.state.pool.of(service);
+        let State { config, pool, .. } = &self.state;
+        let addresses = pool.of(service);
         if addresses.is_empty() {
             return Vec::new();
         }
         let used = self.datapath.ports_taken();
-        let status = |address: IpAddr| {
-            let ports_used = self.state.pool.place(address).map_or(0, |place| used[place]);
-            SnatStatus { address, ports_used, ports: PORTS as u64 }
+        let status = |address: IpAddr, leaves: bool| {
+            let ports_used = pool.place(address).map_or(0, |place| used[place]);
+            SnatStatus { address, ports_used, ports: PORTS as u64, leaves }
         };
-        addresses.into_iter().map(status).collect()
+        let is_in_use = |address: &IpAddr| config.services.iter().any(|service| pool.of(service).contains(address));
+        let older = pool.older(service).filter(|address| !is_in_use(address)).map(|address| status(address, true));
+        let older: Vec<_> = older.filter(|status| status.ports_used > 0).collect();
+        addresses.into_iter().map(|address| status(address, false)).chain(older).collect()
     }
 
     pub fn status(&mut self) -> Result<Status, Refusal> {

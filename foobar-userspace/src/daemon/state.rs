@@ -67,7 +67,7 @@ impl State {
         // Interfaces are taken off at once, whatever waits.
         config.interfaces.clone_from(&self.config.interfaces);
         let ids = before.ids.clone().back_from(&self.ids);
-        Some(Self { config, ids, seen: self.seen.clone(), ..before.clone() })
+        Some(Self { config, ids, seen: self.seen.clone(), pool: self.pool.clone(), ..before.clone() })
     }
 
     /// Keeps what the state before has and may have again: ids of its rules, and what packets are told by them.

@@ -42,7 +42,7 @@ pub fn obstacle(service: &Service, backend: &Backend, hop: &nexthop::NextHop) ->
 /// What packets are told of a backend, beside the way to it. `before`: what they are told so far.
 pub fn target(service: &Service, backend: &Backend, hop: &nexthop::NextHop, state: &State, before: Target) -> Target {
     let source = match (service.forward, hop.source) {
-        (Forward::Snat, _) => Pool::new(&state.pool.places(service)).to_words(),
+        (Forward::Snat, _) => state.pool.as_packets_take_it(service).to_words(),
         (_, Some(source)) => words(source),
         (_, None) => before.source,
     };
@@ -85,7 +85,7 @@ impl Engine {
                 continue;
             };
             let target = target(service, backend, hop, state, self.datapath.target(id)?);
-            let is_ready = service.forward != Forward::Snat || target.source[1] > 0;
+            let is_ready = service.forward != Forward::Snat || Pool::from_words(target.source).count() > 0;
             self.datapath.set_target(id, target)?;
             let hop = if is_ready { hop.as_packets_take_it() } else { NextHop::UNRESOLVED };
             self.datapath.set_next_hop(id, Some(hop))?;

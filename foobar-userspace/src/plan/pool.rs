@@ -1,7 +1,7 @@
 //! Which addresses of this host packets of `snat` services come from, each with its place among all.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     net::IpAddr,
 };
 
@@ -19,6 +19,26 @@ pub struct Pool {
     places: BTreeMap<IpAddr, usize>,
     /// By service that names no address: those that routes to its backends have had.
     egress: BTreeMap<String, BTreeSet<IpAddr>>,
+    /// By service: what its flows were spread over.
+    #[serde(default)]
+    spread: BTreeMap<String, Spread>,
+}
+
+/// A flow's port depends on which addresses its service has, and in which order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Spread {
+    now: Vec<IpAddr>,
+    /// Where they have changed: those that older flows may have.
+    older: BTreeSet<IpAddr>,
+}
+
+impl Spread {
+    fn becomes(&mut self, addresses: Vec<IpAddr>) {
+        if self.now != addresses {
+            self.older.extend(self.now.iter().chain(&addresses));
+            self.now = addresses;
+        }
+    }
 }
 
 impl Pool {
@@ -33,9 +53,18 @@ impl Pool {
         self.egress.get(&service.name).into_iter().flatten().copied().take(snat::Pool::MAX).collect()
     }
 
-    /// The same by their places.
-    pub fn places(&self, service: &Service) -> Vec<u8> {
-        self.of(service).iter().filter_map(|address| self.place(*address)).map(|place| place as u8).collect()
+    /// The same and those of its older flows, by their places.
+    pub fn as_packets_take_it(&self, service: &Service) -> snat::Pool {
+        snat::Pool::new(&self.places(self.of(service)), &self.places(self.older(service)))
+    }
+
+    /// Addresses that older flows of a service may have: answers come to them, too.
+    pub fn older<'a>(&'a self, service: &Service) -> impl Iterator<Item = IpAddr> + use<'a> {
+        self.spread.get(&service.name).into_iter().flat_map(|spread| &spread.older).copied()
+    }
+
+    fn places(&self, addresses: impl IntoIterator<Item = IpAddr>) -> Vec<u8> {
+        addresses.into_iter().filter_map(|address| self.place(address)).map(|place| place as u8).collect()
     }
 
     pub fn place(&self, address: IpAddr) -> Option<usize> {
@@ -53,7 +82,7 @@ impl Pool {
     }
 
     /// Gives every address its place, those of services that may come back included. One that no service has any more
-    /// gives its own up only where there is no other. Of those of routes, some stay without one if there are too many:
+    /// gives its own up only where there is no other, those of older flows last. Of those of routes, some stay without one if there are too many:
     /// nobody asked for them.
     pub fn number(&mut self, services: &[Service]) -> Result<(), Refusal> {
         let is_snat = |name: &String| services.iter().any(|service| service.name == *name && service.snat.is_empty());
@@ -71,8 +100,9 @@ impl Pool {
             }
             let free = (0..MAX_POOL).find(|place| self.places.values().all(|taken| taken != place));
             let unused = || {
-                let (old, place) = self.places.iter().find(|(old, _)| !wanted.contains(*old))?;
-                Some((*old, *place))
+                let is_older = |address| self.spread.values().any(|spread| spread.older.contains(address));
+                let unused = self.places.iter().filter(|(old, _)| !wanted.contains(*old));
+                unused.min_by_key(|(old, _)| is_older(*old)).map(|(old, place)| (*old, *place))
             };
             let place = if let Some(place) = free {
                 place
@@ -86,7 +116,25 @@ impl Pool {
             };
             self.places.insert(*address, place);
         }
+        self.spread_over(services);
         Ok(())
+    }
+
+    /// Remembers what the flows of each service are spread over. The same one may be there twice, with other addresses.
+    fn spread_over(&mut self, services: &[Service]) {
+        let snat: Vec<_> = services.iter().filter(|service| service.forward == Forward::Snat).collect();
+        self.spread.retain(|name, _| snat.iter().any(|service| service.name == *name));
+        for service in snat {
+            let mut addresses = self.of(service);
+            addresses.retain(|address| self.places.contains_key(address));
+            match self.spread.entry(service.name.clone()) {
+                Entry::Vacant(new) => drop(new.insert(Spread { now: addresses, older: BTreeSet::new() })),
+                Entry::Occupied(known) => known.into_mut().becomes(addresses),
+            }
+        }
+        for spread in self.spread.values_mut() {
+            spread.older.retain(|address| self.places.contains_key(address));
+        }
     }
 }
 
@@ -114,7 +162,7 @@ mod tests {
         pool.number(&[service("a", &[address(1), address(2)])]).expect("places");
         let first = pool.clone();
         pool.number(&[service("a", &[address(2)])]).expect("places");
-        assert_eq!(pool, first, "its port may be in use");
+        assert_eq!(pool.places, first.places, "its port may be in use");
         let many: Vec<_> = (3..=16).map(address).collect();
         let rest = [service("a", &[address(2)]), service("b", &many[..7]), service("c", &many[7..])];
         pool.number(&rest).expect("15 of 16");
@@ -127,7 +175,7 @@ mod tests {
         let automatic = service("f", &[]);
         pool.learn("f", address(19).parse().unwrap());
         pool.number(&[rest.to_vec(), other.to_vec(), vec![automatic.clone()]].concat()).expect("nobody named the 17th");
-        assert_eq!(pool.places(&automatic), [] as [u8; 0]);
+        assert_eq!(pool.as_packets_take_it(&automatic).count(), 0);
     }
 
     #[test]
@@ -138,8 +186,28 @@ mod tests {
         pool.learn("a", "10.0.0.2".parse().unwrap());
         pool.learn("a", "10.0.0.2".parse().unwrap());
         pool.number(std::slice::from_ref(&service)).expect("a place");
-        assert_eq!(pool.places(&service), [0]);
+        assert_eq!(pool.as_packets_take_it(&service), snat::Pool::new(&[0], &[]));
         pool.number(&[]).expect("none");
         assert_eq!(pool.of(&service), [] as [IpAddr; 0]);
+    }
+
+    #[test]
+    fn older_flows_keep_the_addresses_that_their_service_had() {
+        let address = |n: usize| format!("10.0.1.{n}");
+        let mut pool = Pool::default();
+        let with = |addresses: &[usize]| {
+            let addresses: Vec<_> = addresses.iter().map(|number| address(*number)).collect();
+            service("a", &addresses)
+        };
+        let mut taken = |services: &[Service]| {
+            pool.number(services).expect("places");
+            pool.as_packets_take_it(&services[0])
+        };
+        assert_eq!(taken(&[with(&[1, 2])]), snat::Pool::new(&[0, 1], &[]));
+        assert_eq!(taken(&[with(&[1, 2])]), snat::Pool::new(&[0, 1], &[]), "nothing changed");
+        assert_eq!(taken(&[with(&[2, 1])]), snat::Pool::new(&[1, 0], &[0, 1]));
+        assert_eq!(taken(&[with(&[3]), with(&[2, 1])]), snat::Pool::new(&[2], &[0, 1, 2]), "both may be in force");
+        assert_eq!(taken(&[service("b", &[address(1)])]), snat::Pool::new(&[0], &[]), "another service");
+        assert_eq!(taken(&[with(&[1])]), snat::Pool::new(&[0], &[]), "it was gone");
     }
 }
