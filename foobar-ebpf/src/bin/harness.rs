@@ -43,6 +43,10 @@ static TARGET: ProgramArray = ProgramArray::with_max_entries(1, 0);
 #[map]
 static TARGET_FRAGS: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
+/// What [`bounce`] knows: the address that it serves, and the MACs of two servers, as they stand in a frame.
+#[map]
+static BOUNCE: Array<[u64; 3]> = Array::with_max_entries(1, 0);
+
 #[xdp]
 pub fn wrap(context: XdpContext) -> u32 {
     let action = call(context.ctx);
@@ -74,6 +78,41 @@ pub fn grow_frags(context: XdpContext) -> u32 {
         0 => xdp_action::XDP_TX,
         _ => xdp_action::XDP_ABORTED,
     }
+}
+
+/// The least that a balancer of direct server return can do: TCP over IPv4 to one address goes to one of two servers, as
+/// the last bit but one of the client's port says (Linux connects from every other port). It has no rules, no counters and no tables.
+#[xdp(frags)]
+pub fn bounce(context: XdpContext) -> u32 {
+    const ENDS: usize = 14 + 20 + 2;
+    let (start, end) = (context.data(), context.data_end());
+    let Some(known) = BOUNCE.get(0) else { return xdp_action::XDP_PASS };
+    if start + ENDS > end {
+        return xdp_action::XDP_PASS;
+    }
+    // SAFETY: within the bounds checked above, at even offsets.
+    let half = |offset: usize| unsafe { *((start + offset) as *const u16) };
+    let is_tcp = half(12) == 0x0800_u16.to_be() && u16::from_be(half(14 + 8)) & 0xff == 6;
+    let address = u64::from(half(14 + 16)) | u64::from(half(14 + 18)) << 16;
+    if !is_tcp || address != known[0] {
+        return xdp_action::XDP_PASS;
+    }
+    let mac = if half(14 + 20) & 2_u16.to_be() == 0 { known[1] } else { known[2] };
+    let own = [half(0), half(2), half(4)];
+    for (index, own) in own.into_iter().enumerate() {
+        // SAFETY: likewise.
+        unsafe {
+            *((start + index * 2) as *mut u16) = (mac >> (16 * index)) as u16;
+            *((start + 6 + index * 2) as *mut u16) = own;
+        }
+    }
+    xdp_action::XDP_TX
+}
+
+/// For the other end of a veth pair, which takes in what comes as XDP frames only with a program of its own.
+#[xdp(frags)]
+pub fn pass(_: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
 }
 
 #[inline(never)]

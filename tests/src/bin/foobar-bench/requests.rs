@@ -1,15 +1,23 @@
 //! What balancing adds to an HTTP request, in CPU time of the whole machine: foobar, HAProxy in TCP mode and nftables'
 //! DNAT, each on a balancer of its own between the same client and the same two nginx, on one bridge.
 //!
-//! All ways take turns, and the median of their runs counts.
+//! The floor is an XDP program that does the least that such a balancer can, in foobar's place (see `bounce` in
+//! `foobar-ebpf/src/bin/harness.rs`). All ways take turns, and the median of their runs counts.
 
 use std::{fs, net::IpAddr};
 
 use anyhow::{Context as _, Result, ensure};
+use aya::{
+    Ebpf,
+    maps::Array,
+    programs::{Xdp, XdpMode},
+};
 use foobar_tests::{
     frames::Family,
     site::{Beside, Foobar, Net, Network, Nginx, PATIENCE, Site, Target, backend, quiet, wait_until, wrk},
 };
+
+use foobar_userspace::datapath::HARNESS;
 
 use super::cpu::Reading;
 
@@ -25,6 +33,7 @@ const QUIET: f64 = 0.03;
 const FOOBAR: u8 = 2;
 const HAPROXY: u8 = 5;
 const NFTABLES: u8 = 6;
+const FLOOR: u8 = 7;
 const NAT: u8 = 101;
 const FROM_NAT: u8 = 201;
 const FROM_NFTABLES: u8 = 202;
@@ -33,7 +42,8 @@ const FROM_NFTABLES: u8 = 202;
 const OF_HAPROXY: f64 = 0.2;
 const OF_NFTABLES: f64 = 0.55;
 
-const WAYS: [&str; 5] = ["direct", "foobar, dsr", "foobar, nat", "nftables, DNAT", "HAProxy, TCP"];
+const WAYS: [&str; 6] = ["direct", "foobar, dsr", "foobar, nat", "nftables, DNAT", "HAProxy, TCP", "floor, XDP"];
+const SERVERS: [&str; 2] = ["b1", "b2"];
 /// Their places among [`WAYS`].
 const DIRECT: usize = 0;
 const DSR: usize = 1;
@@ -76,6 +86,7 @@ impl std::fmt::Display for Run {
 
 /// The client, two nginx, and a balancer of each kind. What is declared first is ended first.
 struct Lab {
+    _floor: Floor,
     _haproxy: Beside,
     _nginx: [Nginx; 2],
     site: Site,
@@ -89,15 +100,16 @@ impl Lab {
         let network = &site.network;
         network.add_host("haproxy", Net::Clients, HAPROXY);
         network.add_router("nftables", &[Net::Clients], NFTABLES);
+        network.add_host("floor", Net::Clients, FLOOR);
         network.add_sources(Family::V4);
         network.ip("lb", &format!("address add {}/32 dev eth0\n", at(NAT)));
         for (service, from, by) in [(NAT, FROM_NAT, FOOBAR), (NFTABLES, FROM_NFTABLES, NFTABLES)] {
             network.ip("client", &format!("route add {}/32 dev eth0 src {}\n", at(service), at(from)));
-            for host in ["b1", "b2"] {
+            for host in SERVERS {
                 network.ip(host, &format!("route add {}/32 via {}\n", at(from), at(by)));
             }
         }
-        let nginx = ["b1", "b2"].map(|host| Nginx::without_log(network, host));
+        let nginx = SERVERS.map(|host| Nginx::without_log(network, host));
         let haproxy = haproxy(network);
         dnat(network);
         site.foobar.start();
@@ -108,7 +120,8 @@ impl Lab {
         let words = ["service", "add", "translated", &address, "tcp/80", "--forward", "nat"];
         site.tell(&[words.as_slice(), &["--backend", &one, "--backend", &two]].concat());
         site.wait_for_next_hops();
-        let lab = Self { _haproxy: haproxy, _nginx: nginx, site };
+        let floor = Floor::lay(&site)?;
+        let lab = Self { _floor: floor, _haproxy: haproxy, _nginx: nginx, site };
         lab.prove()?;
         Ok(lab)
     }
@@ -121,7 +134,7 @@ impl Lab {
             let answers =
                 self.site.on_client(|| targets.into_iter().cycle().take(24).map(ask).collect::<Result<Vec<_>, _>>());
             let answers = answers.with_context(|| format!("a request, {name}"))?;
-            let both = ["b1", "b2"].iter().all(|host| answers.iter().any(|answer| answer == host));
+            let both = SERVERS.iter().all(|host| answers.iter().any(|answer| answer == host));
             ensure!(both, "{name}: both servers should answer, and that was {answers:?}");
         }
         let counted = self.site.stats();
@@ -153,7 +166,8 @@ fn targets(way: usize) -> [IpAddr; 2] {
         DSR => [Network::service(Family::V4); 2],
         NATTED => [at(NAT); 2],
         DNAT => [at(NFTABLES); 2],
-        _ => [at(HAPROXY); 2],
+        PROXIED => [at(HAPROXY); 2],
+        _ => [at(FLOOR); 2],
     }
 }
 
@@ -163,6 +177,40 @@ fn backends() -> [IpAddr; 2] {
 
 const fn at(number: u8) -> IpAddr {
     Net::Clients.v4(number)
+}
+
+/// The program that does the least, on a host of its own. It is taken off when this is dropped.
+struct Floor(#[expect(dead_code, reason = "holds the programs")] Ebpf);
+
+impl Floor {
+    fn lay(site: &Site) -> Result<Self> {
+        let network = &site.network;
+        for host in SERVERS {
+            network.ip(host, &format!("address add {}/32 dev lo\n", at(FLOOR)));
+        }
+        let mut ebpf = Ebpf::load(HARNESS).context("loading the harness")?;
+        let IpAddr::V4(address) = at(FLOOR) else { unreachable!("an IPv4 network") };
+        let mut known = [u64::from(u32::from_ne_bytes(address.octets())), 0, 0];
+        for (word, backend) in known[1..].iter_mut().zip(&site.status().services[0].backends) {
+            let hop = backend.next_hop.as_ref().context("the servers' MACs are known")?;
+            *word = mac(&hop.mac)?;
+        }
+        let map = ebpf.map_mut("BOUNCE").context("the harness has no map BOUNCE")?;
+        Array::<_, [u64; 3]>::try_from(map)?.set(0, known, 0)?;
+        for (host, interface, name) in [("floor", "eth0", "bounce"), ("sw", "floor", "pass")] {
+            let program: &mut Xdp = ebpf.program_mut(name).with_context(|| format!("no program {name}"))?.try_into()?;
+            program.load().with_context(|| format!("loading {name}"))?;
+            network.within(host, || program.attach(interface, XdpMode::Driver)).with_context(|| name.to_owned())?;
+        }
+        Ok(Self(ebpf))
+    }
+}
+
+/// A MAC as it stands in a frame.
+fn mac(text: &str) -> Result<u64> {
+    let bytes: Result<Vec<_>, _> = text.split(':').map(|byte| u8::from_str_radix(byte, 16)).collect();
+    let bytes = bytes.with_context(|| format!("`{text}` is no MAC"))?;
+    Ok(bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)))
 }
 
 /// As Debian has it, in TCP mode, with a thread for each CPU.
