@@ -112,6 +112,7 @@ impl Network {
         if !self.within("sw", || Path::new("/proc/sys/net/ipv4/conf").join(bridge).exists()) {
             let kind = "type bridge stp_state 0 forward_delay 0 mcast_snooping 0";
             self.ip("sw", &format!("link add {bridge} {kind}\nlink set {bridge} up\n"));
+            self.keep_filters_off_the_switch();
         }
         let pair = format!("link add {port} type veth peer name {interface} netns {namespace}");
         self.ip("sw", &format!("{pair}\nlink set {port} master {bridge} up\n"));
@@ -121,6 +122,16 @@ impl Network {
         // Else a rewritten frame leaves with the partial checksum of a locally made one; and what is captured is what
         // is on the wire.
         quiet(self.inside(host, "ethtool").args(["-K", interface, "tx", "off", "tso", "off", "gso", "off"]));
+    }
+
+    /// A switch asks no IP filters of what it forwards; a bridge does where the kernel has `br_netfilter`.
+    fn keep_filters_off_the_switch(&self) {
+        for call in ["arptables", "iptables", "ip6tables"] {
+            let key = format!("bridge/bridge-nf-call-{call}");
+            if self.within("sw", || Path::new("/proc/sys/net").join(&key).exists()) {
+                self.set("sw", &[(&key, "0")]);
+            }
+        }
     }
 
     pub(super) fn set(&self, host: &str, settings: &[(&str, &str)]) {
