@@ -11,6 +11,7 @@ use crate::{
     layout::{GROUPS_IN_A_WORD, SERVICE_BUCKETS, SERVICE_DISPLACED, SERVICE_DISPLACEMENTS, service_entry},
     pick::{flow_hash, slot_index},
     quic::Scheme,
+    snat::PLACES,
     tables::Tables,
     target::Mode,
 };
@@ -311,6 +312,7 @@ pub fn answer<T: Tables>(asked: Asked, tables: &T) -> u64 {
     let Asked { source, destination, word } = asked;
     let ports = word & 0xff_ffff_ffff;
     if asked.is(Asked::POOL)
+        && usize::from((ports >> 16) as u16) < PLACES
         && let Some([pool, _]) =
             found([destination[0], destination[1], asked.key_word(Kind::Pool)], asked.bank(), tables)
     {

@@ -39,7 +39,7 @@ pub const TARGET_WORDS: usize = 8;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Target {
     pub address: [u64; 2],
-    /// What packets to the backend come from: of a tunnel this host's address, with `snat` the pool's places.
+    /// What packets to the backend come from: of a tunnel this host's address, else the pool's places.
     pub source: [u64; 2],
     pub service: [u64; 2],
     /// In host byte order; 0: the packet's own.
@@ -53,6 +53,8 @@ pub struct Target {
     pub gue: bool,
     /// In host byte order; 0: the packet's own.
     pub service_port: u16,
+    /// How many of an address's last bits tell the hosts of the backend's network apart, below 128; 0: it is alone there.
+    pub host_bits: u8,
 }
 
 impl Target {
@@ -66,7 +68,7 @@ impl Target {
     /// | 2, 3 | source | 16–31 | MTU |
     /// | 4, 5 | service | 32–33 | mode |
     /// | 6 | the rest | 34 | IPv6 |
-    /// | 7 | unused | 35 | GUE |
+    /// | 7 | host bits | 35 | GUE |
     /// | | | 48–63 | service's port |
     pub const fn to_words(self) -> [u64; TARGET_WORDS] {
         let v6 = if self.v6 { Self::V6 } else { 0 };
@@ -79,12 +81,12 @@ impl Target {
             | (self.service_port as u64) << 48;
         let ([high, low], [from_high, from_low]) = (self.address, self.source);
         let [service_high, service_low] = self.service;
-        [high, low, from_high, from_low, service_high, service_low, rest, 0]
+        [high, low, from_high, from_low, service_high, service_low, rest, self.host_bits as u64]
     }
 
     #[inline(always)]
     pub const fn from_words(words: [u64; TARGET_WORDS]) -> Self {
-        let [high, low, from_high, from_low, service_high, service_low, rest, _] = words;
+        let [high, low, from_high, from_low, service_high, service_low, rest, host_bits] = words;
         Self {
             address: [high, low],
             source: [from_high, from_low],
@@ -95,7 +97,16 @@ impl Target {
             v6: rest & Self::V6 != 0,
             gue: rest & Self::GUE != 0,
             service_port: (rest >> 48) as u16,
+            host_bits: host_bits as u8 & 127,
         }
+    }
+
+    /// Whether a client is the backend itself, or in its network: it is answered without this host in between.
+    #[inline(always)]
+    pub const fn is_near(&self, client: [u64; 2]) -> bool {
+        let (high, low) = (self.address[0] ^ client[0], self.address[1] ^ client[1]);
+        let bits = self.host_bits & 63;
+        if self.host_bits < 64 { high | low >> bits == 0 } else { high >> bits == 0 }
     }
 
     /// The backend's port for a packet to this port of the service.
@@ -140,9 +151,21 @@ mod tests {
                 v6: true,
                 gue: mode == Mode::Tunnel,
                 service_port: 443,
+                host_bits: 104,
             };
             assert_eq!(Target::from_words(target.to_words()), target);
         }
         assert_eq!(Target::from_words([0; TARGET_WORDS]), Target::default());
+    }
+
+    #[test]
+    fn who_is_near_shares_all_but_the_host_bits() {
+        let is_near =
+            |host_bits, client| Target { address: [1 << 20, 9], host_bits, ..Target::default() }.is_near(client);
+        assert!(is_near(0, [1 << 20, 9]) && !is_near(0, [1 << 20, 8]) && !is_near(0, [0, 9]));
+        assert!(is_near(8, [1 << 20, 255]) && !is_near(8, [1 << 20, 256]) && !is_near(8, [0, 9]));
+        assert!(is_near(63, [1 << 20, u64::MAX >> 1]) && !is_near(63, [1 << 20, u64::MAX]));
+        assert!(is_near(64, [1 << 20, u64::MAX]) && !is_near(64, [1 << 20 | 1, 9]));
+        assert!(is_near(84, [0xf_ffff | 1 << 20, 0]) && !is_near(84, [0, 9]));
     }
 }

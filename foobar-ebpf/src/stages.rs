@@ -31,8 +31,11 @@ pub fn foobar_tunnel(context: XdpContext) -> u32 {
 #[inline(always)]
 pub fn foobar_nat(context: XdpContext) -> u32 {
     let Some(handoff) = maps::handoff() else { return xdp_action::XDP_ABORTED };
-    let mut packet = Packet::<true>::new(&context);
-    let done = nat::nat(&mut packet, &handoff, &Maps::new(&context));
+    let (mut packet, maps) = (Packet::<true>::new(&context), Maps::of(&context, handoff.remark));
+    let done = nat::nat(&mut packet, &handoff, &maps);
+    if matches!(done, Ok(Outcome::NoStage)) {
+        maps.go_on();
+    }
     leave(&context, &handoff, done)
 }
 

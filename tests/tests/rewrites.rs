@@ -207,6 +207,40 @@ fn snat_rewrites_both_ends_and_answers_are_restored() {
 }
 
 #[test]
+fn nat_rewrites_both_ends_for_clients_in_the_backends_network() {
+    let mut lab = Lab::new()
+        .drops()
+        .network(24)
+        .service("10.0.0.1", "tcp/80", &["10.1.0.2"])
+        .forward(Forward::Nat)
+        .backends_port(8080)
+        .service("2001:db8:1::1", "tcp/80", &["2001:db8:2::2"])
+        .forward(Forward::Nat);
+    for (client, from) in [
+        ("10.1.0.9:4000", "10.1.0.1"),
+        ("10.1.0.2:4000", "10.1.0.1"),
+        ("10.1.1.9:4000", "10.1.1.9:4000"),
+        ("[2001:db8:2::2]:4000", "[fd00:1::1]"),
+        ("[2001:db8:ff::2]:4000", "[fd00:1::1]"),
+        ("[2001:eb8:2::2]:4000", "[2001:eb8:2::2]:4000"),
+    ] {
+        let is_v6 = client.starts_with('[');
+        let (service, backend) = if is_v6 { (SERVICE6, "2001:db8:2::2") } else { (SERVICE, "10.1.0.2") };
+        let to = if is_v6 { "[2001:db8:2::2]:80" } else { "10.1.0.2:8080" };
+        let sent = tcp(client, service).syn();
+        let got = lab.run(&sent);
+        assert_eq!(got.outcome, Outcome::Forwarded, "{client}");
+        let seen = source_of(&got);
+        assert!(seen.starts_with(from), "{client}: {seen}");
+        assert_eq!(got.frame, sent.clone().between(&seen, to).ttl(63).to(backend).bytes(), "{client}");
+        let answer = sent.answering().between(to, &seen).from(backend);
+        let got = lab.run(&answer);
+        assert_eq!(got.outcome, Outcome::Forwarded, "{client}");
+        assert_eq!(got.frame, answer.between(service, client).ttl(63).back().bytes(), "{client}");
+    }
+}
+
+#[test]
 fn flows_of_snat_have_ports_of_their_own_and_none_of_the_hosts() {
     let mut lab = Lab::new()
         .service("10.0.0.1", "tcp/80", &["10.1.0.2"])

@@ -26,7 +26,7 @@ use crate::{
         NotesTable, OutcomeCount, ProgramStatus, Refusal, RuleLine, ServiceCount, ServiceStatus, SnatStatus, Stats,
         Status, Tally,
     },
-    domain::{Affinity, Backend, Service},
+    domain::{Affinity, Backend, Forward, Service},
     nexthop::NextHop,
 };
 
@@ -125,7 +125,10 @@ impl Engine {
         let is_in_use = |address: &IpAddr| config.services.iter().any(|service| pool.of(service).contains(address));
         let older = pool.older(service).filter(|address| !is_in_use(address)).map(|address| status(address, true));
         let older: Vec<_> = older.filter(|status| status.ports_used > 0).collect();
-        addresses.into_iter().map(|address| status(address, false)).chain(older).collect()
+        let mut all: Vec<_> = addresses.into_iter().map(|address| status(address, false)).chain(older).collect();
+        // With `nat` few clients need one.
+        all.retain(|status| service.forward == Forward::Snat || status.ports_used > 0);
+        all
     }
 
     pub fn status(&mut self) -> Result<Status, Refusal> {

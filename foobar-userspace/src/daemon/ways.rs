@@ -42,7 +42,7 @@ pub fn obstacle(service: &Service, backend: &Backend, hop: &nexthop::NextHop) ->
 /// What packets are told of a backend, beside the way to it. `before`: what they are told so far.
 pub fn target(service: &Service, backend: &Backend, hop: &nexthop::NextHop, state: &State, before: Target) -> Target {
     let source = match (service.forward, hop.source) {
-        (Forward::Snat, _) => state.pool.as_packets_take_it(service).to_words(),
+        (Forward::Snat | Forward::Nat, _) => state.pool.as_packets_take_it(service).to_words(),
         (_, Some(source)) => words(source),
         (_, None) => before.source,
     };
@@ -56,7 +56,14 @@ pub fn target(service: &Service, backend: &Backend, hop: &nexthop::NextHop, stat
         v6: backend.address.is_ipv6(),
         gue: service.encapsulation == Encapsulation::Gue,
         service_port: if backend.port.is_some() { service.ports.first() } else { 0 },
+        host_bits: hop.network.map_or(0, |len| host_bits(backend.address, len)),
     }
+}
+
+/// Of a network with a prefix of this length.
+fn host_bits(address: IpAddr, len: u8) -> u8 {
+    let whole = if address.is_ipv4() { 32 } else { 128 };
+    whole - len.clamp(1, whole)
 }
 
 /// As the tables have it.
@@ -137,7 +144,7 @@ impl Engine {
         shared_ports(&range)
     }
 
-    /// Takes the addresses of routes for `snat` services that name none. A change is planned and published.
+    /// Takes the addresses of routes for services whose packets come from such. A change is planned and published.
     pub(super) fn learn_egress(&mut self) -> Result<(), Refusal> {
         // What a change that waits has in both banks stays as it is until it ends.
         if self.state.pending.is_some() {
@@ -151,9 +158,7 @@ impl Engine {
     /// Has a state know such addresses, as far as routes to its backends were found.
     pub(super) fn learn_egress_of(&self, state: &mut State) {
         let State { config, pool, .. } = state;
-        for service in
-            config.services.iter().filter(|service| service.forward == Forward::Snat && service.snat.is_empty())
-        {
+        for service in config.services.iter().filter(|service| service.forward.has_pool() && service.snat.is_empty()) {
             let hops = service.backends.iter().filter_map(|backend| self.hops.get(&backend.address)?.as_ref().ok());
             hops.filter_map(|hop| hop.source).for_each(|source| pool.learn(&service.name, source));
         }

@@ -3,17 +3,19 @@
 use std::{collections::HashMap, net::IpAddr};
 
 use futures_util::TryStreamExt;
+use ipnet::IpNet;
 use rtnetlink::{
     Error, Handle,
     packet_route::{
         AddressFamily,
+        address::{AddressAttribute, AddressMessage},
         link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage},
         neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState},
         route::{RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteType, RouteVia},
     },
 };
 
-use super::way::{Link, Neighbour, Path, Route};
+use super::way::{Link, Neighbour, Networks, Path, Route};
 
 pub(super) type Links = HashMap<u32, Link>;
 pub(super) type Neighbours = HashMap<(u32, IpAddr), Neighbour>;
@@ -32,6 +34,12 @@ pub(super) async fn neighbours(handle: &Handle) -> Result<Neighbours, Error> {
         found.extend(messages.iter().filter_map(neighbour));
     }
     Ok(found)
+}
+
+/// What every interface has addresses in.
+pub(super) async fn networks(handle: &Handle) -> Result<Networks, Error> {
+    let messages: Vec<_> = handle.address().get().execute().try_collect().await?;
+    Ok(Networks(messages.iter().filter_map(network).collect()))
 }
 
 /// Where a packet to the address would go, as in `ip route get`.
@@ -72,6 +80,15 @@ fn link(message: LinkMessage) -> Link {
     let is_ethernet = message.header.link_layer_type == LinkLayerType::Ether;
     let works = message.header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp);
     Link { name, mac: mac.filter(|_| is_ethernet), works, mtu }
+}
+
+fn network(message: &AddressMessage) -> Option<(u32, IpNet)> {
+    // Of a link with two ends only, this is the other one's.
+    let address = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Address(address) => Some(*address),
+        _ => None,
+    })?;
+    Some((message.header.index, IpNet::new(address, message.header.prefix_len).ok()?))
 }
 
 fn neighbour(message: &NeighbourMessage) -> Option<((u32, IpAddr), Neighbour)> {

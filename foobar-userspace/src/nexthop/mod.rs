@@ -27,6 +27,9 @@ pub struct NextHop {
     pub gateway: Option<IpAddr>,
     /// This host's address towards it; absent where that was not asked for yet.
     pub source: Option<IpAddr>,
+    /// The length of the prefix that the interface has an address of, where the backend is in it: hosts there reach each
+    /// other without a router.
+    pub network: Option<u8>,
     /// Bytes that an IP packet may have on the way, as far as this host knows; 0: that was not asked for yet.
     pub mtu: u32,
 }
@@ -41,6 +44,7 @@ impl NextHop {
             source_mac: [0; 6],
             gateway: None,
             source: None,
+            network: None,
             mtu: 0,
         }
     }

@@ -63,6 +63,7 @@ impl Resolver {
                 source_mac,
                 gateway: None,
                 source: None,
+                network: None,
                 mtu: 0,
             };
             self.known.insert(address, Known { hop, silent_since: None });
@@ -79,12 +80,16 @@ impl Resolver {
         let mut nexts = HashSet::new();
         let links = kernel::links(handle).await?;
         let neighbours = kernel::neighbours(handle).await?;
+        let networks = kernel::networks(handle).await?;
         for &address in addresses {
             let route = kernel::route(handle, address).await?;
             let next = route.neighbour(address);
             let link = next.and_then(|(ifindex, _)| links.get(&ifindex));
             let neighbour = next.and_then(|next| neighbours.get(&next).copied());
-            let way = judge(address, route, link, neighbour);
+            let mut way = judge(address, route, link, neighbour);
+            if let Way::Found(hop) = &mut way {
+                hop.network = networks.around(hop.ifindex, address);
+            }
             round.is_waiting |= matches!(way, Way::Unanswered { .. });
             if let Some((ifindex, next)) = next {
                 self.ask(handle, next, ifindex, neighbour).await;
@@ -159,6 +164,7 @@ mod tests {
             source_mac: [4; 6],
             gateway: None,
             source: None,
+            network: None,
             mtu: 0,
         }
     }

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::NextHop;
 
 /// What the kernel's routes say about an address.
@@ -65,6 +67,18 @@ pub(super) enum Neighbour {
     Silent,
 }
 
+/// The networks that interfaces have addresses in, by the interface's index.
+#[derive(Debug, Default)]
+pub(super) struct Networks(pub Vec<(u32, IpNet)>);
+
+impl Networks {
+    /// The length of the longest prefix of an interface's that an address is in.
+    pub fn around(&self, ifindex: u32, address: IpAddr) -> Option<u8> {
+        let here = self.0.iter().filter(|(index, network)| *index == ifindex && network.contains(&address));
+        here.map(|(_, network)| network.prefix_len()).max()
+    }
+}
+
 /// The way to an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Way {
@@ -109,6 +123,7 @@ pub(super) fn judge(address: IpAddr, route: Route, link: Option<&Link>, neighbou
         source_mac,
         gateway,
         source: path.source,
+        network: None,
         mtu: path.mtu.unwrap_or(link.mtu),
     })
 }
@@ -148,12 +163,29 @@ mod tests {
             source_mac: OURS,
             gateway: None,
             source: path().source,
+            network: None,
             mtu: 1500,
         }
     }
 
     fn eth0() -> Link {
         Link { name: "eth0".into(), mac: Some(OURS), works: true, mtu: 1500 }
+    }
+
+    #[test]
+    fn an_address_is_in_the_smallest_network_of_its_interface() {
+        let network = |ifindex, text: &str| (ifindex, text.parse().unwrap());
+        let networks = Networks(vec![
+            network(3, "10.0.0.1/8"),
+            network(3, "10.0.0.1/24"),
+            network(4, "10.0.0.1/30"),
+            network(3, "2001:db8::1/64"),
+        ]);
+        let around = |ifindex, address: &str| networks.around(ifindex, address.parse().unwrap());
+        assert_eq!(around(3, "10.0.0.2"), Some(24));
+        assert_eq!(around(3, "10.0.1.2"), Some(8));
+        assert_eq!(around(4, "10.0.0.9"), None);
+        assert_eq!(around(3, "2001:db8::2"), Some(64));
     }
 
     #[test]

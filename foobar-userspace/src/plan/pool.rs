@@ -1,4 +1,5 @@
-//! Which addresses of this host packets of `snat` services come from, each with its place among all.
+//! Which addresses of this host packets of `snat` services come from, and with `nat` those of clients in the backends'
+//! network; each with its place among all.
 
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
@@ -8,10 +9,7 @@ use std::{
 use foobar_common::snat::{self, MAX_POOL};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    api::types::Refusal,
-    domain::{Forward, Service},
-};
+use crate::{api::types::Refusal, domain::Service};
 
 /// Kept with the running configuration: a port's place outlives the daemon.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +42,7 @@ impl Spread {
 impl Pool {
     /// The addresses of a service, in the order that flows are spread over them.
     pub fn of(&self, service: &Service) -> Vec<IpAddr> {
-        if service.forward != Forward::Snat {
+        if !service.forward.has_pool() {
             return Vec::new();
         }
         if !service.snat.is_empty() {
@@ -85,8 +83,8 @@ impl Pool {
     /// gives its own up only where there is no other, those of older flows last. Of those of routes, some stay without one if there are too many:
     /// nobody asked for them.
     pub fn number(&mut self, services: &[Service]) -> Result<(), Refusal> {
-        let is_snat = |name: &String| services.iter().any(|service| service.name == *name && service.snat.is_empty());
-        self.egress.retain(|name, _| is_snat(name));
+        let learns = |name: &String| services.iter().any(|service| service.name == *name && service.snat.is_empty());
+        self.egress.retain(|name, _| learns(name));
         let wanted: BTreeSet<_> = services.iter().flat_map(|service| self.of(service)).collect();
         let (named, of_routes): (Vec<_>, Vec<_>) =
             wanted.iter().partition(|address| services.iter().any(|service| service.snat.contains(address)));
@@ -122,9 +120,9 @@ impl Pool {
 
     /// Remembers what the flows of each service are spread over. The same one may be there twice, with other addresses.
     fn spread_over(&mut self, services: &[Service]) {
-        let snat: Vec<_> = services.iter().filter(|service| service.forward == Forward::Snat).collect();
-        self.spread.retain(|name, _| snat.iter().any(|service| service.name == *name));
-        for service in snat {
+        let pooled: Vec<_> = services.iter().filter(|service| service.forward.has_pool()).collect();
+        self.spread.retain(|name, _| pooled.iter().any(|service| service.name == *name));
+        for service in pooled {
             let mut addresses = self.of(service);
             addresses.retain(|address| self.places.contains_key(address));
             match self.spread.entry(service.name.clone()) {

@@ -7,9 +7,10 @@ use foobar_userspace::{
     daemon::plan::{Forced, Plan, Rings, plan},
     daemon::{state::now, ways::words},
     datapath::{Datapath, Options, Publication},
+    domain::Forward,
 };
 
-use super::{Lab, counts::Counts, pins::PinDir, privilege, sets::LabSets};
+use super::{Lab, counts::Counts, pins::PinDir, privilege, sets::LabSets, source_towards};
 
 /// A loaded program and what was published to it.
 pub struct Loaded {
@@ -81,6 +82,11 @@ impl Lab {
     pub fn publish(&mut self) {
         let config = &self.state.config;
         config.check().unwrap_or_else(|fault| panic!("the configuration is valid: {}", fault.problem));
+        if self.network.is_some() {
+            for service in self.state.config.services.iter().filter(|service| service.forward == Forward::Nat) {
+                self.state.pool.learn(&service.name, source_towards(service.address));
+            }
+        }
         let mut loaded = self.loaded.take().unwrap_or_else(Loaded::new);
         let plan = plan(&mut self.state, &loaded.rings, &Forced::new(), now());
         let plan = plan.unwrap_or_else(|refusal| panic!("the configuration can be planned: {refusal}"));

@@ -73,6 +73,8 @@ pub struct Lab {
     ways: BTreeMap<IpAddr, Way>,
     /// Of what leads to backends; none: 1500.
     mtu: Option<u32>,
+    /// The length of the prefix of their network, if this host is in it.
+    network: Option<u8>,
     loaded: Option<Loaded>,
 }
 
@@ -211,6 +213,12 @@ impl Lab {
         self
     }
 
+    /// This host is in the backends' networks, whose prefixes are so long.
+    pub fn network(mut self, len: u8) -> Self {
+        self.network = Some(len);
+        self
+    }
+
     /// Tunnels of these balancers are taken off.
     pub fn tunnels(mut self, addresses: &[&str]) -> Self {
         self.state.config.tunnels = addresses.iter().map(|address| parse(address)).collect();
@@ -250,6 +258,7 @@ impl Lab {
             source_mac: BALANCER,
             gateway: None,
             source: Some(source_towards(backend)),
+            network: self.network,
             mtu: self.mtu.unwrap_or(1500),
         })
     }

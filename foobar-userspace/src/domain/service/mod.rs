@@ -89,6 +89,11 @@ impl Forward {
     pub const fn has_ports(self) -> bool {
         matches!(self, Self::Nat | Self::Snat)
     }
+
+    /// Whether packets may come from this host: with `nat` those of clients that backends answer past it.
+    pub const fn has_pool(self) -> bool {
+        matches!(self, Self::Nat | Self::Snat)
+    }
 }
 
 /// What a tunnel puts packets into.

@@ -133,6 +133,7 @@ fn hop(backend: &Backend, last: u8) -> nexthop::NextHop {
         source_mac: [2, 0, 0, 0, 0, 1],
         gateway: None,
         source: source.parse().ok(),
+        network: None,
         mtu: 1500,
     }
 }

@@ -30,6 +30,7 @@ const QUIET: f64 = 0.03;
 
 /// Numbers in the one network: the balancers', the second service of foobar, and the client's addresses for what has to
 /// come back by one of them.
+const CLIENT: u8 = 1;
 const FOOBAR: u8 = 2;
 const HAPROXY: u8 = 5;
 const NFTABLES: u8 = 6;
@@ -101,12 +102,15 @@ impl Lab {
         network.add_host("haproxy", Net::Clients, HAPROXY);
         network.add_router("nftables", &[Net::Clients], NFTABLES);
         network.add_host("floor", Net::Clients, FLOOR);
-        network.add_sources(Family::V4);
         network.ip("lb", &format!("address add {}/32 dev eth0\n", at(NAT)));
+        // From another network than the servers', who would answer a neighbour past the balancer.
         for (service, from, by) in [(NAT, FROM_NAT, FOOBAR), (NFTABLES, FROM_NFTABLES, NFTABLES)] {
-            network.ip("client", &format!("route add {}/32 dev eth0 src {}\n", at(service), at(from)));
+            let from = Net::Far.v4(from);
+            network.ip("client", &format!("address add {from}/32 dev eth0\n"));
+            network.ip("client", &format!("route add {}/32 dev eth0 src {from}\n", at(service)));
+            network.ip("nftables", &format!("route replace {from}/32 via {}\n", at(CLIENT)));
             for host in SERVERS {
-                network.ip(host, &format!("route add {}/32 via {}\n", at(from), at(by)));
+                network.ip(host, &format!("route add {from}/32 via {}\n", at(by)));
             }
         }
         let nginx = SERVERS.map(|host| Nginx::without_log(network, host));
