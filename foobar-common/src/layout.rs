@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Changes whenever a map's meaning or size does; pins of another layout are not adopted.
-pub const LAYOUT: u32 = 9;
+pub const LAYOUT: u32 = 10;
 
 /// Names of the maps: of their pins and, but for the tables, as the kernel program declares them.
 pub mod map {
@@ -33,6 +33,7 @@ pub mod map {
     pub const NEXT_HOPS: &str = "NEXT_HOPS";
     pub const TARGETS: &str = "TARGETS";
     pub const CLIENTS: &str = "CLIENTS";
+    pub const WANTED: &str = "WANTED";
     pub const HANDOFFS: &str = "HANDOFFS";
     pub const POOL: &str = "POOL";
     pub const TAGS: &str = "TAGS";
@@ -76,7 +77,7 @@ pub mod map {
     /// What is looked up.
     pub const MAPS: &[&str] = &[
         NOTES_V4, NOTES_V6, STATES_V4, STATES_V6, HEARD_V4, HEARD_V6, FIRSTS_V4, FIRSTS_V6, OUTCOMES, SENT, RULES,
-        BACKENDS, EVENTS, BUDGETS, LIMITED, SET_LINES, TIMED, STAGES, ROUTE, HANDOFFS, CLIENTS, TAGS, MAPPINGS,
+        BACKENDS, EVENTS, BUDGETS, LIMITED, SET_LINES, TIMED, STAGES, ROUTE, HANDOFFS, CLIENTS, WANTED, TAGS, MAPPINGS,
     ];
 }
 
@@ -286,6 +287,11 @@ pub const TARGETS_WORDS: usize = MAX_BACKENDS as usize * crate::target::TARGET_W
 pub const MAX_CLIENTS: usize = 65_536;
 /// A client's address and the way to it.
 pub const CLIENT_WORDS: usize = 4;
+/// Neighbours that the kernel is to be asked for, by their hash: an interface with an IPv6 address's [`WANTED_V6`], and
+/// the address as it stands on the wire.
+pub const MAX_WANTED: usize = 64;
+pub const WANTED_WORDS: usize = 3;
+pub const WANTED_V6: u64 = 1 << 32;
 pub const POOL_WORDS: usize = crate::snat::MAX_POOL * 2;
 pub const TAGS_WORDS: usize = crate::snat::MAX_POOL * crate::snat::TAG_WORDS;
 pub const MAX_MAPPINGS: usize = crate::snat::MAX_POOL * crate::snat::PLACES;

@@ -71,6 +71,9 @@ pub(crate) fn to_client<F: FrameMut + ?Sized, A: Address, T: Tables>(
 
 /// Hands an answer over to a client whose way others have taken the place of: by the kernel's routes. False where the
 /// packet is no answer, or is for this host itself.
+///
+/// Where the kernel does not know the neighbour yet, the answer is dropped, and sent again by who sent it: as it is, the
+/// client would refuse it, and the backend would end the connection.
 #[inline(always)]
 pub fn take_up<F: Frame + ?Sized, A: Address, T: Tables>(
     frame: &F,
@@ -87,7 +90,9 @@ pub fn take_up<F: Frame + ?Sized, A: Address, T: Tables>(
         return false;
     }
     let Some(way) = tables.route(flow.source, flow.destination) else { return false };
-    tables.learn(flow.destination.words(), way);
+    if way.interface().is_some() {
+        tables.learn(flow.destination.words(), way);
+    }
     tables.hand_over(Handoff::of::<A>(Stage::ANSWER, ip, backend as u32, 0, frame.len()));
     true
 }

@@ -124,7 +124,8 @@ pub trait Tables: SetTables {
     /// The way to a client that sent something to a `nat` service.
     fn way_back(&self, client: [u64; 2]) -> Option<NextHop>;
 
-    /// The way to an address by the kernel's routes; `None` where that is this host, or nobody knows.
+    /// The way to an address by the kernel's routes; unresolved where a neighbour is asked for, and `None` where it is
+    /// this host, or nobody knows.
     fn route<A: Address>(&self, _source: A, _destination: A) -> Option<NextHop> {
         None
     }

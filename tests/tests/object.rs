@@ -96,6 +96,7 @@ fn wanted() -> BTreeMap<&'static str, Shape> {
         (map::HANDOFFS, counters(HANDOFF_WORDS, 1)),
         (map::ROUTE, counters(layout::ROUTE_WORDS, 1)),
         (map::CLIENTS, array(layout::CLIENT_WORDS, layout::MAX_CLIENTS)),
+        (map::WANTED, array(layout::WANTED_WORDS, layout::MAX_WANTED)),
         (map::TAGS, array(1, layout::TAGS_WORDS)),
         (map::MAPPINGS, array(MAPPING_WORDS, layout::MAX_MAPPINGS)),
         (map::STAGES, (PROGRAM_ARRAY, 4, 4, Stage::COUNT as u32)),

@@ -130,6 +130,8 @@ fn an_answer_to_a_client_whose_way_is_forgotten_goes_by_the_routes() {
     let answer = tcp("10.1.0.2:80", CLIENT).from("10.1.0.2");
     let mut host = lab.host();
     assert_eq!(host.run(&mut answer.bytes()), Outcome::DefaultDrop, "for this host itself, or for nobody");
+    host.routes.insert([0, 0xc000_0207], NextHop::UNRESOLVED);
+    assert_eq!(host.run(&mut answer.bytes()), Outcome::Unresolved, "who gets it as it is ends the connection");
     host.routes.insert([0, 0xc000_0207], NextHop::new(ROUTER, BALANCER, host.ingress));
     let mut frame = answer.bytes();
     assert_eq!(host.run(&mut frame), Outcome::Forwarded);

@@ -245,6 +245,11 @@ impl Engine {
         Ok(hops)
     }
 
+    /// Neighbours by interface that packets wanted in vain since this was asked last.
+    pub fn take_wanted(&self) -> Vec<(u32, IpAddr)> {
+        self.datapath.take_wanted()
+    }
+
     /// Every backend's address once, for the resolver, and those of backends to come.
     pub fn backend_addresses(&self) -> Vec<IpAddr> {
         let services = self.state.possible().flat_map(|state| &state.config.services);

@@ -63,6 +63,7 @@ async fn serve(daemon: Daemon, socket: &Socket) -> anyhow::Result<()> {
     let (stop, stopping) = watch::channel(());
     let signal = told_to_stop()?;
     tokio::spawn(nexthop::keep_fresh(daemon.clone()));
+    tokio::spawn(nexthop::ask_for_wanted(daemon.clone()));
     tokio::spawn(tick(daemon.clone()));
     tokio::spawn(show_packets(daemon.clone()));
     let listener = socket.listener().context("cannot watch the socket")?;

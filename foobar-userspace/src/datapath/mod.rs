@@ -28,6 +28,7 @@ mod tables;
 mod tags;
 mod waiting;
 mod walk;
+mod wanted;
 
 use std::path::{Path, PathBuf};
 
@@ -62,6 +63,7 @@ use self::{
     places::Places,
     sets::Sets,
     tables::{Maps, Tables},
+    wanted::Wanted,
 };
 
 /// How to load.
@@ -89,6 +91,7 @@ pub struct Datapath {
     /// Until somebody reads them.
     events: Option<Events>,
     places: Places,
+    wanted: Wanted,
 }
 
 /// A generation, and the rings that its services' entries name.
@@ -121,9 +124,21 @@ impl Datapath {
         let events = Some(Events::open(&mut ebpf)?);
         let (sets, grace) = (Sets::new()?, Grace::default());
         let (attention, attempts) = (Attention::default(), Attempts::default());
-        let places = Places::open(&pins)?;
-        let mut datapath =
-            Self { pins, ebpf, tables, maps, sets, grace, attention, is_given_up: false, attempts, events, places };
+        let (places, wanted) = (Places::open(&pins)?, Wanted::open(&pins)?);
+        let mut datapath = Self {
+            pins,
+            ebpf,
+            tables,
+            maps,
+            sets,
+            grace,
+            attention,
+            is_given_up: false,
+            attempts,
+            events,
+            places,
+            wanted,
+        };
         datapath.adopt_links()?;
         datapath.adopt_egress()?;
         load::pin_programs(&datapath.pins, &mut datapath.ebpf)?;

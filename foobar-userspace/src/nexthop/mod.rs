@@ -5,6 +5,7 @@
 mod kernel;
 mod resolver;
 mod towards;
+mod wanted;
 mod watch;
 mod way;
 
@@ -12,6 +13,7 @@ use std::{collections::HashMap, net::IpAddr};
 
 use foobar_common::next_hop;
 pub use towards::interface_towards;
+pub use wanted::ask_for_wanted;
 pub use watch::keep_fresh;
 
 /// Where a frame for a backend leaves, and how it is addressed.

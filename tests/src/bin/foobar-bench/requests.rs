@@ -28,8 +28,8 @@ const WARM_UP: u32 = 1;
 /// Of what others took from this machine: above it, figures are no better than the machine was quiet.
 const QUIET: f64 = 0.03;
 
-/// Numbers in the one network: the balancers', the second service of foobar, and the client's addresses for what has to
-/// come back by one of them.
+/// Numbers in the one network: the client's, the balancers' and of the second service of foobar; and of the client's
+/// addresses elsewhere, to which answers come back by one of them.
 const CLIENT: u8 = 1;
 const FOOBAR: u8 = 2;
 const HAPROXY: u8 = 5;
