@@ -8,6 +8,11 @@ use aya::{
 };
 use foobar_userspace::datapath::HARNESS;
 
+use super::{
+    ours::Ours,
+    scene::{Scene, Stage},
+};
+
 /// Bytes that the wrapper puts back.
 const HEAD: usize = 80;
 const WORDS: usize = 23;
@@ -32,6 +37,12 @@ pub enum Target {
     Frags(ProgramFd),
 }
 
+impl Target {
+    const fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty | Self::EmptyFrags)
+    }
+}
+
 /// One frame, and over how many flows it is spread (0: each run is a new one).
 pub struct Load {
     pub frame: Vec<u8>,
@@ -41,12 +52,32 @@ pub struct Load {
     pub spread: bool,
 }
 
+impl Load {
+    /// The offset of the source's port, in bytes.
+    pub const fn port(&self) -> usize {
+        if self.v6 { 14 + 40 } else { 14 + 20 }
+    }
+}
+
 /// Programs that are given the same frames.
 pub struct Case {
+    pub name: &'static str,
     pub targets: Vec<Target>,
     pub load: Load,
     /// What all but the empty ones have to answer.
     pub action: u32,
+    /// Whose program is timed, among those that are loaded.
+    pub ours: Option<usize>,
+}
+
+impl Case {
+    fn ours<'a>(&self, loaded: &'a mut [Ours]) -> Option<&'a mut Ours> {
+        self.ours.and_then(|index| loaded.get_mut(index))
+    }
+
+    fn scene<'a>(&self, loaded: &'a mut [Ours]) -> Option<(Scene, &'a mut Ours)> {
+        self.ours(loaded).and_then(|ours| Some((ours.scene?, ours)))
+    }
 }
 
 /// How long to measure.
@@ -74,12 +105,14 @@ impl Harness {
 
     /// Nanoseconds a run of each target of each case. All cases take turns in every round, so that what the machine does
     /// meanwhile falls on all of them.
-    pub fn compare(&mut self, cases: &[Case], effort: &Effort) -> Result<Vec<Vec<f64>>> {
+    pub fn compare(&mut self, cases: &[Case], loaded: &mut [Ours], effort: &Effort) -> Result<Vec<Vec<f64>>> {
         let mut times: Vec<_> = cases.iter().map(|case| vec![Vec::new(); case.targets.len()]).collect();
+        self.in_scenes(cases, loaded, Scene::begin)?;
         for round in 0..=effort.rounds {
             for (case, times) in cases.iter().zip(&mut times) {
                 for (target, times) in case.targets.iter().zip(times) {
-                    let time = self.time(target, &case.load, case.action, round as u64, effort.repeat)?;
+                    let time = self.time(case, target, loaded, round as u64, effort.repeat);
+                    let time = time.with_context(|| format!("timing {}", case.name))?;
                     // The first round warms up.
                     if round > 0 {
                         times.push(time);
@@ -87,22 +120,56 @@ impl Harness {
                 }
             }
         }
+        self.in_scenes(cases, loaded, Scene::end)?;
         Ok(times.into_iter().map(|case| case.into_iter().map(midmean).collect()).collect())
     }
 
-    fn time(&mut self, target: &Target, load: &Load, action: u32, round: u64, repeat: u32) -> Result<f64> {
-        let wrapper = self.aim(target)?;
+    fn in_scenes(
+        &mut self,
+        cases: &[Case],
+        loaded: &mut [Ours],
+        act: fn(Scene, &mut Stage<'_>) -> Result<()>,
+    ) -> Result<()> {
+        for case in cases {
+            if let Some((scene, ours)) = case.scene(loaded) {
+                let mut stage = Stage { harness: self, ours, load: &case.load };
+                act(scene, &mut stage).with_context(|| format!("timing {}", case.name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn time(&mut self, case: &Case, target: &Target, loaded: &mut [Ours], round: u64, repeat: u32) -> Result<f64> {
+        let Case { load, action, .. } = case;
+        let scene = case.scene(loaded);
+        let packets = scene.as_ref().map_or(repeat, |(scene, _)| scene.packets(repeat));
         // Where each run is a new flow, no round repeats the flows of another.
-        let first_run = if load.flows == 0 { round * u64::from(repeat) } else { 0 };
-        self.settings.set(0, settings(load, first_run), 0)?;
+        let first = round * u64::from(packets);
+        if target.is_empty() {
+            return Ok(self.run(target, load, first, packets)?.0);
+        }
+        let mut staged = None;
+        if let Some((scene, ours)) = scene {
+            let mut stage = Stage { harness: self, ours, load };
+            staged = Some((scene, scene.prepare(&mut stage)?));
+        }
+        let (time, actions) = self.run(target, load, first, packets)?;
+        let right = actions[*action as usize];
+        ensure!(right == u64::from(packets), "{right} of {packets} runs answered {action}: {actions:?}");
+        if let Some(((scene, before), ours)) = staged.zip(case.ours(loaded)) {
+            scene.check(&mut Stage { harness: self, ours, load }, &before, packets)?;
+        }
+        Ok(time)
+    }
+
+    /// Nanoseconds a run, and how many runs answered each action. `first`: the first flow, where each run is a new one.
+    pub fn run(&mut self, target: &Target, load: &Load, first: u64, repeat: u32) -> Result<(f64, [u64; 8])> {
+        let wrapper = self.aim(target)?;
+        self.settings.set(0, settings(load, if load.flows == 0 { first } else { 0 }), 0)?;
         let options = TestRunOptions { data_in: Some(&load.frame), repeat, ..TestRunOptions::default() };
         let result = xdp(&mut self.ebpf, wrapper)?.test_run(options)?;
         let counts = self.settings.get(&0, 0)?;
-        if !matches!(target, Target::Empty | Target::EmptyFrags) {
-            let right = counts[ACTIONS + action as usize];
-            ensure!(right == u64::from(repeat), "{right} of {repeat} runs answered {action}: {:?}", &counts[ACTIONS..]);
-        }
-        Ok(result.duration.as_secs_f64() * 1e9)
+        Ok((result.duration.as_secs_f64() * 1e9, std::array::from_fn(|action| counts[ACTIONS + action])))
     }
 
     /// Puts the target into its table, and says which wrapper calls it.
@@ -126,12 +193,12 @@ fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
 
 /// The wrapper's settings; see the harness in foobar-ebpf for the words.
 fn settings(load: &Load, first_run: u64) -> [u64; WORDS] {
-    let (mut address, port) = if load.v6 { (14 + 8 + 14, 14 + 40) } else { (14 + 12 + 2, 14 + 20) };
+    let mut address = if load.v6 { 14 + 8 + 14 } else { 14 + 12 + 2 };
     if load.spread {
         address |= if load.v6 { 14 + 8 + 2 } else { 14 + 12 } << 16;
     }
     let mut words = [0; WORDS];
-    words[..5].copy_from_slice(&[load.frame.len() as u64, address, port, load.flows, first_run]);
+    words[..5].copy_from_slice(&[load.frame.len() as u64, address, load.port() as u64, load.flows, first_run]);
     for (word, bytes) in words[5..].iter_mut().zip(load.frame[..HEAD].as_chunks().0) {
         *word = u64::from_ne_bytes(*bytes);
     }

@@ -11,6 +11,7 @@ mod report;
 mod requests;
 mod rings;
 mod rules;
+mod scene;
 mod traffic;
 mod tunnels;
 
@@ -22,7 +23,8 @@ use self::{
     frames::{Kind, frame},
     harness::{Case, Harness, Load, Target},
     report::{Report, Row},
-    rules::Rules,
+    rules::{FLOWS, Rules},
+    scene::Scene,
 };
 
 /// Times the data path through `BPF_PROG_TEST_RUN`.
@@ -91,6 +93,22 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "nat, 100,000 flows", rules: NAT, kind: Kind::Established, flows: 100_000, action: TX },
     Scenario { name: "snat, 1 flow", rules: SNAT, kind: Kind::Established, flows: 1, action: TX },
     Scenario { name: "snat, 100,000 flows", rules: SNAT, kind: Kind::Established, flows: 100_000, action: TX },
+    syns(SNAT_SYNS, Scene::PortsFree, Forward::Snat, TX),
+    syns("snat, SYNs that take ports over", Scene::PortsOver, Forward::Snat, TX),
+    syns("snat, SYNs, no port free", Scene::PortsTaken, Forward::Snat, DROP),
+    noted(NOTED[0], Forward::Dsr),
+    noted(NOTED[1], Forward::Tunnel),
+    noted(NOTED[2], Forward::Nat),
+    noted(NOTED[3], Forward::Snat),
+    Scenario {
+        name: RENEWED,
+        rules: Rules::Amid(Scene::Renewed, Forward::Dsr),
+        kind: Kind::Established,
+        flows: FLOWS,
+        action: TX,
+    },
+    syns(TRACKED_SYNS, Scene::Unnoted, Forward::Dsr, TX),
+    syns(TRACKED_FLOOD, Scene::NotesFull, Forward::Dsr, TX),
     Scenario { name: "source and port, 10 rules", rules: FEW, kind: Kind::AllowedPort, flows: 1, action: PASS },
     Scenario { name: "the same, 100,000 flows", rules: FEW, kind: Kind::AllowedPort, flows: 100_000, action: PASS },
     Scenario { name: "source and port, 10,000 rules", rules: MANY, kind: Kind::AllowedPort, flows: 1, action: PASS },
@@ -125,11 +143,34 @@ pub const SMALL: &str = "set of 1,000, 1,000 sources";
 pub const LARGE: &str = "set of 1,000,000, 100,000 sources";
 /// One of 200 sources is a member, as with a list of whom to deny.
 pub const SELDOM: &str = "set of 1,000, 100,000 sources";
+pub const SNAT_SYNS: &str = "snat, SYNs of new flows";
+/// Every slot's backend has changed, and each flow has a note.
+pub const NOTED: [&str; 4] = [
+    "tracked, 100,000 notes",
+    "tracked tunnel, 100,000 notes",
+    "tracked nat, 100,000 notes",
+    "tracked snat, 100,000 notes",
+];
+/// Each flow's first packet in a second does so.
+pub const RENEWED: &str = "tracked, each renews its note";
+pub const TRACKED_SYNS: &str = "tracked, SYNs that are noted";
+pub const TRACKED_FLOOD: &str = "tracked, SYNs, no room for notes";
 const TUNNEL: Rules = Rules::Forward(Forward::Tunnel);
 const NAT: Rules = Rules::Forward(Forward::Nat);
 const SNAT: Rules = Rules::Forward(Forward::Snat);
 const FEW: Rules = Rules::Pairs(10);
 const MANY: Rules = Rules::Pairs(10_000);
+
+/// SYNs of new flows, in this scene.
+const fn syns(name: &'static str, scene: Scene, forward: Forward, action: u32) -> Scenario {
+    Scenario { name, rules: Rules::Amid(scene, forward), kind: Kind::Syn, flows: 0, action }
+}
+
+/// Packets of flows that have notes.
+const fn noted(name: &'static str, forward: Forward) -> Scenario {
+    let rules = Rules::Amid(Scene::Noted, forward);
+    Scenario { name, rules, kind: Kind::Established, flows: FLOWS, action: TX }
+}
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
@@ -148,33 +189,30 @@ fn main() -> Result<()> {
     let mut report = Report::default();
 
     let wanted = || SCENARIOS.iter().filter(|scenario| scenario.name.contains(&arguments.only));
-    let mut loaded: Vec<(Rules, ours::Ours)> = Vec::new();
+    let mut rules = Vec::new();
     for scenario in wanted() {
-        if loaded.iter().all(|(rules, _)| *rules != scenario.rules) {
-            loaded.push((scenario.rules, with_rules(scenario.rules)?));
+        if !rules.contains(&scenario.rules) {
+            rules.push(scenario.rules);
         }
     }
+    let mut loaded = rules.iter().map(|rules| with_rules(*rules)).collect::<Result<Vec<_>>>()?;
     let load = Load { frame: frame(Kind::AllowedPort, false), flows: 1, v6: false, spread: false };
-    let mut cases = vec![Case { targets: vec![Target::Empty, Target::Plain(filter.program()?)], load, action: PASS }];
+    let targets = vec![Target::Empty, Target::Plain(filter.program()?)];
+    let mut cases = vec![Case { name: "xdp-filter", targets, load, action: PASS, ours: None }];
     let load = Load { frame: frame(Kind::Established, false), flows: 1, v6: false, spread: false };
-    cases.push(Case { targets: vec![Target::EmptyFrags, Target::GrowFrags], load, action: TX });
+    let targets = vec![Target::EmptyFrags, Target::GrowFrags];
+    cases.push(Case { name: "moving a frame's front", targets, load, action: TX, ours: None });
     let mut rows = Vec::new();
     for v6 in [false, true] {
-        for scenario in wanted() {
-            let ours = loaded.iter_mut().find(|(rules, _)| *rules == scenario.rules);
-            let (_, ours) = ours.context("all rules are loaded")?;
-            let load = Load {
-                frame: frame(scenario.kind, v6),
-                flows: scenario.flows,
-                v6,
-                spread: matches!(scenario.rules, Rules::Set(_)),
-            };
-            let targets = vec![Target::EmptyFrags, Target::Frags(ours.program()?)];
-            cases.push(Case { targets, load, action: scenario.action });
-            rows.push((scenario.name, v6));
+        for &Scenario { name, rules: wanted, kind, flows, action } in wanted() {
+            let index = rules.iter().position(|rules| *rules == wanted).context("all rules are loaded")?;
+            let load = Load { frame: frame(kind, v6), flows, v6, spread: matches!(wanted, Rules::Set(_)) };
+            let targets = vec![Target::EmptyFrags, Target::Frags(loaded[index].program()?)];
+            cases.push(Case { name, targets, load, action, ours: Some(index) });
+            rows.push((name, v6));
         }
     }
-    let times = harness.compare(&cases, &arguments_of(&arguments))?;
+    let times = harness.compare(&cases, &mut loaded, &arguments_of(&arguments))?;
     report.f = times[0][1] - times[0][0];
     report.moves = times[1][1] - times[1][0];
     let row =

@@ -1,13 +1,14 @@
 //! foobar as it is timed: its rules, and a service of each family.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     time::Instant,
 };
 
 use anyhow::Result;
 use aya::programs::{ProgramFd, TestRun as _, TestRunOptions};
-use foobar_common::{Outcome, target::Target};
+use foobar_common::{Outcome, slot::Slot, target::Target};
 use foobar_userspace::{
     config::{Config, Mode},
     daemon::{
@@ -24,13 +25,19 @@ use foobar_userspace::{
 use super::{
     frames::{BACKENDS_V4, BACKENDS_V6, Kind, SERVICE_V4, SERVICE_V6, frame},
     rules::{Rules, members},
+    scene::Scene,
 };
 
 /// The loopback interface: where a test run's frames come in.
 const INGRESS: u32 = 1;
 
 pub struct Ours {
-    datapath: Datapath,
+    pub datapath: Datapath,
+    pub scene: Option<Scene>,
+    /// Where the rings are, IPv4's first.
+    pub rings: [u32; 2],
+    /// When packets of a family were run last, and the second in which they began, for scenes that time makes.
+    pub timed: [Option<(Instant, u64)>; 2],
     pins: PathBuf,
 }
 
@@ -44,7 +51,7 @@ impl Ours {
         let pins = PathBuf::from(format!("/sys/fs/bpf/foobar-bench-{}-{name}", std::process::id()));
         let options = Options { pin_dir: pins.clone(), trace_packets: false };
         let datapath = Datapath::open(&options).inspect_err(|_| take_off(&pins))?;
-        let mut ours = Self { datapath, pins };
+        let mut ours = Self { datapath, scene: rules.and_then(Rules::scene), rings: [0; 2], timed: [None; 2], pins };
         ours.publish(rules, configuration)?;
         Ok(ours)
     }
@@ -59,10 +66,10 @@ impl Ours {
         self.datapath.detach(interface)
     }
 
-    /// Packets that nothing decided.
-    pub fn passed_by_default(&self) -> Result<u64> {
+    /// Packets that came to this.
+    pub fn counted(&self, outcome: Outcome) -> Result<u64> {
         let outcomes = self.datapath.outcomes()?;
-        let found = outcomes.iter().find(|(outcome, _)| *outcome == Outcome::DefaultPass);
+        let found = outcomes.iter().find(|(other, _)| *other == outcome);
         Ok(found.map_or(0, |(_, cpus)| cpus.iter().map(|cpu| cpu.packets).sum()))
     }
 
@@ -96,7 +103,11 @@ impl Ours {
             self.datapath.set_target(id, target(service, backend, &hop, &state, Target::default()))?;
             self.datapath.set_next_hop(id, Some(hop.as_packets_take_it()))?;
         }
-        let rings = plan.rings.values().map(|ring| (ring.region, ring.slots.as_slice())).collect();
+        self.rings = ["web", "web6"].map(|name| plan.rings.get(name).map_or(0, |ring| ring.region));
+        let is_tracked = self.scene.is_some_and(Scene::is_tracked);
+        let slots = |slots: Vec<Slot>| if is_tracked { changed(&slots) } else { slots };
+        let rings: Vec<_> = plan.rings.into_values().map(|ring| (ring.region, slots(ring.slots))).collect();
+        let rings = rings.iter().map(|(region, slots)| (*region, slots.as_slice())).collect();
         self.datapath.publish(&Publication { image: &plan.image, rings })?;
         Ok(())
     }
@@ -122,6 +133,13 @@ fn take_off(pins: &Path) {
     if let Err(error) = datapath::remove_pins(pins) {
         eprintln!("{} is left behind: {error:#}", pins.display());
     }
+}
+
+/// The same ring after each slot's backend has changed to the next one: what flows there were are on the one before.
+fn changed(slots: &[Slot]) -> Vec<Slot> {
+    let ids: BTreeSet<_> = slots.iter().map(|slot| slot.current()).collect();
+    let next = |id: u32| ids.range(id + 1..).chain(&ids).next().copied().unwrap_or(id);
+    slots.iter().map(|slot| Slot::tracked(next(slot.current()), slot.current())).collect()
 }
 
 fn hop(backend: &Backend, last: u8) -> nexthop::NextHop {

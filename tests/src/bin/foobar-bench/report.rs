@@ -5,7 +5,12 @@ use std::{fs, path::Path};
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use super::{LARGE, SELDOM, SMALL};
+use super::{LARGE, NOTED, SELDOM, SMALL, SNAT_SYNS, TRACKED_FLOOD, TRACKED_SYNS};
+
+/// What a SYN of a new flow may cost in `snat`, of what its only flow costs.
+const OF_ONE_FLOW: f64 = 1.3;
+/// What a packet of a flow that is noted may cost, in F.
+const NOTED_IN_F: f64 = 2.5;
 
 /// Nanoseconds a packet.
 pub struct Row {
@@ -63,22 +68,36 @@ impl Report {
             "forwarded, SYNs of new flows",
             "forwarded, 100,000 flows",
         );
+        self.print_ratio("SYNs that are noted over flows that are", TRACKED_SYNS, NOTED[0]);
+        self.print_ratio("SYNs without room for notes over flows that are noted", TRACKED_FLOOD, NOTED[0]);
+        print_bound("snat, SYNs of new flows over 1 flow", "", OF_ONE_FLOW, self.ratios(SNAT_SYNS, "snat, 1 flow"));
+        for name in NOTED {
+            print_bound(name, " F", NOTED_IN_F, self.nets(name).map(|nets| nets.map(|net| net / self.f)));
+        }
+    }
+
+    /// A case's net cost, for each family.
+    fn nets(&self, name: &str) -> Option<[f64; 2]> {
+        let net = |v6| self.rows.iter().find(|row| row.name == name && row.v6 == v6).map(Row::net);
+        Some([net(false)?, net(true)?])
     }
 
     /// One case's net cost over another's, for each family.
+    fn ratios(&self, above: &str, below: &str) -> Option<[f64; 2]> {
+        let ([above4, above6], [below4, below6]) = (self.nets(above)?, self.nets(below)?);
+        Some([above4 / below4, above6 / below6])
+    }
+
     fn print_ratio(&self, title: &str, above: &str, below: &str) {
-        let net = |name: &str, v6| self.rows.iter().find(|row| row.name == name && row.v6 == v6).map(Row::net);
-        let ratio = |v6| Some(net(above, v6)? / net(below, v6)?);
-        if let (Some(v4), Some(v6)) = (ratio(false), ratio(true)) {
+        if let Some([v4, v6]) = self.ratios(above, below) {
             println!("{title}: IPv4 {v4:.2}, IPv6 {v6:.2}");
         }
     }
 
     /// One case's net cost less another's, in nanoseconds and in F, for each family.
     fn print_added(&self, title: &str, above: &str, below: &str) {
-        let net = |name: &str, v6| self.rows.iter().find(|row| row.name == name && row.v6 == v6).map(Row::net);
-        let added = |v6| Some(net(above, v6)? - net(below, v6)?);
-        if let (Some(v4), Some(v6)) = (added(false), added(true)) {
+        if let (Some([above4, above6]), Some([below4, below6])) = (self.nets(above), self.nets(below)) {
+            let (v4, v6) = (above4 - below4, above6 - below6);
             println!("{title}: IPv4 {v4:.1} ns = {:.2} F, IPv6 {v6:.1} ns = {:.2} F", v4 / self.f, v6 / self.f);
         }
     }
@@ -96,4 +115,11 @@ impl Report {
         println!("\nwritten to {}", path.display());
         Ok(())
     }
+}
+
+/// What was found for each family, beside what is the most.
+fn print_bound(title: &str, unit: &str, most: f64, found: Option<[f64; 2]>) {
+    let Some([v4, v6]) = found else { return };
+    let verdict = if v4.max(v6) <= most { "held" } else { "MISSED" };
+    println!("{title}: IPv4 {v4:.2}{unit}, IPv6 {v6:.2}{unit}; at most {most}{unit}: {verdict}");
 }

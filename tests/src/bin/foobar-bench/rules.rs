@@ -8,7 +8,7 @@ use std::{
 use foobar_userspace::domain::Forward;
 use ipnet::IpNet;
 
-use super::frames::source;
+use super::{frames::source, scene::Scene};
 
 /// A set of rules, by what it shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum Rules {
     Set(usize),
     /// The ordinary ones, and services that forward in this way.
     Forward(Forward),
+    /// The same, amid what a scene has in the tables.
+    Amid(Scene, Forward),
 }
 
 /// Ports that random rules are about.
@@ -30,7 +32,7 @@ const PORTS: usize = 500;
 impl Rules {
     pub fn lines(self) -> Vec<String> {
         match self {
-            Self::Ordinary | Self::Forward(_) => ordinary(),
+            Self::Ordinary | Self::Forward(_) | Self::Amid(..) => ordinary(),
             Self::Pairs(count) => pairs(count),
             Self::Set(0) => vec!["allow tcp/22".to_owned()],
             Self::Set(_) => vec!["allow from @timed".to_owned(), "allow tcp/22".to_owned()],
@@ -42,8 +44,15 @@ impl Rules {
     /// How the services forward.
     pub const fn forward(self) -> Forward {
         match self {
-            Self::Forward(forward) => forward,
+            Self::Forward(forward) | Self::Amid(_, forward) => forward,
             Self::Ordinary | Self::Pairs(_) | Self::Set(_) => Forward::Dsr,
+        }
+    }
+
+    pub const fn scene(self) -> Option<Scene> {
+        match self {
+            Self::Amid(scene, _) => Some(scene),
+            Self::Ordinary | Self::Pairs(_) | Self::Set(_) | Self::Forward(_) => None,
         }
     }
 }
@@ -106,7 +115,7 @@ pub fn members(count: usize, v6: bool) -> Vec<IpNet> {
     addresses.into_iter().enumerate().map(net).collect()
 }
 
-/// Sources that the cases of sets are timed with.
+/// Flows that the cases of sets and of notes are timed with.
 pub const FLOWS: u64 = 100_000;
 
 fn prefix(random: &mut fastrand::Rng, v6: bool) -> String {

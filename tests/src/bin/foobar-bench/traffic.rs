@@ -15,6 +15,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use foobar_common::Outcome;
 use foobar_userspace::netns;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
@@ -46,11 +47,11 @@ pub fn compare() -> Result<()> {
         pair.nft(&as_nftables(&rules))?;
         costs[1].push(pair.cost()?);
         pair.nft(&format!("delete table {TABLE}\n"))?;
-        let before = foobar.passed_by_default()?;
+        let before = foobar.counted(Outcome::DefaultPass)?;
         pair.within(|| foobar.attach(INTERFACE))?;
         costs[2].push(pair.cost()?);
         pair.within(|| foobar.detach(INTERFACE))?;
-        ensure!(foobar.passed_by_default()? > before, "foobar saw no datagram");
+        ensure!(foobar.counted(Outcome::DefaultPass)? > before, "foobar saw no datagram");
     }
     print(costs.map(median));
     Ok(())
