@@ -159,10 +159,10 @@ impl<'a, C> Maps<'a, C> {
         Self { context, generation, remark: InMemory::new(Remark::NONE) }
     }
 
-    /// For a program that goes on with a packet of which this was remarked.
+    /// For a program that goes on with a packet of which this was remarked. The generation was asked before.
     #[inline(always)]
     pub fn of(context: &'a C, remark: u64) -> Self {
-        Self { remark: InMemory::new(Remark::from_word(remark)), ..Self::new(context) }
+        Self { context, generation: Generation::default(), remark: InMemory::new(Remark::from_word(remark)) }
     }
 
     #[inline(always)]

@@ -22,7 +22,7 @@ use crate::{
 pub fn foobar_tunnel(context: XdpContext) -> u32 {
     let Some(handoff) = maps::handoff() else { return xdp_action::XDP_ABORTED };
     let mut packet = Packet::<true>::new(&context);
-    let done = tunnel::tunnel(&mut packet, &handoff, &Maps::new(&context));
+    let done = tunnel::tunnel(&mut packet, &handoff, &Maps::of(&context, handoff.remark));
     leave(&context, &handoff, done)
 }
 
@@ -45,7 +45,7 @@ pub fn foobar_nat(context: XdpContext) -> u32 {
 pub fn foobar_snat(context: XdpContext) -> u32 {
     let Some(handoff) = maps::handoff() else { return xdp_action::XDP_ABORTED };
     let mut packet = Packet::<true>::new(&context);
-    let done = snat::snat(&mut packet, &handoff, &Maps::new(&context));
+    let done = snat::snat(&mut packet, &handoff, &Maps::of(&context, handoff.remark));
     leave(&context, &handoff, done)
 }
 
@@ -54,7 +54,7 @@ pub fn foobar_snat(context: XdpContext) -> u32 {
 #[inline(always)]
 pub fn foobar_answer(context: XdpContext) -> u32 {
     let Some(handoff) = maps::handoff() else { return xdp_action::XDP_ABORTED };
-    let (mut packet, maps) = (Packet::<true>::new(&context), Maps::new(&context));
+    let (mut packet, maps) = (Packet::<true>::new(&context), Maps::of(&context, handoff.remark));
     let done = answer::answer(&mut packet, &handoff, &maps);
     leave(&context, &handoff, done)
 }
@@ -106,7 +106,7 @@ pub fn foobar_untunnel(context: XdpContext) -> u32 {
     let mut packet = Packet::<true>::new(&context);
     let done = untunnel::untunnel(&mut packet, &handoff);
     if done.is_ok() {
-        let maps = Maps::new(&context);
+        let maps = Maps::of(&context, handoff.remark);
         maps.hand_over(Handoff { stage: Stage::MAIN, ..handoff });
         maps.go_on();
     }
