@@ -52,6 +52,12 @@ impl Engine {
         if waits {
             // Two sweeps in a row are none with a wait between.
             self.swept = None;
+            // Who is heard in between counts, though nobody goes.
+            if self.ticks.is_multiple_of(SWEEP_EVERY)
+                && let Err(refusal) = self.talking()
+            {
+                tracing::error!("reading the backends' counters: {refusal}");
+            }
         }
         if waits && self.ticks.is_multiple_of(REMOVE_EVERY) && self.allowance_is_over() {
             // It stays on the list meanwhile, but what it let in has to go on.
