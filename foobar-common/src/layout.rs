@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Changes whenever a map's meaning or size does; pins of another layout are not adopted.
-pub const LAYOUT: u32 = 10;
+pub const LAYOUT: u32 = 11;
 
 /// Names of the maps: of their pins and, but for the tables, as the kernel program declares them.
 pub mod map {
@@ -38,6 +38,7 @@ pub mod map {
     pub const POOL: &str = "POOL";
     pub const TAGS: &str = "TAGS";
     pub const MAPPINGS: &str = "MAPPINGS";
+    pub const SEARCHED: &str = "SEARCHED";
     pub const STAGES: &str = "STAGES";
     pub const ROUTE: &str = "ROUTE";
     pub const ROOM: &str = "ROOM";
@@ -78,6 +79,7 @@ pub mod map {
     pub const MAPS: &[&str] = &[
         NOTES_V4, NOTES_V6, STATES_V4, STATES_V6, HEARD_V4, HEARD_V6, FIRSTS_V4, FIRSTS_V6, OUTCOMES, SENT, RULES,
         BACKENDS, EVENTS, BUDGETS, LIMITED, SET_LINES, TIMED, STAGES, ROUTE, HANDOFFS, CLIENTS, WANTED, TAGS, MAPPINGS,
+        SEARCHED,
     ];
 }
 
@@ -294,6 +296,7 @@ pub const WANTED_WORDS: usize = 3;
 pub const WANTED_V6: u64 = 1 << 32;
 pub const POOL_WORDS: usize = crate::snat::MAX_POOL * 2;
 pub const TAGS_WORDS: usize = crate::snat::MAX_POOL * crate::snat::TAG_WORDS;
+pub const MAX_BUCKETS: usize = crate::snat::MAX_POOL * crate::snat::BUCKETS_EACH;
 pub const MAX_MAPPINGS: usize = crate::snat::MAX_POOL * crate::snat::PLACES;
 /// Unproven notes by family and kind, then by a ring's region the second when a flow last found no room.
 pub const ROOM_WORDS: usize = UNPROVEN_WORDS + RING_UNITS as usize;

@@ -10,7 +10,7 @@ mod search;
 pub use self::{
     place::{FIRST_PORT, MAPPING_WORDS, MAX_POOL, Mapping, PLACES, PORTS, Pool, TAG_WORDS, Wanted, Whose, port_of},
     proof::Said,
-    search::{Tags, find, gives_way, older, over_in, room_in, take},
+    search::{BUCKETS_EACH, Tags, find, gives_way, older, over_in, room_in, take},
 };
 use crate::{
     address::Address,

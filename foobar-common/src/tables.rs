@@ -155,6 +155,11 @@ pub trait Tables: SetTables {
     /// Writes `after` where `before` still stands; false where it does not.
     fn swap_tags(&self, word: usize, before: u64, after: u64) -> bool;
 
+    /// The second in which a bucket of such places was last looked through in vain.
+    fn searched(&self, bucket: usize) -> u32;
+
+    fn set_searched(&self, bucket: usize, second: u32);
+
     fn mapping(&self, place: usize) -> Option<Mapping>;
 
     /// Writes a whole mapping, which nobody else reads yet.

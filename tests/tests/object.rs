@@ -99,6 +99,7 @@ fn wanted() -> BTreeMap<&'static str, Shape> {
         (map::WANTED, array(layout::WANTED_WORDS, layout::MAX_WANTED)),
         (map::TAGS, array(1, layout::TAGS_WORDS)),
         (map::MAPPINGS, array(MAPPING_WORDS, layout::MAX_MAPPINGS)),
+        (map::SEARCHED, array(1, layout::MAX_BUCKETS)),
         (map::STAGES, (PROGRAM_ARRAY, 4, 4, Stage::COUNT as u32)),
         (map::BUDGETS, counters(layout::BUDGET_WORDS, event::BUDGETS as u32)),
         (map::BACKENDS, counters(layout::BACKEND_TALLY_WORDS, layout::MAX_BACKENDS)),

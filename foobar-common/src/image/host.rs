@@ -56,6 +56,7 @@ pub struct HostTables {
     /// Addresses that `snat` gives packets.
     pub pool: Vec<[u64; 2]>,
     pub tags: RefCell<HashMap<usize, u64>>,
+    pub searched: RefCell<HashMap<usize, u32>>,
     pub mappings: RefCell<HashMap<usize, Mapping>>,
     /// What the next program goes on with.
     pub handed_over: Cell<Option<Handoff>>,
@@ -290,6 +291,14 @@ impl Tables for HostTables {
 
     fn tags(&self, word: usize) -> u64 {
         self.tags.borrow().get(&word).copied().unwrap_or(0)
+    }
+
+    fn searched(&self, bucket: usize) -> u32 {
+        self.searched.borrow().get(&bucket).copied().unwrap_or(0)
+    }
+
+    fn set_searched(&self, bucket: usize, second: u32) {
+        self.searched.borrow_mut().insert(bucket, second);
     }
 
     fn swap_tags(&self, word: usize, before: u64, after: u64) -> bool {

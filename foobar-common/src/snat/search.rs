@@ -8,7 +8,9 @@ const BUCKET: usize = 16;
 const BUCKET_TAGS: usize = BUCKET / LANES;
 /// Tags in a word.
 const LANES: usize = 4;
-/// Buckets of an address.
+/// Buckets of an address, those of ports that are not given included.
+pub const BUCKETS_EACH: usize = PLACES / BUCKET;
+/// Those of ports that are given.
 const BUCKETS: u64 = (PORTS / BUCKET) as u64;
 /// A lane.
 const LANE: u64 = 0xffff;
@@ -163,8 +165,13 @@ pub fn room_in<T: Tables>(bucket: usize, tables: &T) -> u64 {
 
 /// One more than a place of a bucket whose flow is over, or whose client is not known to hear its backend, and in the upper
 /// half its tag; 0: there is none.
+///
+/// Time alone makes one so, by the second: in each a bucket is looked through in vain once, whatever a flood asks for.
 #[inline(always)]
 pub fn over_in<T: Tables>(bucket: usize, now: u32, tables: &T) -> u64 {
+    if tables.searched(bucket / BUCKET_TAGS) == now {
+        return 0;
+    }
     for index in 0..BUCKET {
         let place = bucket * LANES + index;
         // Before the flow is read: who takes the place meanwhile changes it.
@@ -173,6 +180,7 @@ pub fn over_in<T: Tables>(bucket: usize, now: u32, tables: &T) -> u64 {
             return tag << 32 | (place as u64 + 1);
         }
     }
+    tables.set_searched(bucket / BUCKET_TAGS, now);
     0
 }
 

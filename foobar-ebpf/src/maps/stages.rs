@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use foobar_common::{
     handoff::{HANDOFF_WORDS, Handoff, Stage},
-    layout::{CLIENT_WORDS, MAX_CLIENTS, MAX_MAPPINGS, POOL_WORDS, TAGS_WORDS, TARGETS_WORDS},
+    layout::{CLIENT_WORDS, MAX_BUCKETS, MAX_CLIENTS, MAX_MAPPINGS, POOL_WORDS, TAGS_WORDS, TARGETS_WORDS},
     next_hop::NextHop,
     snat::{MAPPING_WORDS, Mapping},
     target::{TARGET_WORDS, Target, client_index},
@@ -32,6 +32,8 @@ static CLIENTS: Array<[u64; CLIENT_WORDS]> = Array::with_max_entries(MAX_CLIENTS
 static TAGS: Array<u64> = Array::with_max_entries(TAGS_WORDS as u32, BPF_F_MMAPABLE);
 #[map]
 static MAPPINGS: Array<[u64; MAPPING_WORDS]> = Array::with_max_entries(MAX_MAPPINGS as u32, BPF_F_MMAPABLE);
+#[map]
+static SEARCHED: Array<u64> = Array::with_max_entries(MAX_BUCKETS as u32, 0);
 /// All of them have several buffers, as their caller does.
 #[map]
 static STAGES: ProgramArray = ProgramArray::with_max_entries(Stage::COUNT as u32, 0);
@@ -143,6 +145,19 @@ pub fn tags(word: usize) -> u64 {
 #[inline(always)]
 pub fn swap_tags(word: usize, before: u64, after: u64) -> bool {
     element::<1>(TAGS.get_ptr(word as u32).map(<*const u64>::cast)).is_some_and(|word| word.swap(0, before, after))
+}
+
+#[inline(always)]
+pub fn searched(bucket: usize) -> u32 {
+    // SAFETY: as for `element`.
+    SEARCHED.get_ptr(bucket as u32).map_or(0, |second| unsafe { second.read_volatile() as u32 })
+}
+
+#[inline(always)]
+pub fn set_searched(bucket: usize, second: u32) {
+    let Some(place) = SEARCHED.get_ptr_mut(bucket as u32) else { return };
+    // SAFETY: as for `element`.
+    unsafe { place.write_volatile(second.into()) };
 }
 
 #[inline(always)]

@@ -197,6 +197,16 @@ impl<C: Context> Tables for Maps<'_, C> {
     }
 
     #[inline(always)]
+    fn searched(&self, bucket: usize) -> u32 {
+        stages::searched(bucket)
+    }
+
+    #[inline(always)]
+    fn set_searched(&self, bucket: usize, second: u32) {
+        stages::set_searched(bucket, second);
+    }
+
+    #[inline(always)]
     fn mapping(&self, place: usize) -> Option<Mapping> {
         stages::mapping(place)
     }

@@ -294,6 +294,12 @@ impl Seen for Reading<'_> {
         true
     }
 
+    fn searched(&self, _: usize) -> u32 {
+        0
+    }
+
+    fn set_searched(&self, _: usize, _: u32) {}
+
     fn mapping(&self, place: usize) -> Option<Mapping> {
         self.datapath.places.mapping(place)
     }
