@@ -249,7 +249,7 @@ pub fn echoes<A: Address, T: Tables>(address: A, bank: usize, tables: &T) -> boo
 /// | 40 | 1: IPv6 |
 /// | 41 | bank |
 /// | 42 | some service is `nat` |
-/// | 43 | some service is `snat` |
+/// | 43 | some service is `snat`, or `nat` with an address for clients near its backends |
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
     pub source: [u64; 2],

@@ -17,7 +17,7 @@ use crate::plane::{Plane, Way};
 /// | 6 | 1: what this host opens is noted |
 /// | 7 | 1: what others open to it is |
 /// | 8 | 1: some service is `nat` |
-/// | 9 | 1: some service is `snat` |
+/// | 9 | 1: some service has addresses that packets come from |
 /// | 10 | 1: tunnels of some balancer are taken off |
 /// | 11 | there are services |
 /// | 12–23 | the lowest twelve bits as they are from the deadline on |

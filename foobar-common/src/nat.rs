@@ -1,7 +1,8 @@
 //! Rewrites a packet's destination to its backend, and an answer's source back to its service. No flow is remembered:
 //! what is written is the backend's and the service's alone.
 //!
-//! A client in the backend's own network would be answered past this host, which has to be its client then ([`crate::snat`]).
+//! A client in the backend's own network would be answered past this host, which has to be the backend's client then
+//! ([`crate::snat`]).
 
 use crate::{
     address::Address,
@@ -18,7 +19,6 @@ use crate::{
     parse::with_flow,
     readdress::readdress,
     send::{deliver, send},
-    snat::Pool,
     tables::Tables,
 };
 
@@ -38,7 +38,7 @@ fn to_backend<F: Resize + ?Sized, A: Address, T: Tables>(
     let (backend, ip) = (u32::from(handoff.backend), usize::from(handoff.ip));
     let next_hop = tables.next_hop(backend).ok_or(Outcome::NoBackend)?;
     let target = tables.target(backend).ok_or(Outcome::NoBackend)?;
-    if target.is_near(flow.source.words()) && Pool::from_words(target.source).count() > 0 {
+    if target.is_client_for(flow.source.words()) {
         return Ok(tables.hand_over(Handoff { stage: Stage::SNAT, ..*handoff }));
     }
     let (client_port, service_port) = flow.ports().unwrap_or((0, 0));

@@ -127,7 +127,7 @@ fn to_backend<F: FrameMut + ?Sized, A: Address, T: Tables>(
     tables: &T,
 ) -> Option<Going> {
     let (mut backend, mut quoted_destination) = (picked.backend, quote.destination);
-    let near = |target: &Target| matches!(service.mode, Mode::Nat) && target.is_near(quote.destination.0);
+    let near = |target: &Target| matches!(service.mode, Mode::Nat) && target.is_client_for(quote.destination.0);
     let picked_target = tables.target(backend)?;
     if matches!(service.mode, Mode::Snat) || near(&picked_target) {
         let ports = port_word(quote.protocol, quote.destination.1, quote.source.1);

@@ -4,6 +4,7 @@ use crate::{
     hash::mix,
     header::{Be32, Wide},
     layout::MAX_CLIENTS,
+    snat::Pool,
 };
 
 /// How a packet reaches its backend.
@@ -101,9 +102,15 @@ impl Target {
         }
     }
 
-    /// Whether a client is the backend itself, or in its network: it is answered without this host in between.
+    /// Whether a `nat` client's packets get an address of this host: it would be answered past this host, and there is one.
     #[inline(always)]
-    pub const fn is_near(&self, client: [u64; 2]) -> bool {
+    pub const fn is_client_for(&self, client: [u64; 2]) -> bool {
+        self.is_near(client) && Pool::from_words(self.source).count() > 0
+    }
+
+    /// Whether a client is the backend itself, or in its network.
+    #[inline(always)]
+    const fn is_near(&self, client: [u64; 2]) -> bool {
         let (high, low) = (self.address[0] ^ client[0], self.address[1] ^ client[1]);
         let bits = self.host_bits & 63;
         if self.host_bits < 64 { high | low >> bits == 0 } else { high >> bits == 0 }

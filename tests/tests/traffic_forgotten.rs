@@ -47,6 +47,7 @@ fn a_backend_that_speaks_first_is_heard(way: Way) {
     speak.send(()).expect("the server waits");
     client.set_read_timeout(Some(SOON)).expect("a timeout");
     client.read_exact(&mut [0]).expect("the client hears its backend");
+    assert!(site.outcome("unresolved") > 0, "nobody knew the way to it");
     client.write_all(b"d").expect("the client answers");
     server.join().expect("no panic").expect("the server hears it");
 }

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, fs, net::IpAddr, thread};
 
 use foobar_tests::{
     frames::Family,
-    site::{Mode, Net, Nginx, PATIENCE, Site, StreamServer, Target, Way, upload, wait_until},
+    site::{Held, Mode, Net, Nginx, PATIENCE, Site, StreamServer, Target, Way, upload, wait_until},
 };
 
 const WAY: Way = Way { mode: Mode::SNAT, family: Family::V4 };
@@ -87,8 +87,40 @@ fn connections_stay_while_addresses_come_and_go() {
         held.push(site.hold(web, 40));
     }
     let status = site.tell(&["status"]);
-    assert!(status.contains(&format!("40 of 31 744 at {}, ", numbers[4])), "{status}");
+    assert!(status.contains(&format!(": 40 of 31 744 at {}, ", numbers[4])), "{status}");
     assert!(numbers[..4].iter().all(|address| status.contains(&format!(" still at {address}"))), "{status}");
+}
+
+#[test]
+fn connections_stay_when_new_addresses_come_back_off() {
+    let (site, _echo) = WAY.site(1);
+    let _web = site.serve("b1", 80);
+    let [first, second] = [FIRST, FIRST + 1].map(address);
+    for address in [first, second] {
+        site.network.ip("lb", &format!("address add {address}/32 dev eth1\n"));
+    }
+    site.tell(&["apply", &write(&site, &service("web", 80, &[first]))]);
+    site.wait_for_next_hops();
+    let web = Target::new(WAY.service(), 80);
+    let mut held = vec![site.hold(web, 20)];
+    let unbroken = |held: &[Held], when: &str| {
+        for fate in held.iter().flat_map(|held| held.wait_for(2)) {
+            assert!(fate.broken.is_none(), "{when}: {fate:?}");
+        }
+    };
+
+    let waiting = write(&site, &service("web", 80, &[second]));
+    site.tell(&["apply", &waiting, "--confirm-within", "10min"]);
+    held.push(site.hold(web, 20));
+    site.tell(&["rollback"]);
+    unbroken(&held, "it was rolled back");
+    held.push(site.hold(web, 20));
+    site.tell(&["apply", &waiting, "--confirm-within", "10min"]);
+    site.tell(&["confirm"]);
+    held.push(site.hold(web, 20));
+    unbroken(&held, "it is confirmed");
+    let used: Vec<_> = site.status().services[0].snat.iter().map(|snat| (snat.address, snat.ports_used)).collect();
+    assert_eq!(used, [(second, 20), (first, 60)], "new connections have it from then on");
 }
 
 #[test]

@@ -22,7 +22,7 @@ const AF_INET6: u64 = 10;
 ///
 /// | word | |
 /// |---|---|
-/// | 0 | family |
+/// | 0 | 0–7 family: of the next hop, where it is another one than the packet's |
 /// | 1 | 0–31 interface |
 /// | 2, 3 | source, in network order |
 /// | 4, 5 | destination |
@@ -49,25 +49,25 @@ pub fn find<A: Address>(context: &XdpContext, source: A, destination: A) -> Opti
     let len = (ROUTE_WORDS * 8) as u32;
     // SAFETY: the context is this very program's, and the words are the structure that the helper takes.
     let done = unsafe { bpf_fib_lookup(context.as_ptr(), place.cast(), len.cast_signed(), 0) };
-    if done == i64::from(BPF_FIB_LKUP_RET_NO_NEIGH) {
-        want::<A>(question[1], [question[4], question[5]]);
-        return Some(NextHop::UNRESOLVED);
-    }
-    if done != 0 {
+    if done != 0 && done != i64::from(BPF_FIB_LKUP_RET_NO_NEIGH) {
         return None;
     }
     let (interface, own, next) = (question[1], question[6], question[7]);
     let (own, next) = (own >> 32 | (next & 0xffff) << 32, next >> 16);
+    // The first kernels of 6.1 say nothing of a neighbour that is being asked for, and leave its MAC as it was.
+    if done != 0 || next == 0 {
+        want(question[0] & 0xff == AF_INET6, interface, [question[4], question[5]]);
+        return Some(NextHop::UNRESOLVED);
+    }
     Some(NextHop::from_raw([next | own << 48, own >> 16 | interface << 32]))
 }
 
 /// Has userspace see to it that the kernel asks for a neighbour, the last one of those that share a place.
 #[inline(always)]
-fn want<A: Address>(interface: u64, address: [u64; 2]) {
+fn want(is_v6: bool, interface: u64, address: [u64; 2]) {
     let index = client_index(address) & (MAX_WANTED as u32 - 1);
     let Some(place) = WANTED.get_ptr_mut(index) else { return };
-    let family = if A::V6 { WANTED_V6 } else { 0 };
-    let low = if A::V6 { address[1] } else { 0 };
+    let (family, low) = if is_v6 { (WANTED_V6, address[1]) } else { (0, 0) };
     for (word, value) in [(1, address[0]), (2, low), (0, u64::from(interface as u32) | family)] {
         // SAFETY: an element has three words; userspace takes them one by one, and a wrong pair is nobody's neighbour.
         unsafe { place.cast::<u64>().add(word).write_volatile(value) };

@@ -212,7 +212,7 @@ impl Engine {
         tracing::debug!(generation = self.datapath.number(), rings = plan.changed.len(), "published");
         self.bury(wanted);
         if let Err(error) = self.hand_places_over(wanted) {
-            tracing::error!("addresses of `snat` that are new wait for the next change: {error:#}");
+            tracing::error!("addresses that are new to `snat` wait for the next change: {error:#}");
         }
         Ok(())
     }

@@ -98,7 +98,7 @@ pub fn plan(state: &mut State, live: &Rings, forced: &Forced, now: u64) -> Resul
     Ok(Plan { image, rings, changed, rule_ids, egress_ids, new_rules, terms, limits, new_backends })
 }
 
-/// Everything that ports are claimed for, and the addresses that `snat` gives packets.
+/// Everything that ports are claimed for, and the addresses that packets get.
 fn lay_claims(state: &State, services: &[Service], rings: &Rings, image: &mut Image) -> Result<(), Refusal> {
     let mut laid = Vec::new();
     for service in services {

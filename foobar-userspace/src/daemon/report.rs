@@ -10,7 +10,7 @@ use foobar_common::{
     Outcome,
     layout::{MAX_NOTES, program},
     plane::Way,
-    snat::PORTS,
+    snat::{MAX_POOL, PORTS},
 };
 
 use super::{
@@ -117,18 +117,20 @@ impl Engine {
         if addresses.is_empty() {
             return Vec::new();
         }
-        let used = self.datapath.ports_taken();
-        let status = |address: IpAddr, leaves: bool| {
+        let its: BTreeSet<_> =
+            service.backends.iter().filter_map(|backend| self.state.ids.backend(service, backend)).collect();
+        let (all, own) = (self.datapath.ports_taken(), self.datapath.ports_taken_by(|backend| its.contains(&backend)));
+        // With `nat` few clients need one; an address of `snat` is all services' that have it.
+        let used = if service.forward == Forward::Snat { &all } else { &own };
+        let status = |address: IpAddr, used: &[u64; MAX_POOL], leaves: bool| {
             let ports_used = pool.place(address).map_or(0, |place| used[place]);
             SnatStatus { address, ports_used, ports: PORTS as u64, leaves }
         };
         let is_in_use = |address: &IpAddr| config.services.iter().any(|service| pool.of(service).contains(address));
-        let older = pool.older(service).filter(|address| !is_in_use(address)).map(|address| status(address, true));
-        let older: Vec<_> = older.filter(|status| status.ports_used > 0).collect();
-        let mut all: Vec<_> = addresses.into_iter().map(|address| status(address, false)).chain(older).collect();
-        // With `nat` few clients need one.
-        all.retain(|status| service.forward == Forward::Snat || status.ports_used > 0);
-        all
+        let now = addresses.into_iter().map(|address| status(address, used, false));
+        let older = pool.older(service).filter(|address| !is_in_use(address));
+        let older = older.map(|address| status(address, &own, true)).filter(|status| status.ports_used > 0);
+        now.filter(|status| service.forward == Forward::Snat || status.ports_used > 0).chain(older).collect()
     }
 
     pub fn status(&mut self) -> Result<Status, Refusal> {

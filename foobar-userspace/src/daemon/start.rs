@@ -225,7 +225,8 @@ fn state_at_start(saved: State, wanted: &Wanted, adopted: bool) -> Result<State>
         // `detach` took everything off: only the file says where to attach again.
         tracing::info!("the tables are new; the running configuration goes on");
         state.config.interfaces.clone_from(&wanted.config.interfaces);
-        state = State { ids: state.ids.of_rules(), unrest: State::default().unrest, ..state };
+        let State { unrest, pool, .. } = State::default();
+        state = State { ids: state.ids.of_rules(), unrest, pool, ..state };
     }
     Ok(state)
 }

@@ -41,7 +41,7 @@ pub struct State {
     pub ifindexes: Ifindexes,
     /// By service: how far its ring has come since it last changed. A service without an entry is calm.
     pub unrest: BTreeMap<String, Unrest>,
-    /// Addresses that packets of `snat` services come from.
+    /// Addresses that packets of services come from.
     #[serde(default)]
     pub pool: Pool,
     /// The state before a change that waits for confirmation.

@@ -42,7 +42,13 @@ pub fn obstacle(service: &Service, backend: &Backend, hop: &nexthop::NextHop) ->
 /// What packets are told of a backend, beside the way to it. `before`: what they are told so far.
 pub fn target(service: &Service, backend: &Backend, hop: &nexthop::NextHop, state: &State, before: Target) -> Target {
     let source = match (service.forward, hop.source) {
-        (Forward::Snat | Forward::Nat, _) => state.pool.as_packets_take_it(service).to_words(),
+        (Forward::Snat | Forward::Nat, _) => {
+            // Answers to these alone come back whichever of two configurations is in force.
+            let waits = state.pending.as_deref().map(|pending| &pending.before.config.services);
+            let before = waits.into_iter().flatten().find(|before| before.name == service.name);
+            let pooled = before.filter(|before| before.forward.has_pool()).unwrap_or(service);
+            state.pool.as_packets_take_it(pooled).to_words()
+        }
         (_, Some(source)) => words(source),
         (_, None) => before.source,
     };
@@ -56,7 +62,11 @@ pub fn target(service: &Service, backend: &Backend, hop: &nexthop::NextHop, stat
         v6: backend.address.is_ipv6(),
         gue: service.encapsulation == Encapsulation::Gue,
         service_port: if backend.port.is_some() { service.ports.first() } else { 0 },
-        host_bits: hop.network.map_or(0, |len| host_bits(backend.address, len)),
+        host_bits: if hop.mtu == 0 {
+            before.host_bits
+        } else {
+            hop.network.map_or(0, |len| host_bits(backend.address, len))
+        },
     }
 }
 
@@ -139,7 +149,7 @@ impl Engine {
 
     /// Ports that both `snat` and this host's own connections may take.
     pub(super) fn port_warning(&self) -> Option<String> {
-        self.state.config.services.iter().find(|service| service.forward == Forward::Snat)?;
+        self.state.config.services.iter().find(|service| service.forward.has_pool())?;
         let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
         shared_ports(&range)
     }
@@ -160,7 +170,14 @@ impl Engine {
         let State { config, pool, .. } = state;
         for service in config.services.iter().filter(|service| service.forward.has_pool() && service.snat.is_empty()) {
             let hops = service.backends.iter().filter_map(|backend| self.hops.get(&backend.address)?.as_ref().ok());
-            hops.filter_map(|hop| hop.source).for_each(|source| pool.learn(&service.name, source));
+            let sources: Vec<_> = hops.filter_map(|hop| hop.source).collect();
+            if sources.len() == service.backends.len() && !sources.is_empty() {
+                pool.learn_all(&service.name, sources.into_iter().collect());
+            } else {
+                for source in sources {
+                    pool.learn(&service.name, source);
+                }
+            }
         }
     }
 }
@@ -177,8 +194,8 @@ fn shared_ports(range: &str) -> Option<String> {
     let (low, high) = (FIRST_PORT, PLACES - 1);
     (first < PLACES).then(|| {
         format!(
-            "`snat` gives the ports {low} to {high}, and so does this host to its own connections from {first} on: \
-             `sysctl -w net.ipv4.ip_local_port_range=\"{PLACES} 60999\"`"
+            "`snat` (and `nat`, to clients near backends) gives the ports {low} to {high}, and so does this host to its own \
+             connections from {first} on: `sysctl -w net.ipv4.ip_local_port_range=\"{PLACES} 60999\"`"
         )
     })
 }

@@ -93,8 +93,13 @@ impl Datapath {
 
     /// Ports that each address of the pool has given, by its place.
     pub fn ports_taken(&self) -> [u64; MAX_POOL] {
+        self.ports_taken_by(|_| true)
+    }
+
+    /// The same to flows of some backends, by their ids.
+    pub fn ports_taken_by(&self, is_its: impl Fn(u32) -> bool) -> [u64; MAX_POOL] {
         let mut taken = [0; MAX_POOL];
-        for (place, _) in self.places.taken() {
+        for (place, _) in self.places.taken().filter(|(_, mapping)| is_its(mapping.backend)) {
             taken[place / PLACES] += 1;
         }
         taken

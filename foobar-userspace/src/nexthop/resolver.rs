@@ -87,7 +87,9 @@ impl Resolver {
             let link = next.and_then(|(ifindex, _)| links.get(&ifindex));
             let neighbour = next.and_then(|next| neighbours.get(&next).copied());
             let mut way = judge(address, route, link, neighbour);
-            if let Way::Found(hop) = &mut way {
+            if let Way::Found(hop) = &mut way
+                && hop.gateway.is_none()
+            {
                 hop.network = networks.around(hop.ifindex, address);
             }
             round.is_waiting |= matches!(way, Way::Unanswered { .. });

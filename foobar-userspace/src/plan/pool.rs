@@ -15,7 +15,7 @@ use crate::{api::types::Refusal, domain::Service};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool {
     places: BTreeMap<IpAddr, usize>,
-    /// By service that names no address: those that routes to its backends have had.
+    /// By service that names no address: those that routes to its backends have.
     egress: BTreeMap<String, BTreeSet<IpAddr>>,
     /// By service: what its flows were spread over.
     #[serde(default)]
@@ -32,10 +32,15 @@ struct Spread {
 
 impl Spread {
     fn becomes(&mut self, addresses: Vec<IpAddr>) {
-        if self.now != addresses {
+        // Before its first address a service has no flow.
+        if !self.now.is_empty() && self.now != addresses {
             self.older.extend(self.now.iter().chain(&addresses));
-            self.now = addresses;
         }
+        self.now = addresses;
+    }
+
+    fn has(&self, address: &IpAddr) -> bool {
+        self.now.contains(address) || self.older.contains(address)
     }
 }
 
@@ -79,10 +84,18 @@ impl Pool {
         self.egress.entry(service.to_owned()).or_default().insert(address);
     }
 
+    /// Has a service send from these alone: all its routes have one of them.
+    pub fn learn_all(&mut self, service: &str, addresses: BTreeSet<IpAddr>) {
+        self.egress.insert(service.to_owned(), addresses);
+    }
+
     /// Gives every address its place, those of services that may come back included. One that no service has any more
-    /// gives its own up only where there is no other, those of older flows last. Of those of routes, some stay without one if there are too many:
-    /// nobody asked for them.
+    /// gives its own up only where there is no other, and that of older flows last. Of those of routes, some stay without
+    /// one if there are too many: nobody asked for them.
     pub fn number(&mut self, services: &[Service]) -> Result<(), Refusal> {
+        let has_pool =
+            |name: &String| services.iter().any(|service| service.name == *name && service.forward.has_pool());
+        self.spread.retain(|name, _| has_pool(name));
         let learns = |name: &String| services.iter().any(|service| service.name == *name && service.snat.is_empty());
         self.egress.retain(|name, _| learns(name));
         let wanted: BTreeSet<_> = services.iter().flat_map(|service| self.of(service)).collect();
@@ -98,9 +111,10 @@ impl Pool {
             }
             let free = (0..MAX_POOL).find(|place| self.places.values().all(|taken| taken != place));
             let unused = || {
-                let is_older = |address| self.spread.values().any(|spread| spread.older.contains(address));
+                // Flows of services that are still there may have it.
+                let has_flows = |address| self.spread.values().any(|spread| spread.has(address));
                 let unused = self.places.iter().filter(|(old, _)| !wanted.contains(*old));
-                unused.min_by_key(|(old, _)| is_older(*old)).map(|(old, place)| (*old, *place))
+                unused.min_by_key(|(old, _)| has_flows(*old)).map(|(old, place)| (*old, *place))
             };
             let place = if let Some(place) = free {
                 place
@@ -121,7 +135,6 @@ impl Pool {
     /// Remembers what the flows of each service are spread over. The same one may be there twice, with other addresses.
     fn spread_over(&mut self, services: &[Service]) {
         let pooled: Vec<_> = services.iter().filter(|service| service.forward.has_pool()).collect();
-        self.spread.retain(|name, _| pooled.iter().any(|service| service.name == *name));
         for service in pooled {
             let mut addresses = self.of(service);
             addresses.retain(|address| self.places.contains_key(address));
@@ -207,5 +220,18 @@ mod tests {
         assert_eq!(taken(&[with(&[3]), with(&[2, 1])]), snat::Pool::new(&[2], &[0, 1, 2]), "both may be in force");
         assert_eq!(taken(&[service("b", &[address(1)])]), snat::Pool::new(&[0], &[]), "another service");
         assert_eq!(taken(&[with(&[1])]), snat::Pool::new(&[0], &[]), "it was gone");
+    }
+
+    #[test]
+    fn the_address_that_a_service_leaves_gives_way_after_those_of_nobody() {
+        let address = |n: usize| format!("10.0.1.{n}");
+        let mut pool = Pool::default();
+        let all: Vec<_> = (10..25).map(|n| service(&format!("s{n}"), &[address(n)])).collect();
+        let left = service("left", &[address(1)]);
+        pool.number(&[all.clone(), vec![left]].concat()).expect("16 places");
+        let fewer = &all[..14];
+        pool.number(&[fewer.to_vec(), vec![service("left", &[address(2)])]].concat()).expect("that of s24 is free");
+        assert!(pool.place(address(1).parse().unwrap()).is_some(), "its flows have it");
+        assert_eq!(pool.place(address(24).parse().unwrap()), None);
     }
 }
