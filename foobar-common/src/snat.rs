@@ -4,11 +4,13 @@
 //! buckets of 16 places each by its hash (Azar and others, STOC 1994), and a small table of tags says which to read.
 
 mod place;
+mod pool;
 mod proof;
 mod search;
 
 pub use self::{
-    place::{FIRST_PORT, MAPPING_WORDS, MAX_POOL, Mapping, PLACES, PORTS, Pool, TAG_WORDS, Wanted, Whose, port_of},
+    place::{FIRST_PORT, MAPPING_WORDS, Mapping, PLACES, PORTS, TAG_WORDS, Wanted, Whose, port_of},
+    pool::{MAX_POOL, Pool},
     proof::Said,
     search::{BUCKETS_EACH, Tags, find, gives_way, older, over_in, room_in, take},
 };

@@ -14,8 +14,6 @@ pub const PLACES: usize = 32_768;
 pub const FIRST_PORT: usize = 1024;
 /// Ports that an address gives.
 pub const PORTS: usize = PLACES - FIRST_PORT;
-/// Addresses that packets can come from.
-pub const MAX_POOL: usize = 16;
 /// Words of a mapping.
 pub const MAPPING_WORDS: usize = 8;
 /// Words of all tags of an address: 16 bits a port.
@@ -28,68 +26,6 @@ pub const REST_SECONDS: u32 = 60;
 pub const UNANSWERED_SECONDS: u32 = 130;
 /// The same where others find no port.
 pub const SCARCE_SECONDS: u32 = 3;
-
-/// Addresses that a service's packets come from, as places of the table of them: a word, so that a change of them is seen
-/// whole.
-///
-/// | bits | |
-/// |---|---|
-/// | 0–31 | places, four bits each |
-/// | 32–35 | how many |
-/// | 48–63 | a bit for each place at which older flows of the service may be |
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pool(u64);
-
-impl Pool {
-    /// Addresses that a service has at most.
-    pub const MAX: usize = 8;
-
-    const COUNT_SHIFT: u32 = 32;
-    const OLDER_SHIFT: u32 = 48;
-
-    /// At most [`Pool::MAX`]; the others are left out. `older`: places that flows may have from when the addresses were
-    /// others.
-    pub fn new(places: &[u8], older: &[u8]) -> Self {
-        let places = &places[..places.len().min(Self::MAX)];
-        let word = places.iter().enumerate().fold(0, |word, (at, place)| word | u64::from(place & 15) << (4 * at));
-        let older = older.iter().fold(0, |bits, place| bits | 1 << (place & 15));
-        Self(word | (places.len() as u64) << Self::COUNT_SHIFT | older << Self::OLDER_SHIFT)
-    }
-
-    /// In the words of a target's source.
-    pub const fn to_words(self) -> [u64; 2] {
-        [self.0, 0]
-    }
-
-    #[inline(always)]
-    pub const fn from_words([word, _]: [u64; 2]) -> Self {
-        Self(word)
-    }
-
-    #[inline(always)]
-    pub const fn count(self) -> u32 {
-        (self.0 >> Self::COUNT_SHIFT) as u32 & 15
-    }
-
-    #[inline(always)]
-    pub const fn place(self, index: u32) -> usize {
-        (self.0 >> (4 * (index & 7))) as usize & (MAX_POOL - 1)
-    }
-
-    /// Whether older flows may be anywhere.
-    #[inline(always)]
-    pub const fn has_older(self) -> bool {
-        self.0 >> Self::OLDER_SHIFT != 0
-    }
-
-    /// Whether older flows may be at a place.
-    #[inline(always)]
-    pub const fn had(self, place: usize) -> bool {
-        self.0 >> Self::OLDER_SHIFT >> place & 1 != 0
-    }
-}
-
-const _: () = assert!(MAX_POOL == 16 && Pool::MAX * 4 <= Pool::COUNT_SHIFT as usize);
 
 /// The flow of a client to a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

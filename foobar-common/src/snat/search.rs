@@ -1,6 +1,9 @@
 //! The place of a flow: found by its tag, or taken where one is free.
 
-use super::place::{FIRST_PORT, MAX_POOL, Mapping, PLACES, PORTS, Pool, TAG_WORDS, Wanted, Whose};
+use super::{
+    place::{FIRST_PORT, Mapping, PLACES, PORTS, TAG_WORDS, Wanted, Whose},
+    pool::{MAX_POOL, Pool},
+};
 use crate::{hash::mix, tables::Tables};
 
 /// Places of a bucket, and the words of their tags.
