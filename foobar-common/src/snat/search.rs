@@ -95,8 +95,11 @@ const fn may_have(lanes: u64, tag: u64) -> bool {
 
 /// One more than the place with a flow's tag that comes after so many others, among those of addresses that its service
 /// had; 0: there is none. A flow has the same buckets of each address.
+///
+/// What counts is counted without a branch: verifiers of Linux 6.1 refuse what the compiler makes of the other loop.
 #[inline(always)]
-pub fn older<T: Tables>(tags: Tags, pool: Pool, mut after: u32, tables: &T) -> u64 {
+pub fn older<T: Tables>(tags: Tags, pool: Pool, after: u32, tables: &T) -> u64 {
+    let mut left = u64::from(after) + 1;
     for address in 0..MAX_POOL {
         if !pool.had(address) {
             continue;
@@ -105,22 +108,23 @@ pub fn older<T: Tables>(tags: Tags, pool: Pool, mut after: u32, tables: &T) -> u
             for index in 0..BUCKET_TAGS {
                 let word = address * TAG_WORDS + bucket % TAG_WORDS + index;
                 let lanes = tables.tags(word);
-                if !may_have(lanes, tags.tag) {
-                    continue;
-                }
                 for lane in 0..LANES {
-                    if (lanes >> (16 * lane)) & LANE != tags.tag {
-                        continue;
-                    }
-                    if after == 0 {
+                    let hit = one_if_zero(lanes >> (16 * lane) & LANE ^ tags.tag);
+                    left -= hit;
+                    if hit & one_if_zero(left) != 0 {
                         return (word * LANES + lane + 1) as u64;
                     }
-                    after -= 1;
                 }
             }
         }
     }
     0
+}
+
+/// Of a number below 2^63.
+#[inline(always)]
+const fn one_if_zero(number: u64) -> u64 {
+    number.wrapping_sub(1) >> 63
 }
 
 /// Takes a place: a free one of the bucket that has more of them, or one that is over.
