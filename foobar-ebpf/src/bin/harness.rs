@@ -81,7 +81,8 @@ pub fn grow_frags(context: XdpContext) -> u32 {
 }
 
 /// The least that a balancer of direct server return can do: TCP over IPv4 to one address goes to one of two servers, as
-/// the last bit but one of the client's port says (Linux connects from every other port). It has no rules, no counters and no tables.
+/// the last bit but one of the client's port says (Linux connects from every other port). It has no rules, no counters
+/// and no tables.
 #[xdp(frags)]
 pub fn bounce(context: XdpContext) -> u32 {
     const ENDS: usize = 14 + 20 + 2;

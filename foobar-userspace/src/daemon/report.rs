@@ -119,9 +119,9 @@ impl Engine {
         }
         let its: BTreeSet<_> =
             service.backends.iter().filter_map(|backend| self.state.ids.backend(service, backend)).collect();
-        let (all, own) = (self.datapath.ports_taken(), self.datapath.ports_taken_by(|backend| its.contains(&backend)));
+        let own = self.datapath.ports_taken_by(|backend| its.contains(&backend));
         // With `nat` few clients need one; an address of `snat` is all services' that have it.
-        let used = if service.forward == Forward::Snat { &all } else { &own };
+        let used = if service.forward == Forward::Snat { &self.datapath.ports_taken() } else { &own };
         let status = |address: IpAddr, used: &[u64; MAX_POOL], leaves: bool| {
             let ports_used = pool.place(address).map_or(0, |place| used[place]);
             SnatStatus { address, ports_used, ports: PORTS as u64, leaves }

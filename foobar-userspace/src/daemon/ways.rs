@@ -42,13 +42,7 @@ pub fn obstacle(service: &Service, backend: &Backend, hop: &nexthop::NextHop) ->
 /// What packets are told of a backend, beside the way to it. `before`: what they are told so far.
 pub fn target(service: &Service, backend: &Backend, hop: &nexthop::NextHop, state: &State, before: Target) -> Target {
     let source = match (service.forward, hop.source) {
-        (Forward::Snat | Forward::Nat, _) => {
-            // Answers to these alone come back whichever of two configurations is in force.
-            let waits = state.pending.as_deref().map(|pending| &pending.before.config.services);
-            let before = waits.into_iter().flatten().find(|before| before.name == service.name);
-            let pooled = before.filter(|before| before.forward.has_pool()).unwrap_or(service);
-            state.pool.as_packets_take_it(pooled).to_words()
-        }
+        (Forward::Snat | Forward::Nat, _) => state.pool.as_packets_take_it(pooled(service, state)).to_words(),
         (_, Some(source)) => words(source),
         (_, None) => before.source,
     };
@@ -68,6 +62,14 @@ pub fn target(service: &Service, backend: &Backend, hop: &nexthop::NextHop, stat
             hop.network.map_or(0, |len| host_bits(backend.address, len))
         },
     }
+}
+
+/// The service with the addresses that its new flows get: while a change waits, those before it, since answers to these come
+/// back whichever of the two configurations is in force.
+fn pooled<'a>(service: &'a Service, state: &'a State) -> &'a Service {
+    let before = state.pending.as_deref().map(|pending| &pending.before.config.services);
+    let same = before.into_iter().flatten().find(|before| before.name == service.name);
+    same.filter(|before| before.forward.has_pool()).unwrap_or(service)
 }
 
 /// Of a network with a prefix of this length.

@@ -2,7 +2,7 @@
 //! network; each with its place among all.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
 };
 
@@ -134,14 +134,10 @@ impl Pool {
 
     /// Remembers what the flows of each service are spread over. The same one may be there twice, with other addresses.
     fn spread_over(&mut self, services: &[Service]) {
-        let pooled: Vec<_> = services.iter().filter(|service| service.forward.has_pool()).collect();
-        for service in pooled {
+        for service in services.iter().filter(|service| service.forward.has_pool()) {
             let mut addresses = self.of(service);
             addresses.retain(|address| self.places.contains_key(address));
-            match self.spread.entry(service.name.clone()) {
-                Entry::Vacant(new) => drop(new.insert(Spread { now: addresses, older: BTreeSet::new() })),
-                Entry::Occupied(known) => known.into_mut().becomes(addresses),
-            }
+            self.spread.entry(service.name.clone()).or_default().becomes(addresses);
         }
         for spread in self.spread.values_mut() {
             spread.older.retain(|address| self.places.contains_key(address));
