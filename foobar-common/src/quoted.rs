@@ -27,7 +27,7 @@ use crate::{
     send::send,
     snat::{self, PLACES, Pool, Tags, Wanted, Whose, port_of},
     tables::Tables,
-    target::{Mode, Target},
+    target::Mode,
 };
 
 /// Hands an ICMP error or echo request over; false where the packet is none.
@@ -127,12 +127,16 @@ fn to_backend<F: FrameMut + ?Sized, A: Address, T: Tables>(
     tables: &T,
 ) -> Option<Going> {
     let (mut backend, mut quoted_destination) = (picked.backend, quote.destination);
-    let near = |target: &Target| matches!(service.mode, Mode::Nat) && target.is_client_for(quote.destination.0);
-    let picked_target = tables.target(backend)?;
-    if matches!(service.mode, Mode::Snat) || near(&picked_target) {
+    let told = tables.target(backend)?;
+    let is_client = match service.mode {
+        Mode::Snat => true,
+        Mode::Nat => told.is_client_for(quote.destination.0),
+        Mode::Dsr | Mode::Tunnel => false,
+    };
+    if is_client {
         let ports = port_word(quote.protocol, quote.destination.1, quote.source.1);
         let whose = Whose::of(A::from_words(quote.destination.0), flow.destination, ports);
-        let pool = Pool::from_words(picked_target.source);
+        let pool = Pool::from_words(told.source);
         let found = snat::find(&Tags::of(picked.hash, whose.ports, pool), &whose, Wanted::ANY, pool, tables)?;
         let place = frame.forget(found);
         backend = tables.mapping(place)?.backend;

@@ -77,7 +77,7 @@ pub fn find<T: Tables>(tags: &Tags, whose: &Whose, wanted: Wanted, pool: Pool, t
         if !pool.has_older() {
             break;
         }
-        let place = (tables.older(*tags, pool, nth)).checked_sub(1)? as usize;
+        let place = tables.older(*tags, pool, nth).checked_sub(1)? as usize;
         if suits(place) {
             return Some(place);
         }
