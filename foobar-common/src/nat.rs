@@ -38,7 +38,7 @@ fn to_backend<F: Resize + ?Sized, A: Address, T: Tables>(
     let (backend, ip) = (u32::from(handoff.backend), usize::from(handoff.ip));
     let next_hop = tables.next_hop(backend).ok_or(Outcome::NoBackend)?;
     let target = tables.target(backend).ok_or(Outcome::NoBackend)?;
-    if target.is_client_for(flow.source.words()) {
+    if target.comes_from_here(flow.source.words()) {
         return Ok(tables.hand_over(Handoff { stage: Stage::SNAT, ..*handoff }));
     }
     let (client_port, service_port) = flow.ports().unwrap_or((0, 0));

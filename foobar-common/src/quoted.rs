@@ -128,12 +128,12 @@ fn to_backend<F: FrameMut + ?Sized, A: Address, T: Tables>(
 ) -> Option<Going> {
     let (mut backend, mut quoted_destination) = (picked.backend, quote.destination);
     let told = tables.target(backend)?;
-    let is_client = match service.mode {
+    let is_from_here = match service.mode {
         Mode::Snat => true,
-        Mode::Nat => told.is_client_for(quote.destination.0),
+        Mode::Nat => told.comes_from_here(quote.destination.0),
         Mode::Dsr | Mode::Tunnel => false,
     };
-    if is_client {
+    if is_from_here {
         let ports = port_word(quote.protocol, quote.destination.1, quote.source.1);
         let whose = Whose::of(A::from_words(quote.destination.0), flow.destination, ports);
         let pool = Pool::from_words(told.source);

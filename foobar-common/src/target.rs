@@ -104,7 +104,7 @@ impl Target {
 
     /// Whether a `nat` client's packets get an address of this host: it would be answered past this host, and there is one.
     #[inline(always)]
-    pub const fn is_client_for(&self, client: [u64; 2]) -> bool {
+    pub const fn comes_from_here(&self, client: [u64; 2]) -> bool {
         self.is_near(client) && Pool::from_words(self.source).count() > 0
     }
 

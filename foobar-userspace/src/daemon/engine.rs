@@ -201,7 +201,9 @@ impl Engine {
             self.datapath.set_next_hop(*id, Some(NextHop::UNRESOLVED))?;
         }
         self.fill_pool(wanted);
-        self.write_next_hops(wanted)?;
+        // New addresses wait until this generation says that answers come to them.
+        let claimed = self.state.settled().clone();
+        self.write_next_hops(wanted, &claimed)?;
         let ring = |name: &String| (plan.rings[name].region, plan.rings[name].slots.as_slice());
         let rings = plan.changed.iter().map(ring).collect();
         let publication = Publication { image: &plan.image, rings };
@@ -211,8 +213,9 @@ impl Engine {
         };
         tracing::debug!(generation = self.datapath.number(), rings = plan.changed.len(), "published");
         self.bury(wanted);
-        if let Err(error) = self.hand_places_over(wanted) {
-            tracing::error!("addresses that are new to `snat` wait for the next change: {error:#}");
+        let told = self.write_next_hops(wanted, wanted.settled());
+        if let Err(error) = told.and_then(|()| self.hand_places_over(wanted)) {
+            tracing::error!("addresses that are new to `snat` are told to packets later: {error:#}");
         }
         Ok(())
     }
@@ -292,7 +295,7 @@ impl Engine {
         }
         self.warned = lossy;
         let state = self.state.clone();
-        self.write_next_hops(&state)?;
+        self.write_next_hops(&state, state.settled())?;
         self.learn_egress()
     }
 }

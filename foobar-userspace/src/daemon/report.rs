@@ -18,7 +18,7 @@ use super::{
     interfaces::{find, lost_on},
     plan::shares,
     state::{State, now},
-    ways::obstacle,
+    ways::{given, obstacle},
 };
 use crate::{
     api::types::{
@@ -112,8 +112,9 @@ impl Engine {
     }
 
     fn snat_status(&self, service: &Service) -> Vec<SnatStatus> {
-        let State { config, pool, .. } = &self.state;
-        let addresses = pool.of(service);
+        let (state, settled) = (&self.state, self.state.settled());
+        let State { config, pool, .. } = state;
+        let addresses = given(service, state, settled);
         if addresses.is_empty() {
             return Vec::new();
         }
@@ -126,7 +127,8 @@ impl Engine {
             let ports_used = pool.place(address).map_or(0, |place| used[place]);
             SnatStatus { address, ports_used, ports: PORTS as u64, leaves }
         };
-        let is_in_use = |address: &IpAddr| config.services.iter().any(|service| pool.of(service).contains(address));
+        let is_in_use =
+            |address: &IpAddr| config.services.iter().any(|other| given(other, state, settled).contains(address));
         let now = addresses.into_iter().map(|address| status(address, used, false));
         let older = pool.older(service).filter(|address| !is_in_use(address));
         let older = older.map(|address| status(address, &own, true)).filter(|status| status.ports_used > 0);

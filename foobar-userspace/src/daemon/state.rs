@@ -90,6 +90,11 @@ impl State {
         self
     }
 
+    /// What packets see whether or not the change that waits is confirmed: the one before it, or this one.
+    pub fn settled(&self) -> &Self {
+        self.pending.as_deref().map_or(self, |pending| &pending.before)
+    }
+
     /// This one, and the one that may come back.
     pub fn possible(&self) -> impl Iterator<Item = &Self> {
         std::iter::once(self).chain(self.pending.as_deref().map(|pending| &pending.before))

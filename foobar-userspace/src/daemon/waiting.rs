@@ -45,8 +45,9 @@ impl Engine {
         if self.state.attention() != attended {
             self.datapath.attend_egress(self.state.attention())?;
         }
-        if let Err(error) = self.write_next_hops(&self.state.clone()) {
-            tracing::error!("addresses that are new to `snat` wait for the next change: {error:#}");
+        let state = self.state.clone();
+        if let Err(error) = self.write_next_hops(&state, &state) {
+            tracing::error!("addresses that are new to `snat` are told to packets later: {error:#}");
         }
         if let Err(refusal) = self.learn_egress() {
             tracing::error!("addresses of routes that `snat` services send from: {refusal}");

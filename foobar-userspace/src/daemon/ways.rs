@@ -39,10 +39,17 @@ pub fn obstacle(service: &Service, backend: &Backend, hop: &nexthop::NextHop) ->
     }
 }
 
-/// What packets are told of a backend, beside the way to it. `before`: what they are told so far.
-pub fn target(service: &Service, backend: &Backend, hop: &nexthop::NextHop, state: &State, before: Target) -> Target {
+/// What packets are told of a backend, beside the way to it. `addresses`: that new flows get, see [`given`]; `before`: what
+/// packets are told so far.
+pub fn target(
+    (service, backend): (&Service, &Backend),
+    hop: &nexthop::NextHop,
+    state: &State,
+    addresses: Vec<IpAddr>,
+    before: Target,
+) -> Target {
     let source = match (service.forward, hop.source) {
-        (Forward::Snat | Forward::Nat, _) => state.pool.as_packets_take_it(pooled(service, state)).to_words(),
+        (Forward::Snat | Forward::Nat, _) => state.pool.as_packets_take_it(service, addresses).to_words(),
         (_, Some(source)) => words(source),
         (_, None) => before.source,
     };
@@ -56,6 +63,7 @@ pub fn target(service: &Service, backend: &Backend, hop: &nexthop::NextHop, stat
         v6: backend.address.is_ipv6(),
         gue: service.encapsulation == Encapsulation::Gue,
         service_port: if backend.port.is_some() { service.ports.first() } else { 0 },
+        // As with the MTU: nobody has asked for it yet.
         host_bits: if hop.mtu == 0 {
             before.host_bits
         } else {
@@ -64,12 +72,12 @@ pub fn target(service: &Service, backend: &Backend, hop: &nexthop::NextHop, stat
     }
 }
 
-/// The service with the addresses that its new flows get: while a change waits, those before it, since answers to these come
-/// back whichever of the two configurations is in force.
-fn pooled<'a>(service: &'a Service, state: &'a State) -> &'a Service {
-    let before = state.pending.as_deref().map(|pending| &pending.before.config.services);
-    let same = before.into_iter().flatten().find(|before| before.name == service.name);
-    same.filter(|before| before.forward.has_pool()).unwrap_or(service)
+/// The addresses that new flows of a service get: those that it has in `claimed`, whose answers come back already, if it is
+/// there with some.
+pub fn given(service: &Service, state: &State, claimed: &State) -> Vec<IpAddr> {
+    let same = claimed.config.services.iter().find(|other| other.is_same(service));
+    let known = same.map(|same| claimed.pool.of(same)).filter(|addresses| !addresses.is_empty());
+    known.unwrap_or_else(|| state.pool.of(service))
 }
 
 /// Of a network with a prefix of this length.
@@ -88,11 +96,12 @@ pub fn words(address: IpAddr) -> [u64; 2] {
 
 impl Engine {
     /// Writes the way to every backend that the resolver has spoken of; the others keep what stands in the table.
-    pub(super) fn write_next_hops(&mut self, state: &State) -> anyhow::Result<()> {
+    /// `claimed`: which addresses answers come back to.
+    pub(super) fn write_next_hops(&mut self, state: &State, claimed: &State) -> anyhow::Result<()> {
         let pool = self.datapath.pool_addresses();
         // Where a place is handed over later, what stands in the table goes on until then.
         for (id, service, backend) in
-            backends(state).into_iter().filter(|(_, service, _)| stands(state, service, &pool))
+            backends(state).into_iter().filter(|(_, service, _)| stands(state, &given(service, state, claimed), &pool))
         {
             let way = match self.hops.get(&backend.address) {
                 Some(Ok(hop)) if obstacle(service, backend, hop).is_none() => Some(hop),
@@ -103,7 +112,8 @@ impl Engine {
                 self.datapath.set_next_hop(id, Some(NextHop::UNRESOLVED))?;
                 continue;
             };
-            let target = target(service, backend, hop, state, self.datapath.target(id)?);
+            let addresses = given(service, state, claimed);
+            let target = target((service, backend), hop, state, addresses, self.datapath.target(id)?);
             let is_ready = service.forward != Forward::Snat || Pool::from_words(target.source).count() > 0;
             self.datapath.set_target(id, target)?;
             let hop = if is_ready { hop.as_packets_take_it() } else { NextHop::UNRESOLVED };
@@ -116,7 +126,8 @@ impl Engine {
     pub(super) fn planned_targets(&self, state: &State) -> HashMap<u32, Target> {
         let target = |(id, service, backend): (u32, &Service, &Backend)| {
             let hop = self.hops.get(&backend.address)?.as_ref().ok()?;
-            Some((id, target(service, backend, hop, state, self.datapath.target(id).ok()?)))
+            let addresses = given(service, state, state.settled());
+            Some((id, target((service, backend), hop, state, addresses, self.datapath.target(id).ok()?)))
         };
         backends(state).into_iter().filter_map(target).collect()
     }
@@ -138,7 +149,8 @@ impl Engine {
         if handed.is_empty() {
             return Ok(());
         }
-        for (id, ..) in backends(state).into_iter().filter(|(_, service, _)| !stands(state, service, &before)) {
+        let waits = |service| !stands(state, &given(service, state, state.settled()), &before);
+        for (id, ..) in backends(state).into_iter().filter(|(_, service, _)| waits(service)) {
             self.datapath.set_next_hop(id, Some(NextHop::UNRESOLVED))?;
         }
         self.datapath.wait_for_packets()?;
@@ -146,7 +158,7 @@ impl Engine {
             self.datapath.clear_places(place);
             self.datapath.set_pool_address(place, words(address));
         }
-        self.write_next_hops(state)
+        self.write_next_hops(state, state.settled())
     }
 
     /// Ports that both `snat` and this host's own connections may take.
@@ -164,6 +176,7 @@ impl Engine {
         }
         let mut state = self.state.clone();
         self.learn_egress_of(&mut state);
+        self.forget_egress_of(&mut state);
         if state.pool == self.state.pool { Ok(()) } else { self.replace_rings(state, &Forced::new()) }
     }
 
@@ -172,22 +185,26 @@ impl Engine {
         let State { config, pool, .. } = state;
         for service in config.services.iter().filter(|service| service.forward.has_pool() && service.snat.is_empty()) {
             let hops = service.backends.iter().filter_map(|backend| self.hops.get(&backend.address)?.as_ref().ok());
-            let sources: Vec<_> = hops.filter_map(|hop| hop.source).collect();
-            if sources.len() == service.backends.len() && !sources.is_empty() {
-                pool.learn_all(&service.name, sources.into_iter().collect());
-            } else {
-                for source in sources {
-                    pool.learn(&service.name, source);
-                }
+            hops.filter_map(|hop| hop.source).for_each(|source| pool.learn(&service.name, source));
+        }
+    }
+
+    /// Has it forget those that no route has any more, where all of a service's were found.
+    fn forget_egress_of(&self, state: &mut State) {
+        let State { config, pool, .. } = state;
+        for service in &config.services {
+            let source = |backend: &Backend| self.hops.get(&backend.address)?.as_ref().ok()?.source;
+            if let Some(sources) = service.backends.iter().map(source).collect::<Option<_>>() {
+                pool.keep_learnt(&service.name, &sources);
             }
         }
     }
 }
 
-/// Whether each address of a service stands at its place of the pool, as the tables have that.
-fn stands(state: &State, service: &Service, pool: &[[u64; 2]; MAX_POOL]) -> bool {
-    let stands = |address| state.pool.place(address).is_none_or(|place| pool[place] == words(address));
-    state.pool.of(service).into_iter().all(stands)
+/// Whether each of these addresses stands at its place of the pool, as the tables have that.
+fn stands(state: &State, addresses: &[IpAddr], pool: &[[u64; 2]; MAX_POOL]) -> bool {
+    let stands = |address: &IpAddr| state.pool.place(*address).is_none_or(|place| pool[place] == words(*address));
+    addresses.iter().all(stands)
 }
 
 /// `range`: `net.ipv4.ip_local_port_range` as the kernel writes it.
@@ -220,6 +237,35 @@ pub fn backends(state: &State) -> Vec<(u32, &Service, &Backend)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// With a service at an address, and what it sends from: named, or learnt.
+    fn state(address: &str, named: &[&str], learnt: &[&str]) -> State {
+        let json = serde_json::json!({
+            "name": "web", "address": address, "port": "tcp/80", "forward": "snat", "snat": named,
+            "backends": [{ "address": if address.contains(':') { "fd00::9" } else { "10.0.0.9" } }],
+        });
+        let mut state = State::default();
+        state.config.services = vec![serde_json::from_value(json).expect("a service")];
+        for address in learnt {
+            state.pool.learn("web", address.parse().expect("an address"));
+        }
+        state
+    }
+
+    #[test]
+    fn new_flows_get_addresses_that_answers_come_back_to_already() {
+        let given = |now: &State, claimed: &State| {
+            let addresses = given(&now.config.services[0], now, claimed);
+            addresses.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let (one, both) = (state("192.0.2.1", &[], &["10.0.0.1"]), state("192.0.2.1", &[], &["10.0.0.1", "10.0.0.2"]));
+        assert_eq!(given(&both, &one), ["10.0.0.1"], "the other is learnt with the change");
+        assert_eq!(given(&both, &both), ["10.0.0.1", "10.0.0.2"]);
+        let named = state("192.0.2.1", &["10.0.0.3"], &[]);
+        assert_eq!(given(&named, &one), ["10.0.0.1"]);
+        assert_eq!(given(&named, &state("192.0.2.1", &[], &[])), ["10.0.0.3"], "it had none");
+        assert_eq!(given(&state("2001:db8::1", &["fd00::1"], &[]), &named), ["fd00::1"], "it is another service");
+    }
 
     #[test]
     fn ports_that_both_give_are_named() {

@@ -56,9 +56,9 @@ impl Pool {
         self.egress.get(&service.name).into_iter().flatten().copied().take(snat::Pool::MAX).collect()
     }
 
-    /// The same and those of its older flows, by their places.
-    pub fn as_packets_take_it(&self, service: &Service) -> snat::Pool {
-        snat::Pool::new(&self.places(self.of(service)), &self.places(self.older(service)))
+    /// Addresses for new flows of a service and those of its older ones, by their places.
+    pub fn as_packets_take_it(&self, service: &Service, addresses: Vec<IpAddr>) -> snat::Pool {
+        snat::Pool::new(&self.places(addresses), &self.places(self.older(service)))
     }
 
     /// Addresses that older flows of a service may have: answers come to them, too.
@@ -84,9 +84,11 @@ impl Pool {
         self.egress.entry(service.to_owned()).or_default().insert(address);
     }
 
-    /// Has a service send from these alone: all its routes have one of them.
-    pub fn learn_all(&mut self, service: &str, addresses: BTreeSet<IpAddr>) {
-        self.egress.insert(service.to_owned(), addresses);
+    /// Forgets the others, if some of these were learnt.
+    pub fn keep_learnt(&mut self, service: &str, addresses: &BTreeSet<IpAddr>) {
+        if let Some(learnt) = self.egress.get_mut(service).filter(|learnt| !learnt.is_disjoint(addresses)) {
+            learnt.retain(|address| addresses.contains(address));
+        }
     }
 
     /// Gives every address its place, those of services that may come back included. One that no service has any more
@@ -182,7 +184,7 @@ mod tests {
         let automatic = service("f", &[]);
         pool.learn("f", address(19).parse().unwrap());
         pool.number(&[rest.to_vec(), other.to_vec(), vec![automatic.clone()]].concat()).expect("nobody named the 17th");
-        assert_eq!(pool.as_packets_take_it(&automatic).count(), 0);
+        assert_eq!(pool.as_packets_take_it(&automatic, pool.of(&automatic)).count(), 0);
     }
 
     #[test]
@@ -193,7 +195,12 @@ mod tests {
         pool.learn("a", "10.0.0.2".parse().unwrap());
         pool.learn("a", "10.0.0.2".parse().unwrap());
         pool.number(std::slice::from_ref(&service)).expect("a place");
-        assert_eq!(pool.as_packets_take_it(&service), snat::Pool::new(&[0], &[]));
+        assert_eq!(pool.as_packets_take_it(&service, pool.of(&service)), snat::Pool::new(&[0], &[]));
+        pool.learn("a", "10.0.0.3".parse().unwrap());
+        pool.keep_learnt("a", &["10.0.0.3".parse().unwrap()].into());
+        assert_eq!(pool.of(&service), ["10.0.0.3".parse::<IpAddr>().unwrap()]);
+        pool.keep_learnt("a", &BTreeSet::new());
+        assert_eq!(pool.of(&service).len(), 1, "no route has one, and it goes on");
         pool.number(&[]).expect("none");
         assert_eq!(pool.of(&service), [] as [IpAddr; 0]);
     }
@@ -208,7 +215,7 @@ mod tests {
         };
         let mut taken = |services: &[Service]| {
             pool.number(services).expect("places");
-            pool.as_packets_take_it(&services[0])
+            pool.as_packets_take_it(&services[0], pool.of(&services[0]))
         };
         assert_eq!(taken(&[with(&[1, 2])]), snat::Pool::new(&[0, 1], &[]));
         assert_eq!(taken(&[with(&[1, 2])]), snat::Pool::new(&[0, 1], &[]), "nothing changed");

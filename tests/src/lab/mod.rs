@@ -273,7 +273,8 @@ impl Lab {
         let told = |(id, service, backend): (u32, &Service, &Backend)| {
             let hop = self.hop(backend.address);
             let way = hop.as_ref().map_or(NextHop::UNRESOLVED, nexthop::NextHop::as_packets_take_it);
-            let told = hop.map(|hop| target(service, backend, &hop, &self.state, Target::default()));
+            let addresses = self.state.pool.of(service);
+            let told = hop.map(|hop| target((service, backend), &hop, &self.state, addresses, Target::default()));
             (id, way, told.unwrap_or_default())
         };
         backends(&self.state).into_iter().map(told).collect()

@@ -100,7 +100,8 @@ impl Ours {
         }
         for (id, service, backend) in backends(&state) {
             let hop = hop(backend, id as u8);
-            self.datapath.set_target(id, target(service, backend, &hop, &state, Target::default()))?;
+            self.datapath
+                .set_target(id, target((service, backend), &hop, &state, state.pool.of(service), Target::default()))?;
             self.datapath.set_next_hop(id, Some(hop.as_packets_take_it()))?;
         }
         self.rings = ["web", "web6"].map(|name| plan.rings.get(name).map_or(0, |ring| ring.region));
