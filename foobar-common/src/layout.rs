@@ -6,13 +6,15 @@ use crate::{
     address::Address,
     flow::{Flow, ICMP, TCP, Transport, UDP},
     fragment::Need,
-    note::Kind,
+    note::{
+        Kind,
+        table::{IN_A_LINE, LEVELS_COUNT, LINES, level_index},
+    },
     plane::Plane,
-    sweep::Owner,
 };
 
 /// Changes whenever a map's meaning or size does; pins of another layout are not adopted.
-pub const LAYOUT: u32 = 11;
+pub const LAYOUT: u32 = 12;
 
 /// Names of the maps: of their pins and, but for the tables, as the kernel program declares them.
 pub mod map {
@@ -42,17 +44,14 @@ pub mod map {
     pub const STAGES: &str = "STAGES";
     pub const ROUTE: &str = "ROUTE";
     pub const ROOM: &str = "ROOM";
-    pub const OWNERS: &str = "OWNERS";
-    pub const SWEPT: &str = "SWEPT";
-    pub const MARKS: &str = "MARKS";
     pub const SETS: &str = "SETS";
     pub const ASKED: &str = "ASKED";
     pub const SET_FRONTS: &str = "SET_FRONTS";
     pub const SET_LINES: &str = "SET_LINES";
     pub const TIMED: &str = "TIMED";
     pub const QUESTIONS: &str = "QUESTIONS";
-    pub const NOTES_V4: &str = "NOTES_V4";
-    pub const NOTES_V6: &str = "NOTES_V6";
+    pub const NOTES: &str = "NOTES";
+    pub const NOTED: &str = "NOTED";
     pub const STATES_V4: &str = "STATES_V4";
     pub const STATES_V6: &str = "STATES_V6";
     pub const HEARD_V4: &str = "HEARD_V4";
@@ -72,14 +71,12 @@ pub mod map {
     /// What every packet reads at a fixed address: the statics of the program's `.bss.NAME` sections.
     pub const TABLES: &[&str] = &[
         GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, INTERFACES, PAIRS, NEEDS, LINKS, TERMS, GROUPS, SERVICES,
-        RINGS, NEXT_HOPS, TARGETS, POOL, ROOM, WATCH, BUCKETS, SETS, ASKED, SET_FRONTS, QUESTIONS, OWNERS, SWEPT,
-        MARKS,
+        RINGS, NEXT_HOPS, TARGETS, POOL, ROOM, WATCH, BUCKETS, SETS, ASKED, SET_FRONTS, QUESTIONS,
     ];
     /// What is looked up.
     pub const MAPS: &[&str] = &[
-        NOTES_V4, NOTES_V6, STATES_V4, STATES_V6, HEARD_V4, HEARD_V6, FIRSTS_V4, FIRSTS_V6, OUTCOMES, SENT, RULES,
-        BACKENDS, EVENTS, BUDGETS, LIMITED, SET_LINES, TIMED, STAGES, ROUTE, HANDOFFS, CLIENTS, WANTED, TAGS, MAPPINGS,
-        SEARCHED,
+        NOTES, NOTED, STATES_V4, STATES_V6, HEARD_V4, HEARD_V6, FIRSTS_V4, FIRSTS_V6, OUTCOMES, SENT, RULES, BACKENDS,
+        EVENTS, BUDGETS, LIMITED, SET_LINES, TIMED, STAGES, ROUTE, HANDOFFS, CLIENTS, WANTED, TAGS, MAPPINGS, SEARCHED,
     ];
 }
 
@@ -92,10 +89,6 @@ pub mod program {
     /// Passes everything; makes a veth's other end accept frames that the first one sends from XDP.
     pub const PASS: &str = "foobar_pass";
 
-    /// Sweeps over the notes of a family.
-    pub const SWEEP_V4: &str = "foobar_sweep_v4";
-    pub const SWEEP_V6: &str = "foobar_sweep_v6";
-
     /// Go on with packets that the first one hands over.
     pub const TUNNEL: &str = "foobar_tunnel";
     pub const NAT: &str = "foobar_nat";
@@ -107,8 +100,7 @@ pub mod program {
     pub const ASK: &str = "foobar_ask";
     pub const QUIC: &str = "foobar_quic";
 
-    pub const ALL: &[&str] =
-        &[MAIN, EGRESS, PASS, SWEEP_V4, SWEEP_V6, TUNNEL, NAT, SNAT, ANSWER, UNTUNNEL, QUOTED, ASK, QUIC];
+    pub const ALL: &[&str] = &[MAIN, EGRESS, PASS, TUNNEL, NAT, SNAT, ANSWER, UNTUNNEL, QUOTED, ASK, QUIC];
 
     /// Which program a stage is.
     pub const STAGES: &[(crate::handoff::Stage, &str)] = &[
@@ -142,10 +134,16 @@ pub const SERVICE_WORDS: usize = SERVICE_DISPLACED + SERVICE_DISPLACEMENTS;
 pub const SERVICE_DISPLACED: usize = 1 + SERVICE_BUCKETS * crate::find::BUCKET_WORDS;
 /// Backend ids, 0 excluded.
 pub const MAX_BACKENDS: u32 = 4096;
-/// Flows that can be noted while backends change, per family.
+/// Flows that can be noted while backends change: for so many there is room, and for some more.
 pub const MAX_NOTES: u32 = 1_048_576;
-/// Notes of one unproven kind, per family: neither forged SYNs nor other forged segments fill the table.
+/// Notes of one unproven kind: neither forged SYNs nor other forged segments fill the table.
 pub const MAX_UNPROVEN: u32 = MAX_NOTES / 2;
+/// Places of notes: a line is hardly ever full where half of them are taken.
+pub const NOTE_PLACES: usize = LINES * IN_A_LINE;
+/// What is known of all notes: how many there are of each unproven kind and in each level but the first, then the secret of
+/// their keys.
+pub const NOTED_WORDS: usize = 8;
+pub const NOTED_SECRET: usize = 4;
 /// Things that this host opened that are remembered, per family; the one that was not used for longest gives way.
 pub const MAX_STATES: u32 = 262_144;
 /// Things that others opened to this host that are remembered under an egress default that drops; likewise.
@@ -298,32 +296,8 @@ pub const POOL_WORDS: usize = crate::snat::MAX_POOL * 2;
 pub const TAGS_WORDS: usize = crate::snat::MAX_POOL * crate::snat::TAG_WORDS;
 pub const MAX_BUCKETS: usize = crate::snat::MAX_POOL * crate::snat::BUCKETS_EACH;
 pub const MAX_MAPPINGS: usize = crate::snat::MAX_POOL * crate::snat::PLACES;
-/// Unproven notes by family and kind, then by a ring's region the second when a flow last found no room.
-pub const ROOM_WORDS: usize = UNPROVEN_WORDS + RING_UNITS as usize;
-pub const UNPROVEN_WORDS: usize = 4;
-/// Who owns each backend, by its id: what a sweep over the notes asks.
-pub const OWNERS_WORDS: usize = MAX_BACKENDS as usize * Owner::WORDS;
-/// A sweep's second and where notes are scarce, then how many notes stay: by family, those that are unproven as in
-/// [`unproven_index`], and by backend.
-///
-/// Then the notes that it met last and that are to go.
-pub const SWEPT_WORDS: usize = SWEPT_LEAVING + MAX_LEAVING * LEAVING_WORDS;
-pub const SWEPT_NOW: usize = 0;
-/// Bit 0: in IPv4; bit 1: in IPv6.
-pub const SWEPT_SCARCE: usize = 1;
-pub const SWEPT_NOTES: usize = 2;
-pub const SWEPT_UNPROVEN: usize = SWEPT_NOTES + 2;
-pub const SWEPT_BACKENDS: usize = SWEPT_UNPROVEN + UNPROVEN_WORDS;
-pub const SWEPT_STEPS: usize = SWEPT_BACKENDS + MAX_BACKENDS as usize;
-pub const SWEPT_LEAVING: usize = SWEPT_STEPS + 1;
-/// More than a bucket of a table of notes holds, which has as many buckets as notes.
-pub const MAX_LEAVING: usize = 32;
-/// 1 where there is one, the note, and a key of either family.
-pub const LEAVING_WORDS: usize = 1 + 2 + 5;
-/// A bit for each slot of all rings: a note of it is elsewhere.
-pub const MARKS_WORDS: usize = RING_UNITS as usize * MARKS_EACH;
-/// Words of a ring's unit.
-pub const MARKS_EACH: usize = RING_UNIT as usize / 64;
+/// By a ring's region the second when a flow on it last found no room for its note.
+pub const ROOM_WORDS: usize = RING_UNITS as usize;
 /// A set's record: where each family's lines are, the strides of IPv6 (`sets::STRIDES_WORD`), the lengths of elements that
 /// end (`sets::TIMED_WORD`).
 pub const SET_RECORD_WORDS: usize = 8;
@@ -345,16 +319,10 @@ pub const EVENTS_BYTES: u32 = 1 << 20;
 /// A kind's budget on a CPU, and how many packets it could not show.
 pub const BUDGET_WORDS: usize = 2;
 
-/// The word that counts a family's notes of an unproven kind. What deletes notes corrects it.
+/// The word that counts notes of an unproven kind. What deletes notes corrects it.
 #[inline(always)]
-pub const fn unproven_index(v6: bool, kind: Kind) -> usize {
-    v6 as usize * 2 + matches!(kind, Kind::Young) as usize
-}
-
-/// The word with the second when a flow on this ring last found no room for its note.
-#[inline(always)]
-pub const fn refused_index(ring: u32) -> usize {
-    UNPROVEN_WORDS + ring as usize
+pub const fn unproven_index(kind: Kind) -> usize {
+    matches!(kind, Kind::Young) as usize
 }
 
 /// Which address of a packet a trie is for.
@@ -390,6 +358,8 @@ pub const fn service_entry(protocol: u8, port: u16) -> Option<usize> {
 }
 
 const _: () = assert!(SERVICE_BUCKETS.is_power_of_two() && SERVICE_DISPLACEMENTS.is_power_of_two());
+const _: () = assert!(level_index(LEVELS_COUNT) <= NOTED_SECRET && NOTED_SECRET + 2 <= NOTED_WORDS);
+const _: () = assert!(MAX_BACKENDS <= 1 << 16 && RING_SIZES[7] <= 1 << 17);
 const _: () = assert!(SPARSE_SEED < MAX_PAIRS / 2);
 const _: () = assert!(MAX_SOURCES <= 1 << 15);
 const _: () = assert!(INTERFACE_BUCKETS.is_power_of_two());

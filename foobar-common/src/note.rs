@@ -3,6 +3,8 @@
 //! Backends change rarely; while they do, this decides that no live connection moves. Nothing here is asked on a calm
 //! slot. Only the client's side is seen, so a sender is believed by its sequence numbers alone.
 
+pub mod table;
+
 use crate::{flow::Segment, slot::Slot};
 
 /// Seconds that a provisional note outlives its SYN: a handshake's retries take 127 s with Linux's defaults.
@@ -52,14 +54,22 @@ pub struct Note {
     pub doubted: bool,
 }
 
+/// Bits of a note's second word.
+const DOUBTED: u64 = 1 << 30;
+const WRITTEN: u64 = 1 << 31;
+
 impl Note {
-    const DOUBTED: u64 = 1 << 40;
+    /// The bit of the first word that says that there is a note.
+    pub const PRESENT: u64 = 1 << 18;
+    const KIND: u32 = 16;
+    const SEEN: u64 = DOUBTED - 1;
 
     /// | bits of the first word | | bits of the second | |
     /// |---|---|---|---|
-    /// | 0–31 | backend | 0–31 | seen |
-    /// | 32–39 | kind | 32–63 | sequence |
-    /// | 40 | doubted | | |
+    /// | 0–15 | backend | 0–29 | seen: 34 years |
+    /// | 16–17 | kind | 30 | doubted |
+    /// | 18 | 1 | 31 | 1: the word is written |
+    /// | 19–63 | whose it is ([`table::Key`]) | 32–63 | sequence |
     #[inline(always)]
     pub const fn to_words(self) -> [u64; 2] {
         let kind = match self.kind {
@@ -68,20 +78,29 @@ impl Note {
             Kind::Closing => 2,
             Kind::Young => 3,
         };
-        let doubted = if self.doubted { Self::DOUBTED } else { 0 };
-        [self.backend as u64 | kind << 32 | doubted, self.seen as u64 | (self.sequence as u64) << 32]
+        let doubted = if self.doubted { DOUBTED } else { 0 };
+        let seen = self.seen as u64 & Self::SEEN;
+        let first = (self.backend & 0xffff) as u64 | kind << Self::KIND | Self::PRESENT;
+        [first, seen | doubted | WRITTEN | (self.sequence as u64) << 32]
     }
 
+    /// Of a note that is there.
     #[inline(always)]
-    pub const fn from_words(words: [u64; 2]) -> Self {
-        let kind = match (words[0] >> 32) as u8 {
+    pub const fn from_words([first, second]: [u64; 2]) -> Self {
+        let kind = match first >> Self::KIND & 3 {
             0 => Kind::Provisional,
             1 => Kind::Lasting,
             2 => Kind::Closing,
             _ => Kind::Young,
         };
-        let doubted = words[0] & Self::DOUBTED != 0;
-        Self { backend: words[0] as u32, kind, seen: words[1] as u32, sequence: (words[1] >> 32) as u32, doubted }
+        let (seen, doubted) = ((second & Self::SEEN) as u32, second & DOUBTED != 0);
+        Self { backend: first as u32 & 0xffff, kind, seen, sequence: (second >> 32) as u32, doubted }
+    }
+
+    /// Of a place; `None` where a note has just been claimed, or is leaving.
+    #[inline(always)]
+    pub const fn written(words: [u64; 2]) -> Option<Self> {
+        if words[0] & Self::PRESENT != 0 && words[1] & WRITTEN != 0 { Some(Self::from_words(words)) } else { None }
     }
 
     /// Whether nobody can need the note any more. `life`: seconds that a silent flow is kept.
@@ -174,6 +193,29 @@ pub struct Sign {
 }
 
 impl Sign {
+    /// The act in bits 32 to 33 of the first word, the sequence number below, and the end in the second.
+    #[inline(always)]
+    pub const fn to_words(self) -> (u64, u32) {
+        let act = match self.act {
+            Act::Datagram => 0,
+            Act::Open => 1,
+            Act::Close => 2,
+            Act::Go => 3,
+        };
+        (act << 32 | self.sequence as u64, self.end)
+    }
+
+    #[inline(always)]
+    pub const fn from_words(first: u64, end: u32) -> Self {
+        let act = match first >> 32 & 3 {
+            0 => Act::Datagram,
+            1 => Act::Open,
+            2 => Act::Close,
+            _ => Act::Go,
+        };
+        Self { act, sequence: first as u32, end }
+    }
+
     pub const DATAGRAM: Self = Self { act: Act::Datagram, sequence: 0, end: 0 };
 
     /// `payload`: bytes of it.

@@ -7,7 +7,10 @@ use crate::{
     frame::Frame,
     header::Tcp,
     next_hop::NextHop,
-    note::{self, Note, Sign},
+    note::{
+        self, Sign,
+        table::{Key, Standing, keep},
+    },
     outcome::{Outcome, Step},
     slot::Slot,
     tables::Tables,
@@ -32,13 +35,15 @@ pub fn pick<F: Frame + ?Sized, A: Address, T: Tables>(
     let (source, destination) = flow.ports().unwrap_or((0, 0));
     let ports = port_word(flow.protocol, source, destination);
     let hash = service.hash_of(flow.source, flow.destination, ports);
-    let slot = tables.slot(service.ring, service.slot_of_hash(hash)).ok_or(Outcome::NoBackend)?;
+    let index = service.slot_of_hash(hash);
+    let slot = tables.slot(service.ring, index).ok_or(Outcome::NoBackend)?;
     let backend = if slot.is_tracked() {
-        let choice = choice(sign(frame, flow), flow, ports, slot, tables);
-        choice.unwrap_or_else(|refused| {
+        let key = Key::of(flow.source, flow.destination, ports, index, tables.note_secret());
+        let Chosen { backend, is_refused } = Chosen::from_word(tables.choose(key, slot, sign(frame, flow)));
+        if is_refused {
             tables.refuse(service.ring);
-            refused
-        })
+        }
+        backend
     } else {
         slot.current()
     };
@@ -57,14 +62,15 @@ pub fn look_up<A: Address, T: Tables>(
     tables: &T,
 ) -> Step<Picked> {
     let hash = service.hash_of(source, destination, ports);
-    let slot = tables.slot(service.ring, service.slot_of_hash(hash)).ok_or(Outcome::NoBackend)?;
+    let index = service.slot_of_hash(hash);
+    let slot = tables.slot(service.ring, index).ok_or(Outcome::NoBackend)?;
     let noted = if slot.is_tracked() {
-        let note = tables.note::<A>(&A::flow_key(source, destination, ports));
-        note.filter(|note| tables.next_hop(note.backend).is_some())
+        let standing = Standing::of(Key::of(source, destination, ports, index, tables.note_secret()), tables);
+        standing.filter(|standing| tables.next_hop(standing.note.backend).is_some())
     } else {
         None
     };
-    let backend = noted.map_or(slot.previous(), |note| note.backend);
+    let backend = noted.map_or(slot.previous(), |standing| standing.note.backend);
     let next_hop = tables.next_hop(backend).ok_or(Outcome::NoBackend)?;
     Ok(Picked { backend, next_hop, hash })
 }
@@ -99,41 +105,52 @@ fn sign<F: Frame + ?Sized, A: Address>(frame: &F, flow: &Flow<A>) -> Sign {
     Sign::of(&segment, tcp.sequence.value(), payload as u32)
 }
 
-/// The backend of a flow whose slot changed lately; an error where the flow could not be noted.
-#[inline(always)]
-fn choice<A: Address, T: Tables>(sign: Sign, flow: &Flow<A>, ports: u64, slot: Slot, tables: &T) -> Result<u32, u32> {
-    let key = A::flow_key(flow.source, flow.destination, ports);
-    let before = living_note::<A, T>(&key, tables);
-    let choice = note::choose(slot, before, sign, tables.now());
-    match choice.note {
-        Some(note) if before != Some(note) && !keep::<A, T>(&key, before, note, tables) => Err(choice.without_room),
-        _ => Ok(choice.backend),
+/// The backend of a flow whose slot changed lately.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    pub backend: u32,
+    /// The flow could not be noted.
+    pub is_refused: bool,
+}
+
+impl Chosen {
+    const REFUSED: u64 = 1 << 32;
+
+    /// The backend in the lower half, whether it was refused in bit 32.
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        self.backend as u64 | if self.is_refused { Self::REFUSED } else { 0 }
+    }
+
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self { backend: word as u32, is_refused: word & Self::REFUSED != 0 }
     }
 }
 
-/// Writes a note; false where there is no room. Each kind that anyone can have made fills a part of the table at most.
+/// Where a flow goes whose slot changed lately, and what is remembered of it.
 #[inline(always)]
-fn keep<A: Address, T: Tables>(key: &A::FlowKey, before: Option<Note>, note: Note, tables: &T) -> bool {
-    let is_one_more = note.kind.is_unproven() && before.is_none_or(|before| before.kind != note.kind);
-    if is_one_more && !tables.has_room::<A>(note.kind) {
-        return false;
+pub fn choose<T: Tables>(key: Key, slot: Slot, sign: Sign, tables: &T) -> Chosen {
+    let before = living_note(key, tables);
+    let known = before.map(|standing| standing.note);
+    let choice = note::choose(slot, known, sign, tables.now());
+    match choice.note {
+        Some(note) if known != Some(note) && !keep(key, before, note, tables) => {
+            Chosen { backend: choice.without_room, is_refused: true }
+        }
+        _ => Chosen { backend: choice.backend, is_refused: false },
     }
-    let kept = tables.set_note::<A>(key, note);
-    if kept && is_one_more {
-        tables.count_unproven::<A>(note.kind);
-    }
-    kept
 }
 
 /// The flow's note. One whose backend is dead is deleted.
 #[inline(always)]
-fn living_note<A: Address, T: Tables>(key: &A::FlowKey, tables: &T) -> Option<Note> {
-    let note = tables.note::<A>(key)?;
-    if tables.next_hop(note.backend).is_none() {
-        tables.delete_note::<A>(key);
+fn living_note<T: Tables>(key: Key, tables: &T) -> Option<Standing> {
+    let standing = Standing::of(key, tables)?;
+    if tables.next_hop(standing.note.backend).is_none() {
+        standing.delete(key, tables);
         return None;
     }
-    Some(note)
+    Some(standing)
 }
 
 #[cfg(test)]

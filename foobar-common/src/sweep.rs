@@ -1,43 +1,13 @@
-//! What becomes of a note when a sweep comes by: pure, asked in the kernel for one note after the other.
+//! What becomes of a note when a sweep comes by: pure, asked for one note after the other.
 //!
 //! Packets change notes meanwhile, so that a sweep can miss one that is there: who acts on the absence of a note looks
 //! twice.
 
 use crate::{
-    find::ServiceEntry,
     layout::{MAX_NOTES, MAX_UNPROVEN},
     note::{Kind, Note},
     slot::Slot,
 };
-
-/// What a sweep knows of the service that a backend is of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Owner {
-    pub service: ServiceEntry,
-    /// Seconds that a silent flow's note is kept.
-    pub life: u32,
-}
-
-impl Owner {
-    /// Words of an owner; all zero where nobody owns a backend.
-    pub const WORDS: usize = 3;
-
-    const PRESENT: u64 = 1 << 32;
-
-    /// The service's words, then the life in the lower half of the third, whose bit 32 says that there is an owner.
-    pub const fn to_words(self) -> [u64; Self::WORDS] {
-        let [first, second] = self.service.to_words();
-        [first, second, self.life as u64 | Self::PRESENT]
-    }
-
-    #[inline(always)]
-    pub const fn from_words([first, second, third]: [u64; Self::WORDS]) -> Option<Self> {
-        if third & Self::PRESENT == 0 {
-            return None;
-        }
-        Some(Self { service: ServiceEntry::from_words([first, second]), life: third as u32 })
-    }
-}
 
 /// What becomes of a note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +41,7 @@ pub const fn fate(note: Note, slot: Slot, life: u32, scarce: bool, now: u32) -> 
     }
 }
 
-/// Whether notes of flows that spoke once go early: from half of a family's room on.
+/// Whether notes of flows that spoke once go early: from half of the room on.
 ///
 /// `notes`: of all kinds. `young`: those that were made by one segment.
 pub const fn is_scarce(notes: u64, young: u64) -> bool {
@@ -82,7 +52,6 @@ pub const fn is_scarce(notes: u64, young: u64) -> bool {
 mod tests {
     use super::*;
     use crate::note::{CLOSING_SECONDS, YOUNG_SECONDS};
-    use crate::target::Mode;
 
     const LIFE: u32 = 600;
     const NOW: u32 = 10_000;
@@ -132,21 +101,5 @@ mod tests {
         assert!(!is_scarce(u64::from(MAX_NOTES) / 2, u64::from(MAX_UNPROVEN) / 2));
         assert!(is_scarce(u64::from(MAX_NOTES) / 2 + 1, 0));
         assert!(is_scarce(0, u64::from(MAX_UNPROVEN) / 2 + 1));
-    }
-
-    #[test]
-    fn an_owner_is_the_same_after_its_words() {
-        let service = ServiceEntry {
-            ring: 65,
-            slots: 131_071,
-            seed: 0xdead_beef,
-            by_source: true,
-            http: false,
-            mode: Mode::Dsr,
-            ..ServiceEntry::default()
-        };
-        let owner = Owner { service, life: u32::MAX };
-        assert_eq!(Owner::from_words(owner.to_words()), Some(owner));
-        assert_eq!(Owner::from_words([0; Owner::WORDS]), None);
     }
 }

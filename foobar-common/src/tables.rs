@@ -13,8 +13,12 @@ use crate::{
     generation::Generation,
     handoff::Handoff,
     next_hop::NextHop,
-    note::{Kind, Note},
+    note::{
+        Sign,
+        table::{Key, NoteTable},
+    },
     outcome::Outcome,
+    pick::choose,
     plane::{Plane, Way},
     sets::SetTables,
     slot::Slot,
@@ -35,7 +39,7 @@ pub struct Node {
     pub entry: u32,
 }
 
-pub trait Tables: SetTables {
+pub trait Tables: SetTables + NoteTable {
     /// The word as it was published.
     fn published(&self) -> Generation;
 
@@ -212,21 +216,18 @@ pub trait Tables: SetTables {
         answered(pool, source, ports, self).map_or(0, |(place, backend)| (place as u64 + 1) | u64::from(backend) << 32)
     }
 
-    fn note<A: Address>(&self, key: &A::FlowKey) -> Option<Note>;
-
-    /// False where there is no room.
-    fn set_note<A: Address>(&self, key: &A::FlowKey, note: Note) -> bool;
-
-    /// Whether one more note of an unproven kind may be made.
-    fn has_room<A: Address>(&self, kind: Kind) -> bool;
-
-    /// Counts one more note of an unproven kind.
-    fn count_unproven<A: Address>(&self, kind: Kind);
+    /// See [`choose`]. The kernel does this in a function of its own; as [`Chosen`]'s word.
+    ///
+    /// [`Chosen`]: crate::pick::Chosen
+    fn choose(&self, key: Key, slot: Slot, sign: Sign) -> u64
+    where
+        Self: Sized,
+    {
+        choose(key, slot, sign, self).word()
+    }
 
     /// Remembers that a flow on this ring could not be noted at this second: its previous backend has to stand.
     fn refuse(&self, ring: u32);
-
-    fn delete_note<A: Address>(&self, key: &A::FlowKey);
 
     /// What was opened, by the way and the key of the answer.
     fn state<A: Address>(&self, way: Way, key: &A::FlowKey) -> Option<State>;

@@ -9,6 +9,12 @@ use foobar_common::{
     decision::Decision,
     find::{Asked, answer, is_from_balancer},
     fragment::Part,
+    note::{
+        Sign,
+        table::{Key, find, free_in},
+    },
+    pick::choose,
+    slot::Slot,
     snat::{Pool, Tags, answered, gives_way, older, over_in, room_in},
     terms::{Candidates, settle},
 };
@@ -80,6 +86,28 @@ pub extern "C" fn gives_way_apart(place: u64, now: u32) -> u64 {
 #[unsafe(no_mangle)]
 pub extern "C" fn over_in_apart(bucket: u64, now: u32) -> u64 {
     over_in(bucket as usize, now, &Maps::apart())
+}
+
+/// [`choose`], for flows on slots that changed lately.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn choose_apart(spread: u64, mark: u64, slot: u32, sign: u64, end: u32) -> u64 {
+    let (slot, sign) = (Slot::from_word(slot), Sign::from_words(sign, end));
+    choose(Key { spread, mark }, slot, sign, &Maps::apart()).word()
+}
+
+/// [`find`], for the same.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn find_note_apart(spread: u64, mark: u64) -> u64 {
+    find(Key { spread, mark }, &Maps::apart())
+}
+
+/// [`free_in`], for their notes.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn free_in_apart(line: u64) -> u64 {
+    free_in(line as usize, &Maps::apart())
 }
 
 /// What a first fragment's later ones follow.

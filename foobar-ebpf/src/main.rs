@@ -12,7 +12,6 @@ mod packet;
 mod report;
 mod sets;
 mod stages;
-mod sweep;
 mod table;
 
 use aya_ebpf::{

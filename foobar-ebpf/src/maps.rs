@@ -4,10 +4,10 @@ mod context;
 mod counts;
 mod flows;
 mod limits;
+mod notes;
 mod route;
 mod shown;
 mod stages;
-mod sweep;
 mod tables;
 
 use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_redirect};
@@ -23,13 +23,13 @@ use foobar_common::{
     interface::{self, Named},
     layout::{
         GENERATION_WORDS, GROUP_WORDS, GROUPS_IN_A_WORD, GROUPS_WORDS, INTERFACE_WORDS, INTERFACES_WORDS, LINKS_WORDS,
-        MAX_LINKS, MAX_PAIRS, MAX_UNPROVEN, NARROWED_WORDS, NEEDS_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS,
-        NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, PAIRS_WORDS, PORTS_WORDS, RING_UNIT, RINGS_WORDS,
-        ROOM_WORDS, ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS, SERVICES_WORDS, SOURCES_WORDS, SPARSE_SEED, SPARSE_WORDS,
-        TERMS_OF_RULE, TERMS_WORDS, refused_index, unproven_index,
+        MAX_LINKS, MAX_PAIRS, NARROWED_WORDS, NEEDS_WORDS, NEXT_HOP_WORDS, NEXT_HOPS_WORDS, NODE_FIRST_ENTRY,
+        NODE_OTHERWISE, NODE_WORDS, NODES_WORDS, PAIRS_WORDS, PORTS_WORDS, RING_UNIT, RINGS_WORDS, ROOM_WORDS,
+        ROOT_ENTRIES, ROOTS_WORDS, SERVICE_WORDS, SERVICES_WORDS, SOURCES_WORDS, SPARSE_SEED, SPARSE_WORDS,
+        TERMS_OF_RULE, TERMS_WORDS,
     },
     next_hop::NextHop,
-    note::{Kind, Note},
+    note::{Sign, table::Key},
     plane::{Plane, Way},
     slot::Slot,
     snat::{Mapping, Pool, Tags},
@@ -44,13 +44,12 @@ pub use self::{
     context::Context,
     counts::count_outcome,
     shown::{Remark, count_lost, event, is_watched, watched_at, within_budget},
-    stages::handoff,
-    sweep::{end as end_sweep, sweep},
+    stages::{element, handoff},
 };
 use crate::{
     apart::{
-        answer_apart, answered_apart, gives_way_apart, is_balancers_apart, older_apart, over_in_apart, recall_v4,
-        recall_v6, remember_v4, remember_v6, room_in_apart, settle_apart, walk_v4, walk_v6,
+        answer_apart, answered_apart, choose_apart, gives_way_apart, is_balancers_apart, older_apart, over_in_apart,
+        recall_v4, recall_v6, remember_v4, remember_v6, room_in_apart, settle_apart, walk_v4, walk_v6,
     },
     hide::{InMemory, hide},
     table::{Record, Table},

@@ -67,16 +67,6 @@ impl<const WORDS: usize> Table<WORDS> {
         }
     }
 
-    /// Adds to a word, whatever other CPUs do meanwhile. Nothing past the table's end.
-    #[inline(always)]
-    pub fn add(&self, index: usize, amount: u64) {
-        let index = hide(index);
-        if index < WORDS {
-            // SAFETY: the index is below the number of words, which are aligned.
-            unsafe { add(self.0.get().cast::<u64>().add(index), amount) }
-        }
-    }
-
     /// The `N` words from `first` on.
     #[inline(always)]
     pub fn record<const N: usize>(&self, first: usize) -> Option<Record<N>> {
@@ -134,6 +124,15 @@ impl<const N: usize> Record<N> {
         if index < N {
             // SAFETY: the index is below N, and the table is there to be written.
             unsafe { self.0.cast_mut().add(index).write_volatile(value) }
+        }
+    }
+
+    /// Adds to the word at `index`, whatever other CPUs do meanwhile.
+    #[inline(always)]
+    pub fn add(self, index: usize, amount: u64) {
+        if index < N {
+            // SAFETY: the index is below N, and words are aligned.
+            unsafe { add(self.0.cast_mut().add(index), amount) }
         }
     }
 

@@ -9,6 +9,7 @@ use foobar_common::{
     event,
     handoff::{HANDOFF_WORDS, Stage},
     layout::{self, map},
+    note::table::{IN_A_LINE, LINES},
     snat::MAPPING_WORDS,
 };
 use foobar_userspace::datapath;
@@ -34,10 +35,6 @@ const fn counters(words: usize, entries: u32) -> Shape {
 
 const fn array(words: usize, entries: usize) -> Shape {
     (ARRAY, 4, words * 8, entries as u32)
-}
-
-const fn notes<A: Address>() -> Shape {
-    (HASH, size_of::<A::FlowKey>(), 16, layout::MAX_NOTES)
 }
 
 const fn states<A: Address>(entries: u32) -> Shape {
@@ -67,17 +64,14 @@ fn wanted() -> BTreeMap<&'static str, Shape> {
         (map::RINGS, table(layout::RINGS_WORDS)),
         (map::NEXT_HOPS, table(layout::NEXT_HOPS_WORDS)),
         (map::ROOM, table(layout::ROOM_WORDS)),
-        (map::OWNERS, table(layout::OWNERS_WORDS)),
-        (map::SWEPT, table(layout::SWEPT_WORDS)),
-        (map::MARKS, table(layout::MARKS_WORDS)),
         (map::SETS, table(layout::SETS_WORDS)),
         (map::ASKED, table(layout::ASKED_WORDS)),
         (map::SET_FRONTS, table(layout::SET_FRONTS_WORDS)),
         (map::SET_LINES, (ARRAY_OF_MAPS, 4, 4, layout::SET_SLOTS as u32)),
         (map::QUESTIONS, table(layout::QUESTIONS_WORDS)),
         (map::TIMED, (HASH, 24, 8, layout::MAX_TIMED)),
-        (map::NOTES_V4, notes::<V4>()),
-        (map::NOTES_V6, notes::<V6>()),
+        (map::NOTES, array(2 * IN_A_LINE, LINES)),
+        (map::NOTED, array(layout::NOTED_WORDS, 1)),
         (map::STATES_V4, states::<V4>(layout::MAX_STATES)),
         (map::STATES_V6, states::<V6>(layout::MAX_STATES)),
         (map::HEARD_V4, states::<V4>(layout::MAX_HEARD)),

@@ -1,18 +1,19 @@
 //! Sweeps over the notes by the loaded programs, at moments that the tests choose.
 
+use std::{collections::BTreeSet, time::Instant};
+
 use foobar_common::{
-    Address as _, Outcome,
+    Address, Outcome,
     address::{V4, V6},
-    find::ServiceEntry,
     flow::{TCP, port_word},
-    layout::{MAX_NOTES, UNPROVEN_WORDS, unproven_index},
-    note::{CLOSING_SECONDS, Kind, Note, PROVISIONAL_SECONDS, YOUNG_SECONDS},
+    layout::{MAX_NOTES, NOTED_SECRET, unproven_index},
+    note::{
+        CLOSING_SECONDS, Kind, Note, PROVISIONAL_SECONDS, YOUNG_SECONDS,
+        table::{Key, LEVELS_COUNT, NoteTable as _, level_index},
+    },
 };
 use foobar_tests::{frames::tcp, lab::Lab};
-use foobar_userspace::{
-    daemon::state::now,
-    datapath::{SLICE, Swept},
-};
+use foobar_userspace::{daemon::state::now, datapath::Swept};
 
 const OLD: &str = "10.1.0.2";
 const NEW: &str = "10.1.0.3";
@@ -35,19 +36,19 @@ fn lab() -> Lab {
     lab
 }
 
-/// The key of one of the service's flows.
-fn key(client: u32) -> [u64; 2] {
-    V4::flow_key(V4(0x0b00_0000 + client), V4(u32::from_be_bytes(SERVICE)), port_word(TCP, 40_000, 443))
+/// The key of one of a service's flows, and its slot.
+fn key<A: Address>(lab: &mut Lab, service: usize, source: A, destination: A) -> (Key, u32) {
+    let ports = port_word(TCP, 40_000, 443);
+    let slot = lab.entry(service).slot_of(source, destination, ports);
+    (Key::of(source, destination, ports, slot, lab.datapath().note_table().note_secret()), slot)
 }
 
-fn key_v6(client: u64) -> [u64; 5] {
-    let (source, service) = (V6([0x2001_0db8_0000_0000, client]), V6([0x2001_0db8_0001_0000, 1]));
-    V6::flow_key(source, service, port_word(TCP, 40_000, 443))
+fn key_v4(lab: &mut Lab, client: u32) -> (Key, u32) {
+    key(lab, IPV4, V4(0x0b00_0000 + client), V4(u32::from_be_bytes(SERVICE)))
 }
 
-fn slot(entry: &ServiceEntry, client: u32) -> u32 {
-    let (source, destination, ports) = V4::flow_of(key(client));
-    entry.slot_of(source, destination, ports)
+fn key_v6(lab: &mut Lab, client: u32) -> (Key, u32) {
+    key(lab, IPV6, V6([0x2001_0db8_0000_0000, client.into()]), V6([0x2001_0db8_0001_0000, 1]))
 }
 
 /// A note whose flow was silent for so many seconds.
@@ -56,16 +57,18 @@ fn note(kind: Kind, backend: u32, silent: u32) -> Note {
 }
 
 fn fill(lab: &mut Lab, notes: impl Iterator<Item = (u32, Note)>) {
-    let notes = notes.map(|(client, note)| (key(client), note));
-    lab.datapath().set_notes_v4(notes).expect("flows can be noted");
+    for (client, note) in notes {
+        let (key, _) = key_v4(lab, client);
+        assert!(lab.datapath().set_note(key, note), "there is room for {client}");
+    }
 }
 
 fn sweep(lab: &mut Lab) -> Swept {
-    lab.sweep(NOW, LIFE, [0; 2])
+    lab.sweep(NOW, LIFE, 0)
 }
 
 fn notes(lab: &mut Lab) -> usize {
-    lab.datapath().notes().expect("the notes can be read").len()
+    lab.datapath().notes().len()
 }
 
 fn refused(lab: &mut Lab) -> u64 {
@@ -74,7 +77,7 @@ fn refused(lab: &mut Lab) -> u64 {
 }
 
 #[test]
-fn a_full_table_is_swept_in_slices() {
+fn a_table_with_many_notes_is_swept() {
     let mut lab = lab();
     let (old, new) = (lab.id(IPV4, OLD), lab.id(IPV4, NEW));
     // A third on each backend, and a third that is over.
@@ -83,26 +86,39 @@ fn a_full_table_is_swept_in_slices() {
         1 => note(Kind::Lasting, new, 0),
         _ => note(Kind::Lasting, old, LIFE + 1),
     };
-    fill(&mut lab, (0..MAX_NOTES).map(|client| (client, noted(client))));
+    // Each level has some.
+    let all = MAX_NOTES;
+    fill(&mut lab, (0..all).map(|client| (client, noted(client))));
+    let levels = |lab: &mut Lab| {
+        (1..LEVELS_COUNT).map(|level| lab.datapath().note_table().noted(level_index(level))).collect::<Vec<_>>()
+    };
+    let before = levels(&mut lab);
+    assert!(before.iter().all(|notes| *notes > 100_000), "{before:?}");
 
-    let first = sweep(&mut lab);
+    let first = timed("all", || sweep(&mut lab));
 
-    let living = |of: u32| u64::from((0..MAX_NOTES).filter(|client| client % 3 == of).count() as u32);
+    let living = |of: u32| u64::from((0..all).filter(|client| client % 3 == of).count() as u32);
     assert_eq!(first.by_backend, [(old, living(0)), (new, living(1))].into());
-    assert_eq!(first.left, [living(0) + living(1), 0]);
-    assert!(first.walks[IPV4].slices >= u64::from(MAX_NOTES) / SLICE as u64, "{first:?}");
-    println!("{} notes, {} of which go: {:?}", MAX_NOTES, living(2), first.walks[IPV4]);
-    let second = sweep(&mut lab);
-    assert_eq!((second.by_backend, second.left), (first.by_backend, first.left));
-    println!("{} notes, all of which stay: {:?}", second.left[0], second.walks[IPV4]);
-    assert_eq!(notes(&mut lab) as u64, second.left[0]);
+    assert_eq!(first.left, living(0) + living(1));
+    let second = timed("those that stay", || sweep(&mut lab));
+    assert_eq!(second, first);
+    assert_eq!(notes(&mut lab) as u64, second.left);
+    let after = levels(&mut lab);
+    assert!(after.iter().zip(before).all(|(after, before)| *after < before * 3 / 4), "{after:?}");
 }
 
 #[test]
 fn an_empty_table_is_swept() {
-    let swept = sweep(&mut lab());
-    assert_eq!((swept.left, swept.by_backend.len()), ([0; 2], 0));
-    println!("no notes: {:?}", swept.walks[IPV4]);
+    let mut lab = lab();
+    let swept = timed("none", || sweep(&mut lab));
+    assert_eq!((swept.left, swept.by_backend.len()), (0, 0));
+}
+
+fn timed<T>(what: &str, act: impl FnOnce() -> T) -> T {
+    let begun = Instant::now();
+    let done = act();
+    println!("swept {what} in {:?}", begun.elapsed());
+    done
 }
 
 #[test]
@@ -120,28 +136,25 @@ fn what_is_over_goes_by_its_kind() {
         fill(&mut lab, pair.into_iter());
     }
 
-    assert_eq!(sweep(&mut lab).left, [4, 0]);
+    assert_eq!(sweep(&mut lab).left, 4);
 
-    let left = lab.datapath().notes().expect("the notes can be read");
-    let mut left: Vec<_> = left.iter().map(|flow| flow.key().to_vec()).collect();
-    left.sort_unstable();
-    assert_eq!(left, [0, 2, 4, 6].map(|client| key(client).to_vec()));
+    let left: BTreeSet<_> = lab.datapath().notes().iter().map(|flow| flow.mark).collect();
+    assert_eq!(left, [0, 2, 4, 6].map(|client| key_v4(&mut lab, client).0.mark).into());
 }
 
 #[test]
 fn a_note_elsewhere_marks_its_slot_and_others_do_not() {
     let mut lab = lab();
     let (old, new) = (lab.id(IPV4, OLD), lab.id(IPV4, NEW));
-    let entry = lab.entry(IPV4);
+    let ring = lab.entry(IPV4).ring;
     fill(&mut lab, (0..500).map(|client| (client, note(Kind::Lasting, if client < 100 { old } else { new }, 0))));
 
-    sweep(&mut lab);
+    let swept = sweep(&mut lab);
 
-    let wanted = (0..100).map(|client| slot(&entry, client)).collect();
-    assert_eq!(lab.datapath().elsewhere(&entry), wanted);
+    let wanted = (0..100).map(|client| key_v4(&mut lab, client).1).collect();
+    assert_eq!(swept.elsewhere(ring), wanted);
     fill(&mut lab, (0..100).map(|client| (client, note(Kind::Lasting, old, LIFE + 1))));
-    sweep(&mut lab);
-    assert!(lab.datapath().elsewhere(&entry).is_empty(), "marks are of one sweep");
+    assert!(sweep(&mut lab).elsewhere(ring).is_empty(), "marks are of one sweep");
 }
 
 #[test]
@@ -149,9 +162,9 @@ fn notes_that_nobody_asks_for_go() {
     let mut lab = Lab::new().service("10.0.0.1", "tcp/443", &[OLD]);
     let calm = lab.id(IPV4, OLD);
     fill(&mut lab, [(1, note(Kind::Lasting, calm, 0)), (2, note(Kind::Lasting, 4095, 0))].into_iter());
-    fill(&mut lab, [(3, note(Kind::Lasting, 0, 0)), (4, note(Kind::Lasting, u32::MAX, 0))].into_iter());
+    fill(&mut lab, [(3, note(Kind::Lasting, 0, 0)), (4, note(Kind::Lasting, 0xffff, 0))].into_iter());
 
-    assert_eq!(sweep(&mut lab).left, [0, 0], "of a calm slot, of no service, and of what is no backend");
+    assert_eq!(sweep(&mut lab).left, 0, "of a calm slot, of no service, and of what is no backend");
 
     assert_eq!(notes(&mut lab), 0);
 }
@@ -159,39 +172,42 @@ fn notes_that_nobody_asks_for_go() {
 #[test]
 fn both_families_are_swept() {
     let mut lab = lab();
-    let (old, new) = (lab.id(IPV6, OLD_V6), lab.id(IPV6, NEW_V6));
-    let noted = |client: u64| match client % 3 {
+    let (v4, old, new) = (lab.id(IPV4, NEW), lab.id(IPV6, OLD_V6), lab.id(IPV6, NEW_V6));
+    let noted = |client: u32| match client % 3 {
         0 => note(Kind::Lasting, old, 0),
         1 => note(Kind::Provisional, new, 0),
         _ => note(Kind::Closing, new, CLOSING_SECONDS + 1),
     };
-    lab.datapath().set_notes_v6((0..30_000).map(|client| (key_v6(client), noted(client)))).expect("flows can be noted");
-    let entry = lab.entry(IPV6);
+    fill(&mut lab, [(0, note(Kind::Lasting, v4, 0))].into_iter());
+    for client in 0..30_000 {
+        let (key, _) = key_v6(&mut lab, client);
+        assert!(lab.datapath().set_note(key, noted(client)));
+    }
 
     let swept = sweep(&mut lab);
 
-    assert_eq!((swept.left, swept.by_backend), ([0, 20_000], [(old, 10_000), (new, 10_000)].into()));
-    let (source, destination, ports) = V6::flow_of(key_v6(0));
-    assert!(lab.datapath().elsewhere(&entry).contains(&entry.slot_of(source, destination, ports)));
-    assert_eq!(lab.datapath().unproven()[unproven_index(true, Kind::Provisional)], 10_000);
-    assert_eq!(notes(&mut lab), 20_000);
+    assert_eq!((swept.left, &swept.by_backend), (20_001, &[(v4, 1), (old, 10_000), (new, 10_000)].into()));
+    let ring = lab.entry(IPV6).ring;
+    assert!(swept.elsewhere(ring).contains(&key_v6(&mut lab, 0).1));
+    assert_eq!(lab.datapath().note_table().noted(unproven_index(Kind::Provisional)), 10_000);
+    assert_eq!(notes(&mut lab), 20_001);
 }
 
 #[test]
 fn counts_of_unproven_notes_are_corrected() {
     let mut lab = lab();
     let (old, new) = (lab.id(IPV4, OLD), lab.id(IPV4, NEW));
-    lab.datapath().correct_unproven([0; UNPROVEN_WORDS], [77; UNPROVEN_WORDS]);
+    lab.datapath().note_table().correct([0; NOTED_SECRET], [77; NOTED_SECRET]);
     fill(&mut lab, (0..30).map(|client| (client, note(Kind::Provisional, new, 0))));
     fill(&mut lab, (30..50).map(|client| (client, note(Kind::Young, old, 0))));
     fill(&mut lab, (50..60).map(|client| (client, note(Kind::Young, old, LIFE + 3))));
 
     sweep(&mut lab);
 
-    let mut wanted = [0; UNPROVEN_WORDS];
-    wanted[unproven_index(false, Kind::Provisional)] = 30;
-    wanted[unproven_index(false, Kind::Young)] = 20;
-    assert_eq!(lab.datapath().unproven(), wanted);
+    let mut wanted = [0; NOTED_SECRET];
+    wanted[unproven_index(Kind::Provisional)] = 30;
+    wanted[unproven_index(Kind::Young)] = 20;
+    assert_eq!(lab.datapath().note_table().counted(), wanted);
 }
 
 #[test]
@@ -202,13 +218,11 @@ fn young_notes_go_early_where_notes_are_scarce_and_previous_stands_for_them() {
     fill(&mut lab, [(1, note(Kind::Young, old, silent)), (2, note(Kind::Young, old, silent - 1))].into_iter());
     fill(&mut lab, [(3, note(Kind::Young, new, silent)), (4, note(Kind::Lasting, old, silent))].into_iter());
 
-    assert_eq!(sweep(&mut lab).left, [4, 0], "there is room");
-    assert_eq!(refused(&mut lab), 0);
-    assert_eq!(lab.sweep(NOW, LIFE, [0, u64::from(MAX_NOTES)]).left, [4, 0], "in the other family there is none");
+    assert_eq!(sweep(&mut lab).left, 4, "there is room");
     assert_eq!(refused(&mut lab), 0);
 
     let full = u64::from(MAX_NOTES) / 2 + 1;
-    assert_eq!(lab.sweep(NOW, LIFE, [full, 0]).left, [3, 0]);
+    assert_eq!(lab.sweep(NOW, LIFE, full).left, 3);
     assert_eq!(refused(&mut lab), u64::from(NOW), "previous stands for the flow");
 }
 
@@ -220,7 +234,7 @@ fn a_refusal_that_came_later_stands() {
     lab.datapath().refuse(ring, u64::from(NOW) + 5);
     fill(&mut lab, [(1, note(Kind::Young, old, YOUNG_SECONDS + 1))].into_iter());
 
-    assert_eq!(lab.sweep(NOW, LIFE, [u64::from(MAX_NOTES), 0]).left, [0, 0]);
+    assert_eq!(lab.sweep(NOW, LIFE, MAX_NOTES.into()).left, 0);
 
     assert_eq!(refused(&mut lab), u64::from(NOW) + 5);
 }
@@ -236,8 +250,8 @@ fn a_flow_that_speaks_again_keeps_its_note() {
     let now = now() as u32;
 
     // With a life that ends between the two.
-    assert_eq!(lab.sweep(now + 5, now + 4, [0; 2]).left, [1, 0]);
+    assert_eq!(lab.sweep(now + 5, now + 4, 0).left, 1);
 
-    let left = lab.datapath().notes().expect("the notes can be read");
-    assert_eq!(left[0].key(), key(1));
+    let left = lab.datapath().notes();
+    assert_eq!(left[0].mark, key_v4(&mut lab, 1).0.mark);
 }

@@ -3,7 +3,7 @@
 
 use foobar_common::{
     Outcome,
-    layout::{MAX_UNPROVEN, RING_UNITS, UNPROVEN_WORDS, unproven_index},
+    layout::{MAX_UNPROVEN, NOTED_SECRET, RING_UNITS, unproven_index},
     note::{Kind, Note},
 };
 use foobar_tests::{
@@ -37,7 +37,7 @@ fn went_to(got: &Got, backend: &str) -> bool {
 }
 
 fn notes(lab: &mut Lab) -> Vec<Note> {
-    lab.datapath().notes().expect("the notes can be read").into_iter().map(|flow| flow.note).collect()
+    lab.datapath().notes().into_iter().map(|flow| flow.note).collect()
 }
 
 #[test]
@@ -179,9 +179,9 @@ fn where_previous_is_given_up_nothing_new_is_noted() {
 fn without_room_for_a_note_a_flow_stays_on_the_previous_backend() {
     let mut lab = lab();
     assert!(went_to(&lab.run(&flow(9).syn()), NEW));
-    let mut count = [0; UNPROVEN_WORDS];
-    count[unproven_index(false, Kind::Provisional)] = 1;
-    assert_eq!(lab.datapath().unproven(), count, "a SYN's note is counted");
+    let mut count = [0; NOTED_SECRET];
+    count[unproven_index(Kind::Provisional)] = 1;
+    assert_eq!(lab.datapath().note_table().counted(), count, "a SYN's note is counted");
     fill(&mut lab, Kind::Provisional);
 
     assert!(went_to(&lab.run(&flow(1).syn()), OLD));
@@ -207,10 +207,10 @@ fn forged_segments_leave_room_for_new_connections() {
 
 /// As many notes of a kind were counted as there may be.
 fn fill(lab: &mut Lab, kind: Kind) {
-    let mut full = lab.datapath().unproven();
-    full[unproven_index(false, kind)] = u64::from(MAX_UNPROVEN);
-    let before = lab.datapath().unproven();
-    lab.datapath().correct_unproven(before, full);
+    let before = lab.datapath().note_table().counted();
+    let mut full = before;
+    full[unproven_index(kind)] = u64::from(MAX_UNPROVEN);
+    lab.datapath().note_table().correct(before, full);
 }
 
 /// The second when a flow last found no room, on any ring.

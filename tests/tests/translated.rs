@@ -29,6 +29,9 @@ const RARE: &[&str] = &[
     "_answered_apart",
     "_is_balancers_apart",
     "_hand_over_apart",
+    "_choose_apart",
+    "_find_note_apart",
+    "_free_in_apart",
 ];
 
 /// And those that packets call where rules name sets.

@@ -20,9 +20,12 @@ use crate::{
     frame::{Frame, FrameMut, Header, Resize},
     generation::Generation,
     handoff::Handoff,
-    layout::{ROOTS, Side},
+    layout::{ROOTS, Side, unproven_index},
     next_hop::NextHop,
-    note::{Kind, Note},
+    note::{
+        Kind,
+        table::{IN_A_LINE, NoteTable},
+    },
     outcome::Outcome,
     plane::{Plane, Way},
     sets::{QUESTION_WORDS, host::HostSets},
@@ -60,8 +63,11 @@ pub struct HostTables {
     pub mappings: RefCell<HashMap<usize, Mapping>>,
     /// What the next program goes on with.
     pub handed_over: Cell<Option<Handoff>>,
-    /// By the words of a flow's key.
-    pub notes: RefCell<HashMap<Vec<u64>, Note>>,
+    /// The words of notes, by their places.
+    pub notes: RefCell<HashMap<usize, [u64; 2]>>,
+    /// How many there are of what is counted.
+    pub noted: RefCell<HashMap<usize, u64>>,
+    pub note_secret: [u64; 2],
     /// By the words of an answer's key, what this host opened.
     pub states: RefCell<HashMap<Vec<u64>, State>>,
     /// The same for what others opened.
@@ -70,8 +76,6 @@ pub struct HostTables {
     pub firsts: RefCell<HashMap<Vec<u64>, First>>,
     /// Notes, at most.
     pub room: usize,
-    /// Notes of each unproven kind that were made, by family.
-    pub unproven: RefCell<HashMap<(bool, Kind), usize>>,
     /// By ring, when a flow last found no room.
     pub refused: RefCell<HashMap<u32, u32>>,
     /// What may not be sent by itself: its budget is used up.
@@ -166,6 +170,52 @@ fn add<const N: usize>(total: &mut [u64; N], amounts: [u64; N]) {
 impl HandedOver for HostTables {
     fn handed_over(&self) -> Option<Handoff> {
         self.handed_over.take()
+    }
+}
+
+impl NoteTable for HostTables {
+    fn note_secret(&self) -> [u64; 2] {
+        self.note_secret
+    }
+
+    fn note_marks(&self, line: usize) -> [u64; IN_A_LINE] {
+        std::array::from_fn(|index| self.note_words(line * IN_A_LINE + index)[0])
+    }
+
+    fn note_words(&self, place: usize) -> [u64; 2] {
+        self.notes.borrow().get(&place).copied().unwrap_or_default()
+    }
+
+    fn swap_note(&self, place: usize, before: u64, after: u64) -> bool {
+        let [now, second] = self.note_words(place);
+        let mut notes = self.notes.borrow_mut();
+        if now != before || before == 0 && notes.len() >= self.room {
+            return false;
+        }
+        if after == 0 {
+            notes.remove(&place)
+        } else {
+            notes.insert(place, [after, second])
+        };
+        true
+    }
+
+    fn put_note(&self, place: usize, word: u64) {
+        if let Some([_, second]) = self.notes.borrow_mut().get_mut(&place) {
+            *second = word;
+        }
+    }
+
+    fn noted(&self, index: usize) -> u64 {
+        self.noted.borrow().get(&index).copied().unwrap_or(0)
+    }
+
+    fn count_noted(&self, index: usize) {
+        *self.noted.borrow_mut().entry(index).or_default() += 1;
+    }
+
+    fn has_room(&self, kind: Kind) -> bool {
+        self.noted(unproven_index(kind)) < self.room as u64 / 2
     }
 }
 
@@ -325,33 +375,8 @@ impl Tables for HostTables {
         self.pool.get(place).copied()
     }
 
-    fn note<A: Address>(&self, key: &A::FlowKey) -> Option<Note> {
-        self.notes.borrow().get(key.as_ref()).copied()
-    }
-
-    fn set_note<A: Address>(&self, key: &A::FlowKey, note: Note) -> bool {
-        let mut notes = self.notes.borrow_mut();
-        if notes.len() >= self.room && !notes.contains_key(key.as_ref()) {
-            return false;
-        }
-        notes.insert(key.as_ref().to_vec(), note);
-        true
-    }
-
-    fn has_room<A: Address>(&self, kind: Kind) -> bool {
-        self.unproven.borrow().get(&(A::V6, kind)).copied().unwrap_or(0) < self.room / 2
-    }
-
-    fn count_unproven<A: Address>(&self, kind: Kind) {
-        *self.unproven.borrow_mut().entry((A::V6, kind)).or_default() += 1;
-    }
-
     fn refuse(&self, ring: u32) {
         self.refused.borrow_mut().insert(ring, self.now);
-    }
-
-    fn delete_note<A: Address>(&self, key: &A::FlowKey) {
-        self.notes.borrow_mut().remove(key.as_ref());
     }
 
     fn state<A: Address>(&self, way: Way, key: &A::FlowKey) -> Option<State> {

@@ -153,13 +153,3 @@ fn notes_are_over_after_their_time_and_not_before() {
         assert!(!note.is_over(0, 10_800, scarce), "a note from another CPU's later second is not over");
     }
 }
-
-#[test]
-fn words_keep_everything() {
-    for kind in [Kind::Provisional, Kind::Young, Kind::Lasting, Kind::Closing] {
-        for doubted in [false, true] {
-            let note = Note { backend: 32_767, kind, seen: u32::MAX, sequence: 0x8000_0001, doubted };
-            assert_eq!(Note::from_words(note.to_words()), note);
-        }
-    }
-}

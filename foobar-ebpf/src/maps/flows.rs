@@ -1,18 +1,13 @@
-//! What is known of packets that came before: flows that were noted, what was opened, and first fragments.
+//! What is known of packets that came before: what was opened, and first fragments.
 //!
 //! Hash maps, since packets come as they like: asked where they can matter, and never on the way of all packets.
 
-use aya_ebpf::{
-    bindings::BPF_F_NO_PREALLOC,
-    macros::map,
-    maps::{HashMap, LruHashMap},
-};
+use aya_ebpf::{macros::map, maps::LruHashMap};
 use foobar_common::{
     Address,
     address::{V4, V6},
     fragment::First,
-    layout::{MAX_FIRSTS, MAX_HEARD, MAX_NOTES, MAX_STATES},
-    note::Note,
+    layout::{MAX_FIRSTS, MAX_HEARD, MAX_STATES},
     plane::Way,
     state::State,
 };
@@ -20,10 +15,6 @@ use foobar_common::{
 type FlowV4 = <V4 as Address>::FlowKey;
 type FlowV6 = <V6 as Address>::FlowKey;
 
-#[map]
-static NOTES_V4: HashMap<FlowV4, [u64; 2]> = HashMap::with_max_entries(MAX_NOTES, BPF_F_NO_PREALLOC);
-#[map]
-static NOTES_V6: HashMap<FlowV6, [u64; 2]> = HashMap::with_max_entries(MAX_NOTES, BPF_F_NO_PREALLOC);
 #[map]
 static STATES_V4: LruHashMap<FlowV4, u64> = LruHashMap::with_max_entries(MAX_STATES, 0);
 #[map]
@@ -45,37 +36,6 @@ static FIRSTS_V6: LruHashMap<FlowV6, [u64; 2]> = LruHashMap::with_max_entries(MA
 unsafe fn same<K, F>(key: &K) -> &F {
     // SAFETY: as the caller promises.
     unsafe { &*core::ptr::from_ref(key).cast() }
-}
-
-#[inline(always)]
-pub fn note<A: Address>(key: &A::FlowKey) -> Option<Note> {
-    // SAFETY: `A::V6` tells which key this is; an element is copied while the program holds RCU's read lock.
-    let words =
-        unsafe { if A::V6 { NOTES_V6.get(same::<_, FlowV6>(key)) } else { NOTES_V4.get(same::<_, FlowV4>(key)) } };
-    words.map(|words| Note::from_words(*words))
-}
-
-#[inline(always)]
-pub fn set_note<A: Address>(key: &A::FlowKey, note: Note) -> bool {
-    let words = note.to_words();
-    // SAFETY: as for `note`.
-    let done = unsafe {
-        if A::V6 {
-            NOTES_V6.insert(same::<_, FlowV6>(key), words, 0)
-        } else {
-            NOTES_V4.insert(same::<_, FlowV4>(key), words, 0)
-        }
-    };
-    done.is_ok()
-}
-
-#[inline(always)]
-pub fn delete_note<A: Address>(key: &A::FlowKey) {
-    // A note that is gone already is what was wanted.
-    // SAFETY: as for `note`.
-    let _ = unsafe {
-        if A::V6 { NOTES_V6.remove(same::<_, FlowV6>(key)) } else { NOTES_V4.remove(same::<_, FlowV4>(key)) }
-    };
 }
 
 #[inline(always)]
@@ -106,7 +66,7 @@ pub fn set_state<A: Address>(way: Way, key: &A::FlowKey, state: State) {
 
 #[inline(always)]
 pub fn first<A: Address>(key: &A::FlowKey) -> Option<First> {
-    // SAFETY: as for `note`.
+    // SAFETY: `A::V6` tells which key this is; an element is copied while the program holds RCU's read lock.
     let words =
         unsafe { if A::V6 { FIRSTS_V6.get(same::<_, FlowV6>(key)) } else { FIRSTS_V4.get(same::<_, FlowV4>(key)) } };
     words.map(|words| First::from_words(*words))

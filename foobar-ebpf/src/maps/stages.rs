@@ -46,7 +46,7 @@ fn place() -> Option<Record<HANDOFF_WORDS>> {
 
 /// An element that a map has given: there while the program runs.
 #[inline(always)]
-fn element<const N: usize>(element: Option<*const [u64; N]>) -> Option<Record<N>> {
+pub fn element<const N: usize>(element: Option<*const [u64; N]>) -> Option<Record<N>> {
     // SAFETY: maps of these kinds never take an element away; its words are read and written whole.
     element.map(|element| Record::of(unsafe { &*element }))
 }

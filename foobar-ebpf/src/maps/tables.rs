@@ -2,15 +2,14 @@
 
 use super::{
     Address, Asked, BUCKET_WORDS, Bucket, Candidates, Class, Context, Decision, First, GROUP_WORDS, GROUPS,
-    GROUPS_IN_A_WORD, Generation, Group, Handoff, INTERFACE_WORDS, INTERFACES, Kind, LINKS, Link, MAX_LINKS,
-    MAX_UNPROVEN, Mapping, Maps, NARROWED, NEEDS, NEXT_HOP_WORDS, NEXT_HOPS, NODE_FIRST_ENTRY, NODE_OTHERWISE,
-    NODE_WORDS, NODES, Named, Need, NextHop, Node, Note, Outcome, PAIRS, PORTS, Part, Plane, Pool, Port, RING_UNIT,
-    RINGS, ROOM, ROOT_ENTRIES, ROOTS, Record, Remark, SERVICE_WORDS, SERVICES, SOURCES, ServiceKey, Settled, Slot,
-    State, TERMS, TERMS_OF_RULE, Tables, Tags, Target, Terms, Told, Way, answer_apart, answered_apart,
-    bpf_ktime_get_coarse_ns, bpf_redirect, bucket_index, counts, displaced_seed, flows, gives_way_apart, group_in,
-    interface, is_balancers_apart, limits, now, older_apart, over_in_apart, recall_v4, recall_v6, refused_index,
-    remember_v4, remember_v6, room_in_apart, settle_apart, sparse, sparse_pair, stages, unproven_index, walk_v4,
-    walk_v6, within_budget,
+    GROUPS_IN_A_WORD, Generation, Group, Handoff, INTERFACE_WORDS, INTERFACES, Key, LINKS, Link, MAX_LINKS, Mapping,
+    Maps, NARROWED, NEEDS, NEXT_HOP_WORDS, NEXT_HOPS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES, Named, Need,
+    NextHop, Node, Outcome, PAIRS, PORTS, Part, Plane, Pool, Port, RING_UNIT, RINGS, ROOM, ROOT_ENTRIES, ROOTS, Record,
+    Remark, SERVICE_WORDS, SERVICES, SOURCES, ServiceKey, Settled, Sign, Slot, State, TERMS, TERMS_OF_RULE, Tables,
+    Tags, Target, Terms, Told, Way, answer_apart, answered_apart, bpf_ktime_get_coarse_ns, bpf_redirect, bucket_index,
+    choose_apart, counts, displaced_seed, flows, gives_way_apart, group_in, interface, is_balancers_apart, limits, now,
+    older_apart, over_in_apart, recall_v4, recall_v6, remember_v4, remember_v6, room_in_apart, settle_apart, sparse,
+    sparse_pair, stages, walk_v4, walk_v6, within_budget,
 };
 
 impl<C: Context> Tables for Maps<'_, C> {
@@ -254,33 +253,14 @@ impl<C: Context> Tables for Maps<'_, C> {
     }
 
     #[inline(always)]
-    fn note<A: Address>(&self, key: &A::FlowKey) -> Option<Note> {
-        flows::note::<A>(key)
-    }
-
-    #[inline(always)]
-    fn set_note<A: Address>(&self, key: &A::FlowKey, note: Note) -> bool {
-        flows::set_note::<A>(key, note)
-    }
-
-    #[inline(always)]
-    fn has_room<A: Address>(&self, kind: Kind) -> bool {
-        ROOM.word(unproven_index(A::V6, kind)).is_some_and(|notes| notes < u64::from(MAX_UNPROVEN))
-    }
-
-    #[inline(always)]
-    fn count_unproven<A: Address>(&self, kind: Kind) {
-        ROOM.add(unproven_index(A::V6, kind), 1);
+    fn choose(&self, Key { spread, mark }: Key, slot: Slot, sign: Sign) -> u64 {
+        let (sign, end) = sign.to_words();
+        choose_apart(spread, mark, slot.word(), sign, end)
     }
 
     #[inline(always)]
     fn refuse(&self, ring: u32) {
-        ROOM.set(refused_index(ring), u64::from(self.now()));
-    }
-
-    #[inline(always)]
-    fn delete_note<A: Address>(&self, key: &A::FlowKey) {
-        flows::delete_note::<A>(key);
+        ROOM.set(ring as usize, u64::from(self.now()));
     }
 
     #[inline(always)]

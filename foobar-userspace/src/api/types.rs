@@ -185,29 +185,13 @@ pub struct ProgramStatus {
     pub name: String,
 }
 
-/// The tables of flows that are kept on a backend while its slots change: both families together, then each.
+/// The table of flows that are kept on a backend while its slots change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotesStatus {
-    #[serde(flatten)]
-    pub both: NotesTable,
-    pub v4: NotesTable,
-    pub v6: NotesTable,
-}
-
-impl NotesStatus {
-    pub fn of(v4: NotesTable, v6: NotesTable) -> Self {
-        let both = NotesTable { used: v4.used + v6.used, size: v4.size + v6.size, bytes: v4.bytes + v6.bytes };
-        Self { both, v4, v6 }
-    }
-}
-
-/// A table of notes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NotesTable {
     /// Notes that the last sweep left; there is one every ten seconds while something changed lately.
     pub used: u64,
     pub size: u64,
-    /// Memory that the kernel has for it; before Linux 6.4, for a full one.
+    /// Its memory.
     #[serde(default)]
     pub bytes: u64,
 }

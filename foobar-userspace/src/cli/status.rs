@@ -14,8 +14,8 @@ use crate::{
     api::{
         client::path,
         types::{
-            AttachedMode, BackendStatus, HopStatus, InterfaceStatus, LeftStatus, NotesStatus, NotesTable,
-            PendingStatus, Refusal, ServiceStatus, SnatStatus, Status,
+            AttachedMode, BackendStatus, HopStatus, InterfaceStatus, LeftStatus, NotesStatus, PendingStatus, Refusal,
+            ServiceStatus, SnatStatus, Status,
         },
     },
     config::Policy,
@@ -52,7 +52,7 @@ fn show(status: &Status) -> String {
         "foobar {}, program {} (id {}), generation {}, default {default}, rules: {}",
         status.version, status.program.name, status.program.id, status.generation, status.rules,
     );
-    let mut parts = vec![format!("{head}\n{}\n", notes(&status.notes))];
+    let mut parts = vec![format!("{head}\n{}\n", notes(status.notes))];
     if let Some(pending) = &status.pending {
         parts.push(unconfirmed(pending));
     }
@@ -68,12 +68,9 @@ fn show(status: &Status) -> String {
     parts.join("\n")
 }
 
-/// As in `notes: 12 of 1 048 576 in IPv4 (16.7 MB), 0 of 1 048 576 in IPv6 (16.7 MB)`.
-fn notes(NotesStatus { v4, v6, .. }: &NotesStatus) -> String {
-    let family = |table: &NotesTable, name| {
-        format!("{} of {} in {name} ({})", count(table.used), count(table.size), megabytes(table.bytes))
-    };
-    format!("notes: {}, {}", family(v4, "IPv4"), family(v6, "IPv6"))
+/// As in `notes: 12 of 1 048 576 (37.7 MB)`.
+fn notes(NotesStatus { used, size, bytes }: NotesStatus) -> String {
+    format!("notes: {} of {} ({})", count(used), count(size), megabytes(bytes))
 }
 
 fn unconfirmed(PendingStatus { seconds_left, changes }: &PendingStatus) -> String {
@@ -225,10 +222,7 @@ mod tests {
                     backend("10.0.0.13", Some(lossy), Some("eth1 has no foobar attached")),
                 ],
             }],
-            notes: NotesStatus::of(
-                NotesTable { used: 1200, size: 1_048_576, bytes: 16_777_216 },
-                NotesTable { used: 0, size: 1_048_576, bytes: 0 },
-            ),
+            notes: NotesStatus { used: 1200, size: 1_048_576, bytes: 37_748_736 },
             pending: Some(PendingStatus { seconds_left: 42, changes: vec!["+ rule 1: deny tcp/22".into()] }),
             warnings: vec!["nobody answers for 192.0.2.10".into()],
         }
@@ -240,7 +234,7 @@ mod tests {
 
         for words in [
             "generation 7",
-            "notes: 1 200 of 1 048 576 in IPv4 (16.7 MB), 0 of 1 048 576 in IPv6 (0.0 MB)",
+            "notes: 1 200 of 1 048 576 (37.7 MB)",
             "default drop",
             "next: foobar attach IFACE",
             "warning: nobody answers",

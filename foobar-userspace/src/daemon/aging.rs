@@ -80,8 +80,7 @@ impl Engine {
     }
 
     fn age(&mut self) -> Result<(), Refusal> {
-        let restless =
-            !self.state.unrest.is_empty() || self.noted != [0; 2] || self.state.ids.retired().next().is_some();
+        let restless = !self.state.unrest.is_empty() || self.noted != 0 || self.state.ids.retired().next().is_some();
         let talking = self.talking()?;
         if !restless && talking.is_empty() && !self.anything_leaving() {
             self.swept = None;

@@ -64,7 +64,7 @@ pub struct Engine {
     /// Addresses of backends to come.
     pub(super) expected: Vec<IpAddr>,
     /// Notes that the last sweep left, by family, IPv4 first.
-    pub(super) noted: [u64; 2],
+    pub(super) noted: u64,
     /// The last sweep, where the one before this second's look matters.
     pub(super) swept: Option<Sweep>,
     pub(super) heard: Heard,

@@ -23,8 +23,7 @@ use super::{
 use crate::{
     api::types::{
         AttachedMode, BackendCount, BackendStatus, BackendTally, HopStatus, InterfaceStatus, LeftStatus, NotesStatus,
-        NotesTable, OutcomeCount, ProgramStatus, Refusal, RuleLine, ServiceCount, ServiceStatus, SnatStatus, Stats,
-        Status, Tally,
+        OutcomeCount, ProgramStatus, Refusal, RuleLine, ServiceCount, ServiceStatus, SnatStatus, Stats, Status, Tally,
     },
     domain::{Affinity, Backend, Forward, Service},
     nexthop::NextHop,
@@ -146,17 +145,10 @@ impl Engine {
             program,
             rules: self.rule_ids.len() as u32,
             services: self.services(),
-            notes: self.notes_status()?,
+            notes: NotesStatus { used: self.noted, size: MAX_NOTES.into(), bytes: self.datapath.note_bytes() },
             pending: self.pending_status(),
             warnings: self.warnings()?,
         })
-    }
-
-    fn notes_status(&self) -> Result<NotesStatus, Refusal> {
-        let bytes = self.datapath.note_bytes()?;
-        let table =
-            |family: usize| NotesTable { used: self.noted[family], size: MAX_NOTES.into(), bytes: bytes[family] };
-        Ok(NotesStatus::of(table(0), table(1)))
     }
 
     pub(super) fn interfaces(&self) -> Result<Vec<InterfaceStatus>, Refusal> {

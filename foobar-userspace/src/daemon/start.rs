@@ -68,7 +68,7 @@ impl Engine {
             warned: BTreeSet::new(),
             unsaved: None,
             expected: Vec::new(),
-            noted: [0; 2],
+            noted: 0,
             swept: None,
             heard: Heard::default(),
             ticks: 0,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use foobar_common::{find::ServiceEntry, sweep::Owner};
+use foobar_common::find::ServiceEntry;
 
 use super::{
     aging::{Elsewhere, life},
@@ -10,7 +10,11 @@ use super::{
     engine::Engine,
     state::{Unrest, now},
 };
-use crate::{api::types::Refusal, datapath::Sweeping, domain::Service};
+use crate::{
+    api::types::Refusal,
+    datapath::{Owner, Sweeping},
+    domain::Service,
+};
 
 /// What a sweep over the notes found.
 #[derive(Default)]
@@ -34,9 +38,8 @@ impl Engine {
         let sweeping = Sweeping { owners: self.owners(), now: now() as u32, noted: self.noted };
         let swept = self.datapath.sweep(&sweeping)?;
         self.noted = swept.left;
-        tracing::debug!("swept the notes: {swept:?}");
-        let elsewhere =
-            |service: &Service| Some((service.name.clone(), self.datapath.elsewhere(&self.placed(service)?)));
+        tracing::debug!(left = swept.left, "swept the notes");
+        let elsewhere = |service: &Service| Some((service.name.clone(), swept.elsewhere(self.placed(service)?.ring)));
         let is_settling = |service: &&Service| self.state.unrest.get(&service.name) == Some(&Unrest::Settling);
         let settling = self.state.config.services.iter().filter(is_settling);
         let elsewhere = settling.filter_map(elsewhere).collect();
@@ -49,7 +52,7 @@ impl Engine {
 
     /// Gives ports back of `snat` flows that are over.
     pub(super) fn sweep_ports(&self) {
-        self.sweep_places(&Sweeping { owners: self.owners(), now: now() as u32, noted: [0; 2] });
+        self.sweep_places(&Sweeping { owners: self.owners(), now: now() as u32, noted: 0 });
     }
 
     /// Gives ports back of `snat` flows that are over; the others by backend. Those that are noted too are counted once more.
@@ -66,7 +69,7 @@ impl Engine {
         let mut owners = BTreeMap::new();
         for service in &self.state.config.services {
             let Some(placed) = self.placed(service) else { continue };
-            let owner = Owner { service: placed, life: life(service) };
+            let owner = Owner { ring: placed.ring, slots: placed.slots, life: life(service) };
             let ids = service.backends.iter().filter_map(|backend| self.state.ids.backend(service, backend));
             owners.extend(ids.map(|id| (id, owner)));
         }

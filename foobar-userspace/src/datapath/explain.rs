@@ -25,7 +25,10 @@ use foobar_common::{
         ROOT_ENTRIES, SERVICE_WORDS, SPARSE_SEED, SPARSE_WORDS,
     },
     next_hop::NextHop,
-    note::{Kind, Note},
+    note::{
+        Kind, Note,
+        table::{IN_A_LINE, NoteTable},
+    },
     plane::{Plane, Way},
     sets::QUESTION_WORDS,
     slot::Slot,
@@ -150,6 +153,41 @@ impl<'a> Reading<'a> {
 
     fn tables(&self) -> &Tables {
         &self.datapath.tables
+    }
+}
+
+impl NoteTable for Reading<'_> {
+    fn note_secret(&self) -> [u64; 2] {
+        self.datapath.notes.note_secret()
+    }
+
+    fn note_marks(&self, line: usize) -> [u64; IN_A_LINE] {
+        self.datapath.notes.note_marks(line)
+    }
+
+    fn note_words(&self, place: usize) -> [u64; 2] {
+        let words = self.datapath.notes.note_words(place);
+        self.note.set(Note::written(words));
+        words
+    }
+
+    fn swap_note(&self, _: usize, _: u64, after: u64) -> bool {
+        if after == 0 {
+            self.note.set(None);
+        }
+        true
+    }
+
+    fn put_note(&self, _: usize, _: u64) {}
+
+    fn noted(&self, index: usize) -> u64 {
+        self.datapath.notes.noted(index)
+    }
+
+    fn count_noted(&self, _: usize) {}
+
+    fn has_room(&self, _: Kind) -> bool {
+        true
     }
 }
 
@@ -312,33 +350,7 @@ impl Seen for Reading<'_> {
         self.datapath.pool_addresses().get(place).copied()
     }
 
-    fn note<A: Address>(&self, key: &A::FlowKey) -> Option<Note> {
-        let maps = &self.datapath.maps;
-        let words = match key.as_ref() {
-            [pair, ports] => maps.notes_v4.get(&[*pair, *ports], 0).ok(),
-            [a, b, c, d, ports] => maps.notes_v6.get(&[*a, *b, *c, *d, *ports], 0).ok(),
-            _ => None,
-        };
-        let note = words.map(Note::from_words);
-        self.note.set(note);
-        note
-    }
-
-    fn set_note<A: Address>(&self, _: &A::FlowKey, _: Note) -> bool {
-        true
-    }
-
-    fn has_room<A: Address>(&self, _: Kind) -> bool {
-        true
-    }
-
-    fn count_unproven<A: Address>(&self, _: Kind) {}
-
     fn refuse(&self, _: u32) {}
-
-    fn delete_note<A: Address>(&self, _: &A::FlowKey) {
-        self.note.set(None);
-    }
 
     fn state<A: Address>(&self, way: Way, key: &A::FlowKey) -> Option<State> {
         let (v4, v6) = self.datapath.maps.opened(way);

@@ -4,9 +4,9 @@ use std::{fs, thread, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use aya::{
-    Btf, Ebpf, EbpfLoader,
+    Ebpf, EbpfLoader,
     maps::ProgramArray,
-    programs::{Iter, Program, ProgramError, SchedClassifier, Xdp},
+    programs::{Program, ProgramError, SchedClassifier, Xdp},
 };
 use aya_log::EbpfLogger;
 use aya_obj::Object;
@@ -55,11 +55,9 @@ pub fn load(pins: &Pins, trace_packets: bool) -> Result<(Ebpf, Tables)> {
         loader.map_pin_path(name, pins.map(name));
     }
     let mut ebpf = loader.load(OBJECT).context("creating foobar's maps")?;
-    let btf = Btf::from_sys_fs().context("reading the kernel's types")?;
     for name in program::ALL {
         let done = match program(&mut ebpf, name)? {
             Program::SchedClassifier(program) => program.load(),
-            Program::Iter(program) => program.load("bpf_map_elem", &btf),
             program => xdp(program, name)?.load(),
         };
         done.map_err(|error| explain(name, error))?;
@@ -126,11 +124,6 @@ pub fn pass_program(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
 
 pub fn egress_program(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier> {
     program(ebpf, program::EGRESS)?.try_into().with_context(|| format!("{} is no TC program", program::EGRESS))
-}
-
-/// The program that sweeps over the notes of a family.
-pub fn sweep_program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Iter> {
-    program(ebpf, name)?.try_into().with_context(|| format!("{name} is no iterator"))
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Program> {

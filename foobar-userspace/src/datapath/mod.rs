@@ -27,7 +27,6 @@ mod sweep;
 mod tables;
 mod tags;
 mod waiting;
-mod walk;
 mod wanted;
 
 use std::path::{Path, PathBuf};
@@ -47,13 +46,12 @@ use foobar_common::{
     terms::Terms,
 };
 pub use load::{HARNESS, object};
-pub use notes::NotedFlow;
+pub use notes::{NotedFlow, Notes};
 pub use pins::{is_pinned, remove_pins};
 pub use sets::TooManyLengths;
 pub use sockets::Open;
-pub use sweep::{Sweeping, Swept};
+pub use sweep::{Owner, Sweeping, Swept};
 pub use tables::KnownServices;
-pub use walk::{SLICE, Walk};
 
 pub use self::attach::{AttachError, Attachment, Patience};
 use self::{
@@ -91,6 +89,7 @@ pub struct Datapath {
     /// Until somebody reads them.
     events: Option<Events>,
     places: Places,
+    notes: Notes,
     wanted: Wanted,
 }
 
@@ -124,7 +123,7 @@ impl Datapath {
         let events = Some(Events::open(&mut ebpf)?);
         let (sets, grace) = (Sets::new()?, Grace::default());
         let (attention, attempts) = (Attention::default(), Attempts::default());
-        let (places, wanted) = (Places::open(&pins)?, Wanted::open(&pins)?);
+        let (places, notes, wanted) = (Places::open(&pins)?, Notes::open(&pins)?, Wanted::open(&pins)?);
         let mut datapath = Self {
             pins,
             ebpf,
@@ -137,6 +136,7 @@ impl Datapath {
             attempts,
             events,
             places,
+            notes,
             wanted,
         };
         datapath.adopt_links()?;

@@ -1,109 +1,169 @@
-//! The notes of flows on tracked slots, as they stand, and what is known of the room for them.
+//! The notes of flows on slots that changed lately: memory that packets read and write too.
 
 use std::{
-    fs,
-    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd},
-    sync::atomic::Ordering,
+    hash::{BuildHasher as _, RandomState},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use anyhow::{Context as _, Result};
-use aya::maps::IterableMap as _;
+use aya::maps::MapData;
 use foobar_common::{
-    layout::{UNPROVEN_WORDS, refused_index},
-    note::Note,
+    layout::{NOTE_PLACES, NOTED_SECRET, NOTED_WORDS, map},
+    note::{
+        Note,
+        table::{IN_A_LINE, Key, LEVELS_COUNT, NoteTable, Standing, first_line, level_index, make},
+    },
 };
 
-use super::Datapath;
+use super::{Datapath, mapped::Mapped, pins::Pins};
 
 /// A noted flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotedFlow {
+    pub place: usize,
     pub note: Note,
-    key: Key,
+    /// The bits of the flow's [`Key`].
+    pub mark: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Key {
-    V4([u64; 2]),
-    V6([u64; 5]),
+/// The table, and what is counted of it.
+pub struct Notes {
+    lines: Mapped,
+    noted: Mapped,
 }
 
-impl NotedFlow {
-    /// The words of the flow's key, as [`foobar_common::Address::flow_key`] makes them.
-    pub fn key(&self) -> &[u64] {
-        match &self.key {
-            Key::V4(words) => words,
-            Key::V6(words) => words,
+impl Notes {
+    pub fn open(pins: &Pins) -> Result<Self> {
+        let open = |name: &str, words: usize| {
+            let map = MapData::from_pin(pins.map(name)).with_context(|| format!("opening {name}"))?;
+            Mapped::over(&map, words * 8).with_context(|| format!("mapping {name}"))
+        };
+        let notes = Self { lines: open(map::NOTES, NOTE_PLACES * 2)?, noted: open(map::NOTED, NOTED_WORDS)? };
+        // A new table gets a secret, so that nobody can choose which flows share a line or a key.
+        for word in notes.noted.words()[NOTED_SECRET..][..2].iter().filter(|word| word.load(Ordering::Relaxed) == 0) {
+            word.store(RandomState::new().hash_one(0) | 1, Ordering::Relaxed);
         }
+        Ok(notes)
+    }
+
+    /// Both words of a note.
+    fn words(&self, place: usize) -> Option<&[AtomicU64; 2]> {
+        self.lines.words().as_chunks().0.get(place)
+    }
+
+    /// What stands at a place; `None` where nothing does, or a packet is at it.
+    pub fn at(&self, place: usize) -> Option<NotedFlow> {
+        let words = self.note_words(place);
+        Some(NotedFlow { place, note: Note::written(words)?, mark: words[0] & Key::MASK })
+    }
+
+    /// Takes a note away if it is still the one that was looked at. A packet that wrote to it in between keeps it, but for the
+    /// some 100 ns that both writes take.
+    pub fn take_away(&self, NotedFlow { place, note, mark }: NotedFlow) {
+        let Some([first, second]) = self.words(place) else { return };
+        let [old_first, old_second] = note.to_words();
+        if second.compare_exchange(old_second, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            // Where that fails, a packet has just written both.
+            let _ = first.compare_exchange(old_first | mark, 0, Ordering::AcqRel, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes a note at its place, where none stands; false where one does.
+    pub fn put_back(&self, NotedFlow { place, note, mark }: &NotedFlow) -> bool {
+        let [first, second] = note.to_words();
+        if let Some(level) = (1..LEVELS_COUNT).rfind(|level| *place >= first_line(*level) * IN_A_LINE) {
+            self.count_noted(level_index(level));
+        }
+        let is_free = self.swap_note(*place, 0, first | mark);
+        if is_free {
+            self.put_note(*place, second);
+        }
+        is_free
+    }
+
+    /// What is counted, at least as many as there are.
+    pub fn counted(&self) -> [u64; NOTED_SECRET] {
+        std::array::from_fn(|index| self.noted(index))
+    }
+
+    /// Corrects what was counted `before` the notes were read to what was found, and keeps what was counted since.
+    pub fn correct(&self, before: [u64; NOTED_SECRET], found: [u64; NOTED_SECRET]) {
+        for ((word, before), found) in self.noted.words().iter().zip(before).zip(found) {
+            word.fetch_add(found.wrapping_sub(before), Ordering::Relaxed);
+        }
+    }
+}
+
+impl NoteTable for Notes {
+    fn note_secret(&self) -> [u64; 2] {
+        [0, 1].map(|index| self.noted(NOTED_SECRET + index))
+    }
+
+    fn note_marks(&self, line: usize) -> [u64; IN_A_LINE] {
+        std::array::from_fn(|index| self.note_words(line * IN_A_LINE + index)[0])
+    }
+
+    fn note_words(&self, place: usize) -> [u64; 2] {
+        self.words(place).map_or([0; 2], |words| words.each_ref().map(|word| word.load(Ordering::Acquire)))
+    }
+
+    fn swap_note(&self, place: usize, before: u64, after: u64) -> bool {
+        let swap =
+            |words: &[AtomicU64; 2]| words[0].compare_exchange(before, after, Ordering::AcqRel, Ordering::Relaxed);
+        self.words(place).is_some_and(|words| swap(words).is_ok())
+    }
+
+    fn put_note(&self, place: usize, word: u64) {
+        if let Some(words) = self.words(place) {
+            words[1].store(word, Ordering::Release);
+        }
+    }
+
+    fn noted(&self, index: usize) -> u64 {
+        self.noted.words()[index].load(Ordering::Acquire)
+    }
+
+    fn count_noted(&self, index: usize) {
+        self.noted.words()[index].fetch_add(1, Ordering::AcqRel);
     }
 }
 
 impl Datapath {
-    /// All notes of both families, copied one by one: for tests. What the daemon does with notes is done by sweeps.
-    pub fn notes(&self) -> Result<Vec<NotedFlow>> {
-        let mut flows = Vec::new();
-        for item in &self.maps.notes_v4 {
-            let (key, words) = item.context("reading the notes")?;
-            flows.push(NotedFlow { note: Note::from_words(words), key: Key::V4(key) });
-        }
-        for item in &self.maps.notes_v6 {
-            let (key, words) = item.context("reading the notes")?;
-            flows.push(NotedFlow { note: Note::from_words(words), key: Key::V6(key) });
-        }
-        Ok(flows)
+    /// All notes, for tests. What the daemon does with notes is done by sweeps.
+    pub fn notes(&self) -> Vec<NotedFlow> {
+        (0..NOTE_PLACES).filter_map(|place| self.notes.at(place)).collect()
     }
 
-    /// Notes flows of IPv4 by their keys, whatever packets think of them: for tests.
-    pub fn set_notes_v4(&mut self, notes: impl Iterator<Item = ([u64; 2], Note)>) -> Result<()> {
-        for (key, note) in notes {
-            self.maps.notes_v4.insert(key, note.to_words(), 0).context("noting a flow")?;
+    /// The table's memory, for tests.
+    pub const fn note_table(&self) -> &Notes {
+        &self.notes
+    }
+
+    /// Notes a flow, whatever packets think of it; false where there is no room: for tests.
+    pub fn set_note(&self, key: Key, note: Note) -> bool {
+        match Standing::of(key, &self.notes) {
+            Some(standing) => {
+                standing.renew(key, note, &self.notes);
+                true
+            }
+            None => make(key, note.to_words(), &self.notes),
         }
-        Ok(())
     }
 
-    /// The same for IPv6.
-    pub fn set_notes_v6(&mut self, notes: impl Iterator<Item = ([u64; 5], Note)>) -> Result<()> {
-        for (key, note) in notes {
-            self.maps.notes_v6.insert(key, note.to_words(), 0).context("noting a flow")?;
-        }
-        Ok(())
-    }
-
-    /// Bytes that the kernel has for the notes of each family, IPv4 first. Before Linux 6.4 it counts a full table.
-    pub fn note_bytes(&self) -> Result<[u64; 2]> {
-        let [v4, v6] = [self.maps.notes_v4.map().fd().as_fd(), self.maps.notes_v6.map().fd().as_fd()];
-        Ok([locked_bytes(v4)?, locked_bytes(v6)?])
-    }
-
-    /// Unproven notes by family and kind, at least as many as there are.
-    pub fn unproven(&self) -> [u64; UNPROVEN_WORDS] {
-        std::array::from_fn(|index| self.tables.room()[index].load(Ordering::Relaxed))
-    }
-
-    /// Corrects what was counted `before` the notes were read to what was found, and keeps what was counted since.
-    pub fn correct_unproven(&self, before: [u64; UNPROVEN_WORDS], found: [u64; UNPROVEN_WORDS]) {
-        for ((word, before), found) in self.tables.room().iter().zip(before).zip(found) {
-            word.fetch_add(found.wrapping_sub(before), Ordering::Relaxed);
-        }
+    /// Bytes of the table.
+    pub const fn note_bytes(&self) -> u64 {
+        NOTE_PLACES as u64 * 16
     }
 
     /// The second when a flow on this ring last found no room for its note; 0: none did.
     pub fn refused(&self, ring: u32) -> u64 {
-        self.tables.room().get(refused_index(ring)).map_or(0, |word| word.load(Ordering::Relaxed))
+        self.tables.room().get(ring as usize).map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
     /// A flow has no note any more, as if it had found no room at this second.
     pub fn refuse(&self, ring: u32, second: u64) {
-        if let Some(word) = self.tables.room().get(refused_index(ring)) {
+        if let Some(word) = self.tables.room().get(ring as usize) {
             word.fetch_max(second, Ordering::Relaxed);
         }
     }
-}
-
-/// `memlock` of `/proc/self/fdinfo`, which no system call tells.
-fn locked_bytes(map: BorrowedFd<'_>) -> Result<u64> {
-    let path = format!("/proc/self/fdinfo/{}", map.as_raw_fd());
-    let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-    let bytes = text.lines().find_map(|line| line.strip_prefix("memlock:"));
-    bytes.and_then(|bytes| bytes.trim().parse().ok()).with_context(|| format!("{path} tells no memory"))
 }

@@ -1,28 +1,30 @@
-//! A sweep over all notes, by a program in the kernel: what is over goes, and the rest is counted.
+//! A sweep over all notes: what is over goes, and the rest is counted.
+//!
+//! It reads the memory that packets write, which goes on meanwhile: of a level without notes nothing is read.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    os::fd::AsFd as _,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
-use aya::maps::IterableMap as _;
 use foobar_common::{
-    find::ServiceEntry,
-    layout::{
-        MARKS_EACH, MAX_BACKENDS, RING_UNIT, SWEPT_BACKENDS, SWEPT_NOTES, SWEPT_NOW, SWEPT_SCARCE, SWEPT_UNPROVEN,
-        UNPROVEN_WORDS, program, unproven_index,
+    layout::{NOTED_SECRET, unproven_index},
+    note::{
+        Kind, Note,
+        table::{IN_A_LINE, Key, LEVELS_COUNT, first_line, level_index},
     },
-    note::Kind,
-    sweep::{Owner, is_scarce},
+    sweep::{Fate, fate, is_scarce},
 };
 
-use super::{
-    Datapath, load,
-    mapped::store_words,
-    walk::{Walk, walk},
-};
+use super::Datapath;
+
+/// What a sweep knows of the service that a backend is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// The region of its ring.
+    pub ring: u32,
+    pub slots: u32,
+    /// Seconds that a silent flow's note is kept.
+    pub life: u32,
+}
 
 /// What a sweep goes by.
 #[derive(Clone, Debug, Default)]
@@ -31,8 +33,8 @@ pub struct Sweeping {
     pub owners: BTreeMap<u32, Owner>,
     /// Second of the monotonic clock.
     pub now: u32,
-    /// Notes by family, IPv4 first, as they were counted before.
-    pub noted: [u64; 2],
+    /// Notes as they were counted before.
+    pub noted: u64,
 }
 
 /// What a sweep found.
@@ -40,78 +42,69 @@ pub struct Sweeping {
 pub struct Swept {
     /// Notes that stay, by backend.
     pub by_backend: BTreeMap<u32, u64>,
-    /// Notes that stay, by family, IPv4 first.
-    pub left: [u64; 2],
-    /// How each family's walk went.
-    pub walks: [Walk; 2],
+    /// Notes that stay.
+    pub left: u64,
+    /// By ring, slots with a note of another backend than the current one.
+    elsewhere: BTreeMap<u32, Vec<bool>>,
+}
+
+impl Swept {
+    /// Slots of a ring with a note of another backend than the current one.
+    pub fn elsewhere(&self, ring: u32) -> BTreeSet<u32> {
+        let marks = self.elsewhere.get(&ring).into_iter().flatten();
+        (0..).zip(marks).filter(|(_, is_elsewhere)| **is_elsewhere).map(|(slot, _)| slot).collect()
+    }
 }
 
 impl Datapath {
     /// Looks at every note once.
     ///
-    /// Counts of unproven notes are corrected to what was found, and keep what was counted meanwhile.
+    /// Counts of notes are corrected to what was found, and keep what was counted meanwhile.
     pub fn sweep(&mut self, sweeping: &Sweeping) -> Result<Swept> {
-        let before = self.unproven();
-        self.prepare(sweeping, before)?;
-        let walks =
-            [self.walk_v4().context("sweeping notes of IPv4")?, self.walk_v6().context("sweeping notes of IPv6")?];
-        let found = std::array::from_fn(|index| self.found(SWEPT_UNPROVEN + index));
-        self.correct_unproven(before, found);
-        let by_backend = (1..MAX_BACKENDS).map(|id| (id, self.found(SWEPT_BACKENDS + id as usize)));
-        let left = [self.found(SWEPT_NOTES), self.found(SWEPT_NOTES + 1)];
-        Ok(Swept { by_backend: by_backend.filter(|(_, notes)| *notes > 0).collect(), left, walks })
-    }
-
-    /// Slots of a service's ring for which the last sweep met a note of another backend than the current one.
-    pub fn elsewhere(&self, service: &ServiceEntry) -> BTreeSet<u32> {
-        let marks = self.marks(service).iter().zip(0..).filter(|(word, _)| word.load(Ordering::Relaxed) != 0);
-        let of_word = |(word, index): (&AtomicU64, u32)| {
-            let word = word.load(Ordering::Relaxed);
-            (0..64).filter(move |bit| word >> bit & 1 != 0).map(move |bit| index * 64 + bit)
-        };
-        marks.flat_map(of_word).collect()
-    }
-
-    fn walk_v4(&mut self) -> Result<Walk> {
-        let program = load::sweep_program(&mut self.ebpf, program::SWEEP_V4)?;
-        walk(program.fd()?.as_fd(), self.maps.notes_v4.map().fd().as_fd())
-    }
-
-    fn walk_v6(&mut self) -> Result<Walk> {
-        let program = load::sweep_program(&mut self.ebpf, program::SWEEP_V6)?;
-        walk(program.fd()?.as_fd(), self.maps.notes_v6.map().fd().as_fd())
-    }
-
-    fn prepare(&self, sweeping: &Sweeping, unproven: [u64; UNPROVEN_WORDS]) -> Result<()> {
-        let mut owners = vec![[0; Owner::WORDS]; MAX_BACKENDS as usize];
-        for (id, owner) in &sweeping.owners {
-            *owners.get_mut(*id as usize).with_context(|| format!("no backend has the id {id}"))? = owner.to_words();
-            for word in self.marks(&owner.service) {
-                word.store(0, Ordering::Relaxed);
+        let before = self.notes.counted();
+        // What a packet has counted stands by now.
+        self.wait_for_packets()?;
+        let (mut swept, mut found) = (Swept::default(), [0; NOTED_SECRET]);
+        let scarce = is_scarce(sweeping.noted, before[unproven_index(Kind::Young)]);
+        for level in (0..LEVELS_COUNT).filter(|level| *level == 0 || before[level_index(*level)] > 0) {
+            for place in first_line(level) * IN_A_LINE..first_line(level + 1) * IN_A_LINE {
+                let Some(flow) = self.notes.at(place) else { continue };
+                if !self.stays((flow.note, Key::slot_in(flow.mark)), sweeping, scarce, &mut swept)? {
+                    self.notes.take_away(flow);
+                    continue;
+                }
+                if flow.note.kind.is_unproven() {
+                    found[unproven_index(flow.note.kind)] += 1;
+                }
+                if level > 0 {
+                    found[level_index(level)] += 1;
+                }
             }
         }
-        store_words(self.tables.owners.words(), owners.as_flattened().iter().copied());
-        let scarce = [false, true].map(|is_v6| {
-            let young = unproven[unproven_index(is_v6, Kind::Young)];
-            u64::from(is_scarce(sweeping.noted[usize::from(is_v6)], young)) << u32::from(is_v6)
-        });
-        let swept = self.tables.swept.words();
-        for word in swept {
-            word.store(0, Ordering::Relaxed);
+        self.notes.correct(before, found);
+        Ok(swept)
+    }
+
+    /// Whether a note stays, which is counted then.
+    fn stays(&self, (note, index): (Note, u32), sweeping: &Sweeping, scarce: bool, swept: &mut Swept) -> Result<bool> {
+        let Some(Owner { ring, slots, life }) = sweeping.owners.get(&note.backend).copied() else { return Ok(false) };
+        let slot = self.tables.slot(ring, index).with_context(|| format!("no ring is in region {ring}"))?;
+        match fate(note, slot, life, scarce, sweeping.now) {
+            Fate::Over => return Ok(false),
+            Fate::Early => {
+                self.refuse(ring, sweeping.now.into());
+                return Ok(false);
+            }
+            Fate::Stays => {}
+            Fate::StaysElsewhere => {
+                let marks = swept.elsewhere.entry(ring).or_insert_with(|| vec![false; slots as usize]);
+                if let Some(mark) = marks.get_mut(index as usize) {
+                    *mark = true;
+                }
+            }
         }
-        swept[SWEPT_NOW].store(sweeping.now.into(), Ordering::Relaxed);
-        swept[SWEPT_SCARCE].store(scarce[0] | scarce[1], Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn found(&self, index: usize) -> u64 {
-        self.tables.swept.words()[index].load(Ordering::Relaxed)
-    }
-
-    /// The words with a bit for each slot of a ring.
-    fn marks(&self, service: &ServiceEntry) -> &[AtomicU64] {
-        let first = service.ring as usize * MARKS_EACH;
-        let words = service.slots.div_ceil(RING_UNIT) as usize * MARKS_EACH;
-        self.tables.marks.words().get(first..first + words).unwrap_or_default()
+        swept.left += 1;
+        *swept.by_backend.entry(note.backend).or_default() += 1;
+        Ok(true)
     }
 }

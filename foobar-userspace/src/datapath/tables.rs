@@ -1,4 +1,4 @@
-//! What packets read: banks, rings, next hops; and the maps of notes and counters.
+//! What packets read: banks, rings, next hops; and the maps of states and counters.
 
 mod ways;
 
@@ -25,7 +25,7 @@ use foobar_common::{
     layout::{
         ASKED_BANK_WORDS, BACKEND_TALLY_WORDS, CLIENT_WORDS, GROUP_WORDS, GROUPS_IN_A_WORD, INTERFACE_WORDS, MAX_LINKS,
         MAX_PAIRS, MAX_RULES, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, RING_UNIT, ROOT_ENTRIES, SERVICE_DISPLACED,
-        SERVICE_PORTS, SERVICE_WORDS, Side, TALLY_WORDS, TERMS_OF_RULE, map, refused_index, service_entry,
+        SERVICE_PORTS, SERVICE_WORDS, Side, TALLY_WORDS, TERMS_OF_RULE, map, service_entry,
     },
     plane::{Plane, Way},
     sets::LINE_WORDS,
@@ -58,9 +58,6 @@ pub struct Tables {
     targets: Mapped,
     pool: Mapped,
     room: Mapped,
-    pub(super) owners: Mapped,
-    pub(super) swept: Mapped,
-    pub(super) marks: Mapped,
     watch: Mapped,
     pub(super) buckets: Mapped,
     pub(super) sets: Mapped,
@@ -72,8 +69,6 @@ pub struct Tables {
 
 /// Open handles of the maps that packets look up.
 pub struct Maps {
-    pub notes_v4: HashTable<MapData, [u64; 2], [u64; 2]>,
-    pub notes_v6: HashTable<MapData, [u64; 5], [u64; 2]>,
     pub states_v4: HashTable<MapData, [u64; 2], u64>,
     pub states_v6: HashTable<MapData, [u64; 5], u64>,
     pub heard_v4: HashTable<MapData, [u64; 2], u64>,
@@ -112,8 +107,6 @@ pub type Line = [u64; LINE_WORDS];
 impl Maps {
     pub fn take(ebpf: &mut Ebpf) -> Result<Self> {
         Ok(Self {
-            notes_v4: take(ebpf, map::NOTES_V4)?,
-            notes_v6: take(ebpf, map::NOTES_V6)?,
             states_v4: take(ebpf, map::STATES_V4)?,
             states_v6: take(ebpf, map::STATES_V6)?,
             heard_v4: take(ebpf, map::HEARD_V4)?,
@@ -181,9 +174,6 @@ impl Tables {
             targets: open(map::TARGETS)?,
             pool: open(map::POOL)?,
             room: open(map::ROOM)?,
-            owners: open(map::OWNERS)?,
-            swept: open(map::SWEPT)?,
-            marks: open(map::MARKS)?,
             watch: open(map::WATCH)?,
             buckets: open(map::BUCKETS)?,
             sets: open(map::SETS)?,
@@ -214,9 +204,6 @@ impl Tables {
             (map::TARGETS, &self.targets),
             (map::POOL, &self.pool),
             (map::ROOM, &self.room),
-            (map::OWNERS, &self.owners),
-            (map::SWEPT, &self.swept),
-            (map::MARKS, &self.marks),
             (map::WATCH, &self.watch),
             (map::BUCKETS, &self.buckets),
             (map::SETS, &self.sets),
@@ -330,7 +317,7 @@ impl Tables {
 
     pub fn write_ring(&self, region: u32, slots: &[Slot]) -> Result<()> {
         let halves = self.ring(region, slots.len())?;
-        self.room.words()[refused_index(region)].store(0, Ordering::Relaxed);
+        self.room.words()[region as usize].store(0, Ordering::Relaxed);
         store(halves, 0, slots.iter().map(|slot| slot.word()));
         Ok(())
     }
@@ -357,7 +344,13 @@ impl Tables {
         halves.with_context(|| format!("a ring of {slots} slots has no room in region {region}"))
     }
 
-    /// Words about notes, by [`foobar_common::layout::unproven_index`] and [`foobar_common::layout::refused_index`].
+    /// A slot of the ring in a region; `None` past all rings.
+    pub fn slot(&self, region: u32, slot: u32) -> Option<Slot> {
+        let half = self.rings.halves().get(region as usize * RING_UNIT as usize + slot as usize)?;
+        Some(Slot::from_word(half.load(Ordering::Relaxed)))
+    }
+
+    /// By a ring's region, the second when a flow on it last found no room for its note.
     pub fn room(&self) -> &[AtomicU64] {
         self.room.words()
     }

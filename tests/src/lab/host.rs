@@ -1,11 +1,11 @@
 //! The same tables on the host.
 
-use foobar_common::{image::HostTables, layout::MAX_NOTES, slot::Slot};
+use foobar_common::{image::HostTables, layout::MAX_NOTES, note::table::NoteTable as _, slot::Slot};
 use foobar_userspace::daemon::state::now;
 
 use super::{INGRESS, Lab};
 
-/// Notes that one family has room for.
+/// Notes that there is room for.
 pub const ROOM: usize = MAX_NOTES as usize;
 
 impl Lab {
@@ -24,7 +24,21 @@ impl Lab {
         let targets = ways.into_iter().map(|(id, _, target)| (id, target)).collect();
         let pool = self.datapath().pool_addresses().to_vec();
         let now = u32::try_from(now()).expect("seconds since the start");
+        let note_secret = self.datapath().note_table().note_secret();
         let (room, ingress) = (ROOM, INGRESS);
-        HostTables { image, terms, now, rings, next_hops, targets, pool, sets, room, ingress, ..HostTables::default() }
+        HostTables {
+            image,
+            terms,
+            now,
+            rings,
+            next_hops,
+            targets,
+            pool,
+            sets,
+            note_secret,
+            room,
+            ingress,
+            ..HostTables::default()
+        }
     }
 }

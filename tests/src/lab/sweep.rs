@@ -2,22 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use foobar_common::{find::ServiceEntry, sweep::Owner};
+use foobar_common::find::ServiceEntry;
 use foobar_userspace::{
     daemon::claims::entry,
-    datapath::{Sweeping, Swept},
+    datapath::{Owner, Sweeping, Swept},
 };
 
 use super::{Lab, parse};
 
 impl Lab {
     /// Sweeps as the daemon does. `life`: seconds that a silent flow of any service is kept.
-    pub fn sweep(&mut self, now: u32, life: u32, noted: [u64; 2]) -> Swept {
+    pub fn sweep(&mut self, now: u32, life: u32, noted: u64) -> Swept {
         let services: Vec<_> = (0..self.state.config.services.len()).map(|index| self.entry(index)).collect();
         let mut owners = BTreeMap::new();
         for (service, placed) in self.state.config.services.iter().zip(services) {
             let ids = service.backends.iter().filter_map(|backend| self.state.ids.backend(service, backend));
-            owners.extend(ids.map(|id| (id, Owner { service: placed, life })));
+            owners.extend(ids.map(|id| (id, Owner { ring: placed.ring, slots: placed.slots, life })));
         }
         let swept = self.datapath().sweep(&Sweeping { owners, now, noted });
         swept.unwrap_or_else(|error| panic!("sweeping: {error:#}"))

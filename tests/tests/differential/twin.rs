@@ -33,9 +33,9 @@ impl Twin {
     pub fn change(&mut self, edit: impl FnOnce(&mut Lab)) {
         edit(&mut self.lab);
         let old = std::mem::replace(&mut self.host, self.lab.host());
-        let HostTables { notes, unproven, states, heard, firsts, rules, backends, outcomes, sent, .. } = old;
+        let HostTables { notes, noted, states, heard, firsts, rules, backends, outcomes, sent, .. } = old;
         let fresh = std::mem::take(&mut self.host);
-        self.host = HostTables { notes, unproven, states, heard, firsts, rules, backends, outcomes, sent, ..fresh };
+        self.host = HostTables { notes, noted, states, heard, firsts, rules, backends, outcomes, sent, ..fresh };
     }
 
     pub fn packets(&self, outcome: Outcome) -> u64 {
@@ -99,10 +99,11 @@ impl Twin {
     pub fn compare_everything(&mut self) {
         let kernel = self.lab.counts();
         assert_eq!(self.host_counts(&kernel), kernel, "counters after frame {}", self.frames);
-        let noted = self.lab.datapath().notes().expect("the notes can be read");
-        let kernel: HashMap<_, _> = noted.iter().map(|flow| (flow.key().to_vec(), timeless(flow.note))).collect();
+        let noted = self.lab.datapath().notes();
+        let kernel: HashMap<_, _> = noted.iter().map(|flow| (flow.place, timeless(flow.note))).collect();
+        let noted = self.host.notes.borrow().clone();
         let host: HashMap<_, _> =
-            self.host.notes.borrow().iter().map(|(key, note)| (key.clone(), timeless(*note))).collect();
+            noted.into_iter().map(|(place, words)| (place, timeless(Note::from_words(words)))).collect();
         println!("{} notes after frame {}", host.len(), self.frames);
         assert!(kernel == host, "{} notes in the kernel, {} on the host, and they differ", kernel.len(), host.len());
         let kernel = self.lab.datapath().states().expect("the states can be read");

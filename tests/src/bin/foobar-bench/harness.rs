@@ -107,7 +107,12 @@ impl Harness {
     /// meanwhile falls on all of them.
     pub fn compare(&mut self, cases: &[Case], loaded: &mut [Ours], effort: &Effort) -> Result<Vec<Vec<f64>>> {
         let mut times: Vec<_> = cases.iter().map(|case| vec![Vec::new(); case.targets.len()]).collect();
-        self.in_scenes(cases, loaded, Scene::begin)?;
+        for case in cases {
+            if let Some((scene, ours)) = case.scene(loaded) {
+                let mut stage = Stage { harness: self, ours, load: &case.load };
+                scene.begin(&mut stage).with_context(|| format!("timing {}", case.name))?;
+            }
+        }
         for round in 0..=effort.rounds {
             for (case, times) in cases.iter().zip(&mut times) {
                 for (target, times) in case.targets.iter().zip(times) {
@@ -120,23 +125,7 @@ impl Harness {
                 }
             }
         }
-        self.in_scenes(cases, loaded, Scene::end)?;
         Ok(times.into_iter().map(|case| case.into_iter().map(midmean).collect()).collect())
-    }
-
-    fn in_scenes(
-        &mut self,
-        cases: &[Case],
-        loaded: &mut [Ours],
-        act: fn(Scene, &mut Stage<'_>) -> Result<()>,
-    ) -> Result<()> {
-        for case in cases {
-            if let Some((scene, ours)) = case.scene(loaded) {
-                let mut stage = Stage { harness: self, ours, load: &case.load };
-                act(scene, &mut stage).with_context(|| format!("timing {}", case.name))?;
-            }
-        }
-        Ok(())
     }
 
     fn time(&mut self, case: &Case, target: &Target, loaded: &mut [Ours], round: u64, repeat: u32) -> Result<f64> {

@@ -17,7 +17,7 @@ use foobar_userspace::{
         state::State,
         ways::{backends, target, words},
     },
-    datapath::{self, Datapath, Options, Patience, Publication},
+    datapath::{self, Datapath, NotedFlow, Options, Patience, Publication},
     domain::{Backend, Forward},
     nexthop,
 };
@@ -38,6 +38,8 @@ pub struct Ours {
     pub rings: [u32; 2],
     /// When packets of a family were run last, and the second in which they began, for scenes that time makes.
     pub timed: [Option<(Instant, u64)>; 2],
+    /// Of the flows that are timed, by family.
+    pub notes: [Vec<NotedFlow>; 2],
     pins: PathBuf,
 }
 
@@ -51,7 +53,14 @@ impl Ours {
         let pins = PathBuf::from(format!("/sys/fs/bpf/foobar-bench-{}-{name}", std::process::id()));
         let options = Options { pin_dir: pins.clone(), trace_packets: false };
         let datapath = Datapath::open(&options).inspect_err(|_| take_off(&pins))?;
-        let mut ours = Self { datapath, scene: rules.and_then(Rules::scene), rings: [0; 2], timed: [None; 2], pins };
+        let mut ours = Self {
+            datapath,
+            scene: rules.and_then(Rules::scene),
+            rings: [0; 2],
+            timed: [None; 2],
+            notes: [vec![], vec![]],
+            pins,
+        };
         ours.publish(rules, configuration)?;
         Ok(ours)
     }

@@ -12,7 +12,7 @@ use anyhow::{Result, ensure};
 use foobar_common::{
     Outcome,
     layout::{MAX_UNPROVEN, unproven_index},
-    note::Kind,
+    note::{Kind, table::NoteTable as _},
     snat::{MAX_POOL, PORTS},
 };
 use foobar_userspace::{
@@ -89,7 +89,14 @@ impl Scene {
         match self {
             Self::PortsOver => stage.take_all_ports(),
             // The first packet of a flow makes its note, and one that comes later has it last.
-            Self::Noted | Self::Renewed => stage.run(0, ALL_FLOWS),
+            Self::Noted | Self::Renewed => {
+                stage.take_notes_away()?;
+                stage.run(0, ALL_FLOWS)?;
+                stage.wait(GOES_ON);
+                stage.run(0, ALL_FLOWS)?;
+                stage.ours.notes[usize::from(stage.load.v6)] = stage.ours.datapath.notes();
+                Ok(())
+            }
             Self::PortsFree | Self::PortsTaken | Self::Unnoted | Self::NotesFull => Ok(()),
         }
     }
@@ -105,12 +112,14 @@ impl Scene {
             // A port of a client that was not heard is kept for 3 seconds, and a bit of a second does not count.
             Self::PortsOver => stage.wait(Duration::from_millis(4100)),
             Self::Noted => {
-                stage.wait(GOES_ON);
+                stage.put_notes_back()?;
                 stage.run(0, ALL_FLOWS)?;
             }
-            Self::Renewed => stage.wait(GOES_ON),
-            // A sweep that knows no backend takes all notes away.
-            Self::Unnoted => stage.ours.datapath.sweep(&Sweeping::default()).map(|_| ())?,
+            Self::Renewed => {
+                stage.put_notes_back()?;
+                stage.wait(GOES_ON);
+            }
+            Self::Unnoted => stage.take_notes_away()?,
             Self::NotesFull => stage.fill_notes()?,
         }
         Ok(Before { second: now(), decided: self.decided(stage)?, provisional: stage.provisional() })
@@ -137,31 +146,9 @@ impl Scene {
                 ensure!(noted == 0, "{noted} of {packets} SYNs found room for a note");
                 ensure!(refused + 1 >= before.second, "no flow was refused a note");
             }
-            Self::Noted | Self::Renewed => {}
+            Self::Noted | Self::Renewed => stage.expect_used(before.second)?,
         }
         stage.ours.timed[usize::from(stage.load.v6)] = Some((Instant::now(), before.second));
-        Ok(())
-    }
-
-    /// When all is timed.
-    pub fn end(self, stage: &mut Stage<'_>) -> Result<()> {
-        if !matches!(self, Self::Noted | Self::Renewed) {
-            return Ok(());
-        }
-        let (_, second) = stage.ours.timed[usize::from(stage.load.v6)].unwrap_or((Instant::now(), now()));
-        let words = if stage.load.v6 { 5 } else { 2 };
-        let is_used = |NotedFlow { note, .. }: &NotedFlow| {
-            note.kind == Kind::Lasting && !note.doubted && u64::from(note.seen) + 1 >= second
-        };
-        let notes = stage.ours.datapath.notes()?.into_iter().filter(|flow| flow.key().len() == words);
-        let (used, others): (Vec<_>, Vec<_>) = notes.partition(is_used);
-        ensure!(
-            used.len() as u64 == u64::from(ALL_FLOWS) && others.is_empty(),
-            "of {ALL_FLOWS} flows, {} had a lasting note that was used, and {} another: {:?}",
-            used.len(),
-            others.len(),
-            others.first()
-        );
         Ok(())
     }
 
@@ -231,7 +218,36 @@ impl Stage<'_> {
     }
 
     fn provisional(&self) -> u64 {
-        self.ours.datapath.unproven()[unproven_index(self.load.v6, Kind::Provisional)]
+        self.ours.datapath.note_table().noted(unproven_index(Kind::Provisional))
+    }
+
+    /// A sweep that knows no backend takes all notes away.
+    fn take_notes_away(&mut self) -> Result<()> {
+        self.ours.datapath.sweep(&Sweeping::default()).map(|_| ())
+    }
+
+    /// The notes of this family's flows alone.
+    fn put_notes_back(&mut self) -> Result<()> {
+        self.take_notes_away()?;
+        let table = self.ours.datapath.note_table();
+        let notes = &self.ours.notes[usize::from(self.load.v6)];
+        ensure!(notes.iter().all(|flow| table.put_back(flow)), "another note stands in a place");
+        Ok(())
+    }
+
+    fn expect_used(&self, second: u64) -> Result<()> {
+        let is_used = |NotedFlow { note, .. }: &NotedFlow| {
+            note.kind == Kind::Lasting && !note.doubted && u64::from(note.seen) + 1 >= second
+        };
+        let (used, others): (Vec<_>, Vec<_>) = self.ours.datapath.notes().into_iter().partition(is_used);
+        ensure!(
+            used.len() as u64 == u64::from(ALL_FLOWS) && others.is_empty(),
+            "of {ALL_FLOWS} flows, {} had a lasting note that was used, and {} another: {:?}",
+            used.len(),
+            others.len(),
+            others.first()
+        );
+        Ok(())
     }
 
     fn fill_notes(&mut self) -> Result<()> {

@@ -1,0 +1,160 @@
+//! A table with few and with many notes, and with others at work on it.
+
+use std::collections::{HashMap, HashSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    address::{V4, V6},
+    image::HostTables,
+    layout::{MAX_NOTES, RING_SIZES},
+    note::Kind,
+};
+
+const SECRET: [u64; 2] = [0x1234_5678_9abc_def0, 0x0fed_cba9_8765_4321];
+
+fn tables() -> HostTables {
+    HostTables { room: MAX_NOTES as usize, note_secret: SECRET, ..HostTables::default() }
+}
+
+fn key(client: u32) -> Key {
+    Key::of(V4(client), V4(1), 443 << 16 | 6 << 32, client % RING_SIZES[7], SECRET)
+}
+
+fn note(backend: u32) -> Note {
+    Note { backend, kind: Kind::Lasting, seen: 0, sequence: 0, doubted: false }
+}
+
+fn found(key: Key, tables: &HostTables) -> Option<Note> {
+    Standing::of(key, tables).map(|standing| standing.note)
+}
+
+#[test]
+fn few_notes_are_in_the_first_level_and_many_in_the_others() {
+    let tables = tables();
+    let flows = 400_000;
+    for client in 0..flows {
+        assert!(make(key(client), note(client % 4096).to_words(), &tables), "{client}");
+        let levels = [1, 2].map(|level| tables.noted(level_index(level)));
+        assert!(client > 3_000 || levels == [0, 0], "{client}: {levels:?}");
+        assert!(client > 150_000 || levels[1] == 0, "{client}: {levels:?}");
+    }
+    assert!((0..flows).all(|client| found(key(client), &tables) == Some(note(client % 4096))));
+    assert!((flows..2 * flows).all(|client| found(key(client), &tables).is_none()));
+    let in_level = |level: usize| {
+        let places = first_line(level) * IN_A_LINE..first_line(level + 1) * IN_A_LINE;
+        tables.notes.borrow().keys().filter(|place| places.contains(place)).count()
+    };
+    assert_eq!([1, 2].map(in_level), [1, 2].map(|level| tables.noted(level_index(level)) as usize));
+    assert!(in_level(0) > 65_000 && in_level(1) > 240_000, "{:?}", [0, 1, 2].map(in_level));
+}
+
+#[test]
+fn who_is_first_in_a_place_keeps_it() {
+    let tables = tables();
+    assert!(tables.swap_note(5, 0, note(1).to_words()[0]));
+    assert!(!tables.swap_note(5, 0, note(2).to_words()[0]));
+}
+
+#[test]
+fn a_note_that_is_being_written_is_none() {
+    let tables = tables();
+    let key = key(7);
+    assert!(make(key, note(1).to_words(), &tables));
+    let place = find(key, &tables) as usize - 1;
+    tables.put_note(place, 0);
+    assert_eq!(found(key, &tables), None);
+}
+
+#[test]
+fn a_note_is_renewed_in_its_place_and_leaves_it_free() {
+    let tables = tables();
+    let key = key(7);
+    assert!(make(key, note(1).to_words(), &tables));
+    let standing = Standing::of(key, &tables).expect("it was made");
+    let closing = Note { kind: Kind::Closing, seen: 9, sequence: 77, ..note(1) };
+    standing.renew(key, closing, &tables);
+    assert_eq!((found(key, &tables), tables.notes.borrow().len()), (Some(closing), 1));
+    Standing::of(key, &tables).expect("it is there").delete(key, &tables);
+    assert_eq!((found(key, &tables), tables.notes.borrow().len()), (None, 0));
+}
+
+/// The last level is asked after one is counted there, and never before.
+#[test]
+fn a_flow_is_found_where_it_had_to_go() {
+    let tables = tables();
+    let spread = |low: u64| Key { spread: 5 << 60 | low, mark: low << Key::FLOW | Note::PRESENT };
+    let flows = 20;
+    let made = (1..=flows).take_while(|low| make(spread(*low), note(1).to_words(), &tables)).count();
+    assert!((12..=20).contains(&made), "{made}");
+    assert!((1..=made as u64).all(|low| found(spread(low), &tables).is_some()));
+    for low in 1..=made as u64 {
+        Standing::of(spread(low), &tables).expect("it is there").delete(spread(low), &tables);
+        assert!((low + 1..=made as u64).all(|low| found(spread(low), &tables).is_some()), "without {low}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn it_answers_as_a_map_does(steps in prop::collection::vec((0..40u32, 0..3u8, 0..4096u32), 1..200)) {
+        let (tables, mut model) = (tables(), HashMap::new());
+        for (client, act, backend) in steps {
+            // All of one line of the first two levels.
+            let key = Key { spread: 9 << 60 | u64::from(client), mark: u64::from(client) << Key::FLOW | Note::PRESENT };
+            match (act, Standing::of(key, &tables)) {
+                (0, Some(standing)) => {
+                    standing.delete(key, &tables);
+                    model.remove(&client);
+                }
+                (1, Some(standing)) => {
+                    standing.renew(key, note(backend), &tables);
+                    model.insert(client, note(backend));
+                }
+                (_, None) if make(key, note(backend).to_words(), &tables) => {
+                    model.insert(client, note(backend));
+                }
+                _ => {}
+            }
+            prop_assert_eq!(found(key, &tables), model.get(&client).copied());
+        }
+        prop_assert_eq!(tables.notes.borrow().len(), model.len());
+    }
+
+    #[test]
+    fn a_note_is_the_same_after_its_words(
+        (backend, kind, seen) in (0..4096u32, 0..4usize, 0..1u32 << 30),
+        (sequence, doubted, mark) in any::<(u32, bool, u64)>(),
+    ) {
+        let kind = [Kind::Provisional, Kind::Young, Kind::Lasting, Kind::Closing][kind];
+        let note = Note { backend, kind, seen, sequence, doubted };
+        let [first, second] = note.to_words();
+        prop_assert_eq!(first & Key::MASK, Note::PRESENT);
+        prop_assert_eq!(Note::written([first | mark & Key::MASK, second]), Some(note));
+    }
+
+    #[test]
+    fn a_key_says_its_slot(high in any::<u64>(), low in any::<u64>(), slot in 0..RING_SIZES[7]) {
+        let key = Key::of(V6([high, low]), V6([1, 2]), 80, slot, SECRET);
+        prop_assert_eq!(Key::slot_in(key.mark | !Key::MASK), slot);
+    }
+}
+
+#[test]
+fn flows_that_differ_in_few_bits_have_other_keys() {
+    let ports = |port: u32| Key::of(V4(7), V4(1), u64::from(port) | 6 << 32, 0, SECRET);
+    let hosts = |host: u32| Key::of(V6([0x2001_0db8 << 32, u64::from(host)]), V6([3, 4]), 80, 0, SECRET);
+    for keys in [(0..100_000).map(ports).collect::<Vec<_>>(), (0..100_000).map(hosts).collect()] {
+        let lines: HashSet<_> = keys.iter().map(|key| key.line::<0, false>()).collect();
+        // Each of 16,384 is met 6 times.
+        assert!(lines.len() > 16_300, "{}", lines.len());
+        assert_eq!(keys.iter().map(|key| (key.line::<0, false>(), key.mark)).collect::<HashSet<_>>().len(), keys.len());
+    }
+}
+
+#[test]
+fn another_secret_is_another_table() {
+    let with = |secret| Key::of(V4(7), V4(1), 80, 5, secret);
+    assert_ne!(with(SECRET), with([SECRET[0] ^ 1, SECRET[1]]));
+    assert_ne!(with(SECRET), with([SECRET[0], SECRET[1] ^ 1]));
+}
