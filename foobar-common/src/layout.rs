@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Changes whenever a map's meaning or size does; pins of another layout are not adopted.
-pub const LAYOUT: u32 = 12;
+pub const LAYOUT: u32 = 13;
 
 /// Names of the maps: of their pins and, but for the tables, as the kernel program declares them.
 pub mod map {
@@ -39,6 +39,7 @@ pub mod map {
     pub const HANDOFFS: &str = "HANDOFFS";
     pub const POOL: &str = "POOL";
     pub const TAGS: &str = "TAGS";
+    pub const LEASES: &str = "LEASES";
     pub const MAPPINGS: &str = "MAPPINGS";
     pub const SEARCHED: &str = "SEARCHED";
     pub const STAGES: &str = "STAGES";
@@ -76,7 +77,8 @@ pub mod map {
     /// What is looked up.
     pub const MAPS: &[&str] = &[
         NOTES, NOTED, STATES_V4, STATES_V6, HEARD_V4, HEARD_V6, FIRSTS_V4, FIRSTS_V6, OUTCOMES, SENT, RULES, BACKENDS,
-        EVENTS, BUDGETS, LIMITED, SET_LINES, TIMED, STAGES, ROUTE, HANDOFFS, CLIENTS, WANTED, TAGS, MAPPINGS, SEARCHED,
+        EVENTS, BUDGETS, LIMITED, SET_LINES, TIMED, STAGES, ROUTE, HANDOFFS, CLIENTS, WANTED, TAGS, LEASES, MAPPINGS,
+        SEARCHED,
     ];
 }
 

@@ -135,11 +135,11 @@ fn to_backend<F: FrameMut + ?Sized, A: Address, T: Tables>(
     };
     if is_from_here {
         let ports = port_word(quote.protocol, quote.destination.1, quote.source.1);
-        let whose = Whose::of(A::from_words(quote.destination.0), flow.destination, ports);
+        let whose = Whose::of(A::from_words(quote.destination.0), flow.destination, ports, tables.note_secret());
         let pool = Pool::from_words(told.source);
-        let found = snat::find(&Tags::of(picked.hash, whose.ports, pool), &whose, Wanted::ANY, pool, tables)?;
+        let found = snat::find(&Tags::of(picked.hash, ports, pool), whose.name, Wanted::ANY, pool, tables)?;
         let place = frame.forget(found);
-        backend = tables.mapping(place)?.backend;
+        backend = tables.lease(place)?.backend;
         quoted_destination = (tables.pool_address(place / PLACES)?, port_of(place));
     }
     let target = tables.target(backend)?;
@@ -181,8 +181,7 @@ fn to_client<A: Address, T: Tables>(
         }
         place => {
             let mapping = tables.mapping(place as usize - 1)?;
-            let Whose { client, .. } = mapping.whose;
-            ((client, mapping.whose.client_port()), mapping.whose.service_port(), mapping.back)
+            ((mapping.client, mapping.client_port()), mapping.service_port(), mapping.back)
         }
     };
     Some(Going {

@@ -9,7 +9,7 @@ mod proof;
 mod search;
 
 pub use self::{
-    place::{FIRST_PORT, MAPPING_WORDS, Mapping, PLACES, PORTS, TAG_WORDS, Wanted, Whose, port_of},
+    place::{FIRST_PORT, LEASE_WORDS, Lease, MAPPING_WORDS, Mapping, PLACES, PORTS, TAG_WORDS, Wanted, Whose, port_of},
     pool::{MAX_POOL, Pool},
     proof::Said,
     search::{BUCKETS_EACH, Tags, find, gives_way, older, over_in, room_in, take},
@@ -46,12 +46,13 @@ fn to_backend<F: Resize + ?Sized, A: Address, T: Tables>(
     let target = tables.target(picked).ok_or(Outcome::NoBackend)?;
     // A later fragment says nothing of its flow's ports.
     let (client_port, service_port) = flow.ports().ok_or(Outcome::FragmentUnknown)?;
-    let whose = Whose::of(flow.source, flow.destination, port_word(flow.protocol, client_port, service_port));
+    let ports = port_word(flow.protocol, client_port, service_port);
+    let whose = Whose::of(flow.source, flow.destination, ports, tables.note_secret());
     let pool = Pool::from_words(target.source);
     let tags = Tags::of(handoff.hash, whose.ports, pool);
     let said = client_said(frame, flow).ok_or(Outcome::Truncated)?;
     // One client's address and port may have connections with several backends, which their packets name.
-    let found = find(&tags, &whose, Wanted::of(picked, Begins(handoff.detail).named()), pool, tables);
+    let found = find(&tags, whose.name, Wanted::of(picked, Begins(handoff.detail).named()), pool, tables);
     let (place, backend) = match found.map(|place| frame.forget(place)) {
         Some(place) => (place, keep(place, picked, said, tables)),
         None => (start::<F, T>(frame, &tags, &whose, (picked, said), tables)?, picked),
@@ -70,17 +71,18 @@ fn to_backend<F: Resize + ?Sized, A: Address, T: Tables>(
 /// to the one that was picked.
 #[inline(always)]
 fn keep<T: Tables>(place: usize, picked: u32, said: Said, tables: &T) -> u32 {
-    let Some(mapping) = tables.mapping(place) else { return picked };
-    let begins = said.opens() && mapping.is_closing();
-    if begins || mapping.backend != picked && tables.next_hop(mapping.backend).is_none() {
-        tables.renew_mapping(place, mapping.begun(picked, said, tables.now()));
+    let Some(lease) = tables.lease(place) else { return picked };
+    // It may be given back just now: who gives it back sees what is written.
+    let begins = said.opens() && lease.is_closing() || !lease.is_taken();
+    if begins || lease.backend != picked && tables.next_hop(lease.backend).is_none() {
+        tables.renew_lease(place, lease, lease.begun(picked, said, tables.now()));
         return picked;
     }
-    let after = mapping.heard_client(said, tables.now());
-    if after != mapping {
-        tables.renew_mapping(place, after);
+    let after = lease.heard_client(said, tables.now());
+    if after != lease {
+        tables.renew_lease(place, lease, after);
     }
-    mapping.backend
+    lease.backend
 }
 
 #[inline(always)]
@@ -105,8 +107,8 @@ fn start<F: FrameMut + ?Sized, T: Tables>(
     tables: &T,
 ) -> Step<usize> {
     let back = way_back(frame, tables.ingress()).ok_or(Outcome::Truncated)?;
-    let mapping = Mapping::new(whose, backend, back, said, tables.now());
-    take(tags, mapping, tables).ok_or(Outcome::Exhausted)
+    let lease = Lease::new(whose, backend, said, tables.now());
+    take(tags, lease, Mapping::new(whose, back), tables).ok_or(Outcome::Exhausted)
 }
 
 /// The place that an answer is for, of the pool's address with this index; `None` where it is nobody's.
@@ -119,12 +121,12 @@ pub fn answered<T: Tables>(pool: u32, source: [u64; 2], ports: u64, tables: &T) 
         return None;
     }
     let place = pool as usize * PLACES + usize::from(to);
-    let mapping = tables.mapping(place)?;
-    let target = tables.target(mapping.backend)?;
-    let is_backends = mapping.whose.protocol() == protocol && mapping.is_taken();
+    let (lease, mapping) = (tables.lease(place)?, tables.mapping(place)?);
+    let target = tables.target(lease.backend)?;
+    let is_backends = mapping.protocol() == protocol && lease.is_taken();
     let differs = (target.address[0] ^ source[0]) | (target.address[1] ^ source[1]);
-    let port = target.port_for(mapping.whose.service_port());
-    (is_backends && differs == 0 && port == from).then_some((place, mapping.backend))
+    let port = target.port_for(mapping.service_port());
+    (is_backends && differs == 0 && port == from).then_some((place, lease.backend))
 }
 
 /// Sends a backend's answer to the client as if the service gave it.
@@ -137,16 +139,16 @@ pub(crate) fn to_client<F: FrameMut + ?Sized, A: Address, T: Tables>(
 ) -> Step<Outcome> {
     let place = (handoff.detail as usize).wrapping_sub(1);
     let mapping = tables.mapping(place).ok_or(Outcome::Unresolved)?;
-    let target = tables.target(mapping.backend).ok_or(Outcome::NoBackend)?;
+    let lease = tables.lease(place).ok_or(Outcome::Unresolved)?;
+    let target = tables.target(lease.backend).ok_or(Outcome::NoBackend)?;
     let said = server_said(frame, flow).ok_or(Outcome::Truncated)?;
-    let after = mapping.heard_server(said, tables.now());
-    if after != mapping {
-        tables.renew_mapping(place, after);
+    let after = lease.heard_server(said, tables.now());
+    if after != lease {
+        tables.renew_lease(place, lease, after);
     }
     let ip = usize::from(handoff.ip);
     take_hop::<F, A>(frame, ip)?;
-    let Whose { client, .. } = mapping.whose;
-    let from = (target.service, mapping.whose.service_port());
-    readdress(frame, ip, flow, from, (client, mapping.whose.client_port()))?;
+    let from = (target.service, mapping.service_port());
+    readdress(frame, ip, flow, from, (mapping.client, mapping.client_port()))?;
     send(frame, mapping.back, tables)
 }

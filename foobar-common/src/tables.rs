@@ -22,7 +22,7 @@ use crate::{
     plane::{Plane, Way},
     sets::SetTables,
     slot::Slot,
-    snat::{Mapping, Pool, Tags, answered, gives_way, older, over_in, room_in},
+    snat::{Lease, Mapping, Pool, Tags, answered, gives_way, older, over_in, room_in},
     state::State,
     target::Target,
     terms::{Candidates, Link, Settled, Terms, settle},
@@ -164,13 +164,18 @@ pub trait Tables: SetTables + NoteTable {
 
     fn set_searched(&self, bucket: usize, second: u32);
 
+    fn lease(&self, place: usize) -> Option<Lease>;
+
+    /// Writes the lease of a place that has just been claimed.
+    fn set_lease(&self, place: usize, lease: Lease);
+
+    /// Writes what has become of a lease, if its flow still has the place.
+    fn renew_lease(&self, place: usize, before: Lease, after: Lease);
+
     fn mapping(&self, place: usize) -> Option<Mapping>;
 
-    /// Writes a whole mapping, which nobody else reads yet.
+    /// Writes the mapping of a place, before its lease.
     fn set_mapping(&self, place: usize, mapping: Mapping);
-
-    /// Writes what changes while a mapping's flow lives.
-    fn renew_mapping(&self, place: usize, mapping: Mapping);
 
     /// See [`room_in`]. The kernel does this and the next ones in functions of their own.
     fn room_in(&self, bucket: usize) -> u64

@@ -32,7 +32,7 @@ use foobar_common::{
     note::{Sign, table::Key},
     plane::{Plane, Way},
     slot::Slot,
-    snat::{Mapping, Pool, Tags},
+    snat::{Lease, Mapping, Pool, Tags},
     sparse,
     state::State,
     tables::Node,

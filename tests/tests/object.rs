@@ -10,7 +10,7 @@ use foobar_common::{
     handoff::{HANDOFF_WORDS, Stage},
     layout::{self, map},
     note::table::{IN_A_LINE, LINES},
-    snat::MAPPING_WORDS,
+    snat::{LEASE_WORDS, MAPPING_WORDS},
 };
 use foobar_userspace::datapath;
 
@@ -92,6 +92,7 @@ fn wanted() -> BTreeMap<&'static str, Shape> {
         (map::CLIENTS, array(layout::CLIENT_WORDS, layout::MAX_CLIENTS)),
         (map::WANTED, array(layout::WANTED_WORDS, layout::MAX_WANTED)),
         (map::TAGS, array(1, layout::TAGS_WORDS)),
+        (map::LEASES, array(LEASE_WORDS, layout::MAX_MAPPINGS)),
         (map::MAPPINGS, array(MAPPING_WORDS, layout::MAX_MAPPINGS)),
         (map::SEARCHED, array(1, layout::MAX_BUCKETS)),
         (map::STAGES, (PROGRAM_ARRAY, 4, 4, Stage::COUNT as u32)),

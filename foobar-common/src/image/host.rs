@@ -30,7 +30,7 @@ use crate::{
     plane::{Plane, Way},
     sets::{QUESTION_WORDS, host::HostSets},
     slot::Slot,
-    snat::Mapping,
+    snat::{Lease, Mapping},
     sparse,
     state::State,
     tables::{Node, Tables},
@@ -61,6 +61,7 @@ pub struct HostTables {
     pub tags: RefCell<HashMap<usize, u64>>,
     pub searched: RefCell<HashMap<usize, u32>>,
     pub mappings: RefCell<HashMap<usize, Mapping>>,
+    pub leases: RefCell<HashMap<usize, [u64; 2]>>,
     /// What the next program goes on with.
     pub handed_over: Cell<Option<Handoff>>,
     /// The words of notes, by their places.
@@ -367,8 +368,18 @@ impl Tables for HostTables {
         self.mappings.borrow_mut().insert(place, mapping);
     }
 
-    fn renew_mapping(&self, place: usize, mapping: Mapping) {
-        self.set_mapping(place, mapping);
+    fn lease(&self, place: usize) -> Option<Lease> {
+        Some(Lease::from_words(self.leases.borrow().get(&place).copied().unwrap_or_default()))
+    }
+
+    fn set_lease(&self, place: usize, lease: Lease) {
+        self.leases.borrow_mut().insert(place, lease.to_words());
+    }
+
+    fn renew_lease(&self, place: usize, before: Lease, after: Lease) {
+        if self.lease(place).is_some_and(|lease| lease.to_words()[0] == before.to_words()[0]) {
+            self.set_lease(place, after);
+        }
     }
 
     fn pool_address(&self, place: usize) -> Option<[u64; 2]> {

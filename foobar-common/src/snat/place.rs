@@ -1,9 +1,10 @@
-//! Whose a port of the pool is: a record of one cache line.
+//! Whose a port of the pool is: what each packet asks in two words, and what answers need in a cache line of their own.
 
 use super::proof::{FIN, Proof, RST, Said};
 use crate::{
     address::Address,
     flow::{Segment, TCP},
+    hash::mix,
     next_hop::NextHop,
 };
 
@@ -14,8 +15,10 @@ pub const PLACES: usize = 32_768;
 pub const FIRST_PORT: usize = 1024;
 /// Ports that an address gives.
 pub const PORTS: usize = PLACES - FIRST_PORT;
-/// Words of a mapping.
+/// Words of a mapping, five of which are used: a cache line.
 pub const MAPPING_WORDS: usize = 8;
+/// Words of a lease.
+pub const LEASE_WORDS: usize = 2;
 /// Words of all tags of an address: 16 bits a port.
 pub const TAG_WORDS: usize = PLACES / 4;
 
@@ -32,42 +35,23 @@ pub const SCARCE_SECONDS: u32 = 3;
 pub struct Whose {
     /// As [`Address::words`] has them.
     pub client: [u64; 2],
-    /// Client's port, service's port and protocol, as [`crate::flow::port_word`] has them; and the family.
+    /// Client's port, service's port and protocol, as [`crate::flow::port_word`] has them.
     pub ports: u64,
-    /// Of the service's address, 64 bits.
-    pub service: u64,
+    /// 40 bits by which its lease is known, beside its bucket and tag: of a hash that nobody outside can reckon.
+    pub name: u64,
 }
 
 impl Whose {
-    const V6: u64 = 1 << 40;
-
+    /// `secret`: see [`crate::note::table::NoteTable::note_secret`].
     #[inline(always)]
-    pub fn of<A: Address>(client: A, service: A, ports: u64) -> Self {
+    pub fn of<A: Address>(client: A, service: A, ports: u64, secret: [u64; 2]) -> Self {
         let [high, low] = service.words();
-        let v6 = if A::V6 { Self::V6 } else { 0 };
-        Self { client: client.words(), ports: ports | v6, service: high.rotate_left(23) ^ low }
-    }
-
-    #[inline(always)]
-    pub const fn client_port(&self) -> u16 {
-        self.ports as u16
-    }
-
-    #[inline(always)]
-    pub const fn service_port(&self) -> u16 {
-        (self.ports >> 16) as u16
-    }
-
-    #[inline(always)]
-    pub const fn protocol(&self) -> u8 {
-        (self.ports >> 32) as u8
-    }
-
-    /// Word by word: comparing arrays calls `memcmp`.
-    #[inline(always)]
-    pub const fn is(&self, other: &Self) -> bool {
-        let client = (self.client[0] ^ other.client[0]) | (self.client[1] ^ other.client[1]);
-        client | (self.ports ^ other.ports) | (self.service ^ other.service) == 0
+        let client = client.words();
+        let mut hash = mix(client[1] ^ secret[1]) ^ high.rotate_left(23) ^ low.rotate_left(32);
+        if A::V6 {
+            hash = mix(hash) ^ client[0];
+        }
+        Self { client, ports, name: mix(mix(hash ^ secret[0]) ^ ports) >> Lease::NAME }
     }
 }
 
@@ -88,100 +72,140 @@ impl Wanted {
         Self { backend, mask: named }
     }
 
-    /// Without a branch: the compiler would make two searches of one.
+    /// 0: it is this one. Without a branch: the compiler would make two searches of one.
     #[inline(always)]
-    const fn is(self, backend: u32) -> bool {
-        (self.backend ^ backend) & self.mask == 0
+    const fn differs(self, backend: u32) -> u64 {
+        ((self.backend ^ backend) & self.mask) as u64
     }
 }
 
-/// A flow's port, and what has been heard of it.
+/// Who an answer to a port is for. It is written once for a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapping {
-    pub whose: Whose,
-    /// The id of its backend; 0: the place is free.
-    pub backend: u32,
-    /// Second of its last packet, by the monotonic clock.
-    pub seen: u32,
+    pub client: [u64; 2],
+    /// As in [`Whose`].
+    pub ports: u64,
     /// The way to the client.
     pub back: NextHop,
-    client: u8,
-    server: u8,
-    proof: Proof,
 }
 
 impl Mapping {
-    /// The word that says whose backend it is, and when it was heard of.
-    pub const OWNER: usize = 4;
-    /// The word with the ports, and what has been said.
-    pub const SAID: usize = 2;
-    /// The word that says whether the client has heard the server.
-    pub const PROOF: usize = 7;
-
-    const SERVER_SHIFT: u32 = 41;
-    const CLIENT_SHIFT: u32 = 43;
-    const SIDE: u64 = 3;
-    const PORTS: u64 = (1 << Self::SERVER_SHIFT) - 1;
-
     #[inline(always)]
-    pub(super) const fn suits(&self, whose: &Whose, wanted: Wanted) -> bool {
-        self.whose.is(whose) & wanted.is(self.backend)
+    pub const fn new(whose: &Whose, back: NextHop) -> Self {
+        Self { client: whose.client, ports: whose.ports, back }
     }
 
     #[inline(always)]
-    pub const fn new(whose: &Whose, backend: u32, back: NextHop, said: Said, now: u32) -> Self {
+    pub const fn client_port(&self) -> u16 {
+        self.ports as u16
+    }
+
+    #[inline(always)]
+    pub const fn service_port(&self) -> u16 {
+        (self.ports >> 16) as u16
+    }
+
+    #[inline(always)]
+    pub const fn protocol(&self) -> u8 {
+        (self.ports >> 32) as u8
+    }
+
+    /// | word | |
+    /// |---|---|
+    /// | 0, 1 | client |
+    /// | 2 | ports |
+    /// | 3, 4 | the way to the client |
+    #[inline(always)]
+    pub const fn to_words(self) -> [u64; MAPPING_WORDS] {
+        let ([high, low], [hop, hop_rest]) = (self.client, self.back.to_words());
+        [high, low, self.ports, hop, hop_rest, 0, 0, 0]
+    }
+
+    #[inline(always)]
+    pub const fn from_words([high, low, ports, hop, hop_rest, ..]: [u64; MAPPING_WORDS]) -> Self {
+        Self { client: [high, low], ports, back: NextHop::from_raw([hop, hop_rest]) }
+    }
+}
+
+/// A flow's hold on its port, and what has been heard of it: all that a packet of the client's asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    name: u64,
+    pub backend: u32,
+    /// Second of its last packet, by the monotonic clock.
+    pub seen: u32,
+    client: u8,
+    server: u8,
+    proof: Proof,
+    is_tcp: bool,
+    /// Whether a flow has the place.
+    is_held: bool,
+}
+
+impl Lease {
+    /// Bits of the first word.
+    const CLIENT: u32 = 16;
+    const SERVER: u32 = 18;
+    const PROOF: u32 = 20;
+    const TCP: u32 = 23;
+    const NAME: u32 = 24;
+    /// Of the second.
+    const HELD: u64 = 1 << 31;
+
+    #[inline(always)]
+    pub(super) const fn suits(&self, name: u64, wanted: Wanted) -> bool {
+        self.is_taken() && (self.name ^ name) | wanted.differs(self.backend) == 0
+    }
+
+    #[inline(always)]
+    pub const fn new(whose: &Whose, backend: u32, said: Said, now: u32) -> Self {
+        let is_tcp = (whose.ports >> 32) as u8 == TCP;
         let proof = if said.opens() { Proof::OPENED } else { Proof::NONE };
-        Self { whose: *whose, backend, seen: now, back, client: 0, server: 0, proof }
+        Self { name: whose.name, backend, seen: now, client: 0, server: 0, proof, is_tcp, is_held: true }
     }
 
     /// The same flow, that begins again.
     #[inline(always)]
     #[must_use]
     pub const fn begun(self, backend: u32, said: Said, now: u32) -> Self {
-        Self::new(&self.whose, backend, self.back, said, now)
+        let proof = if said.opens() { Proof::OPENED } else { Proof::NONE };
+        Self { backend, seen: now, client: 0, server: 0, proof, is_held: true, ..self }
     }
 
-    /// | word | |
-    /// |---|---|
-    /// | 0, 1 | client |
-    /// | 2 | ports and family; from bit 41 on what the server said, from 43 on what the client did |
-    /// | 3 | service |
-    /// | 4 | 0–31 backend, 32–63 seen |
-    /// | 5, 6 | the way to the client |
-    /// | 7 | 0–31 where the server begins, 32: it has begun, 33: the client has heard it, 34: a SYN began it |
+    /// | bits of the first word | | bits of the second | |
+    /// |---|---|---|---|
+    /// | 0–15 | backend | 0–30 | seen: 68 years |
+    /// | 16–17, 18–19 | what client and server said | 31 | 1: a flow has the place |
+    /// | 20–22 | the server has begun, the client has heard it, a SYN began it | 32–63 | where the server begins |
+    /// | 23 | TCP | | |
+    /// | 24–63 | whose it is | | |
     #[inline(always)]
-    pub const fn to_words(self) -> [u64; MAPPING_WORDS] {
-        let [client_high, client_low] = self.whose.client;
-        let [hop, hop_rest] = self.back.to_words();
-        let said = (self.server as u64) << Self::SERVER_SHIFT | (self.client as u64) << Self::CLIENT_SHIFT;
-        let owner = self.backend as u64 | (self.seen as u64) << 32;
-        [client_high, client_low, self.whose.ports | said, self.whose.service, owner, hop, hop_rest, self.proof.word()]
+    pub const fn to_words(self) -> [u64; LEASE_WORDS] {
+        let proof = self.proof.word();
+        let said = (self.client as u64) << Self::CLIENT | (self.server as u64) << Self::SERVER;
+        let kind = (proof >> 32) << Self::PROOF | (self.is_tcp as u64) << Self::TCP;
+        let held = if self.is_held { Self::HELD } else { 0 };
+        let first = self.backend as u64 & 0xffff | said | kind | self.name << Self::NAME;
+        [first, self.seen as u64 & (Self::HELD - 1) | held | proof << 32]
     }
 
     #[inline(always)]
-    pub const fn from_words(words: [u64; MAPPING_WORDS]) -> Self {
-        let [high, low, ports, service, owner, hop, hop_rest, proof] = words;
+    pub const fn from_words([first, second]: [u64; LEASE_WORDS]) -> Self {
         Self {
-            whose: Whose { client: [high, low], ports: ports & Self::PORTS, service },
-            backend: owner as u32,
-            seen: (owner >> 32) as u32,
-            back: NextHop::from_raw([hop, hop_rest]),
-            client: (ports >> Self::CLIENT_SHIFT & Self::SIDE) as u8,
-            server: (ports >> Self::SERVER_SHIFT & Self::SIDE) as u8,
-            proof: Proof::from_word(proof),
+            name: first >> Self::NAME,
+            backend: first as u32 & 0xffff,
+            seen: (second & (Self::HELD - 1)) as u32,
+            client: (first >> Self::CLIENT) as u8 & 3,
+            server: (first >> Self::SERVER) as u8 & 3,
+            proof: Proof::from_word(second >> 32 | (first >> Self::PROOF & 7) << 32),
+            is_tcp: first >> Self::TCP & 1 != 0,
+            is_held: second & Self::HELD != 0,
         }
-    }
-
-    /// The words that change while a flow lives: [`Mapping::SAID`], [`Mapping::OWNER`] and [`Mapping::PROOF`].
-    #[inline(always)]
-    pub const fn living_words(self) -> [u64; 3] {
-        let words = self.to_words();
-        [words[Self::SAID], words[Self::OWNER], words[Self::PROOF]]
     }
 
     #[inline(always)]
     pub const fn is_taken(&self) -> bool {
-        self.backend != 0
+        self.is_held
     }
 
     /// Whether both sides have said that they are done, or one that there is no connection.
@@ -227,7 +251,7 @@ impl Mapping {
     /// Whether the port is free for others. `life`: seconds that a silent flow is kept; `scarce`: others find none.
     pub const fn is_over(&self, now: u32, life: u32, scarce: bool) -> bool {
         // A handshake is not silent for as long as a service's datagrams may be.
-        let is_short = self.whose.protocol() != TCP && life < UNANSWERED_SECONDS;
+        let is_short = !self.is_tcp && life < UNANSWERED_SECONDS;
         let kept = if scarce && !self.is_proven() {
             SCARCE_SECONDS
         } else if self.is_closing() {
@@ -249,8 +273,13 @@ pub const fn port_of(place: usize) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
-    use crate::flow::{UDP, port_word};
+    use crate::{
+        address::V6,
+        flow::{UDP, port_word},
+    };
 
     const FIRST: u32 = u32::MAX;
 
@@ -258,29 +287,51 @@ mod tests {
     const ACK: Said = Said { flags: Segment::ACK, number: 9 };
     const RESET: Said = Said { flags: Segment::RST, number: 9 };
 
-    fn begun_by(protocol: u8, said: Said) -> Mapping {
-        let whose = Whose { client: [1, 2], ports: port_word(protocol, 4000, 80), service: 4 };
-        Mapping::new(&whose, 7, NextHop::UNRESOLVED, said, 100)
+    fn whose(protocol: u8) -> Whose {
+        Whose::of(V6([1, 2]), V6([3, 4]), port_word(protocol, 4000, 80), [5, 6])
     }
 
-    fn opened() -> Mapping {
+    fn begun_by(protocol: u8, said: Said) -> Lease {
+        Lease::new(&whose(protocol), 7, said, 100)
+    }
+
+    fn opened() -> Lease {
         begun_by(TCP, SYN)
     }
 
-    fn answered() -> Mapping {
+    fn answered() -> Lease {
         opened().heard_server(Said { flags: Segment::SYN | Segment::ACK, number: FIRST }, 100)
     }
 
-    fn acknowledging(number: u32) -> Mapping {
+    fn acknowledging(number: u32) -> Lease {
         answered().heard_client(Said { flags: Segment::ACK, number }, 100)
     }
 
     #[test]
     fn words_come_back() {
         let closed = acknowledging(0).heard_client(Said { flags: Segment::FIN | Segment::ACK, number: 5 }, 101);
-        for mapping in [opened(), begun_by(TCP, ACK), answered(), acknowledging(0), closed] {
-            assert_eq!(Mapping::from_words(mapping.to_words()), mapping);
+        for lease in [opened(), begun_by(UDP, ACK), answered(), acknowledging(0), closed] {
+            assert_eq!(Lease::from_words(lease.to_words()), lease);
         }
+        let mapping = Mapping::new(&whose(TCP), NextHop::UNRESOLVED);
+        assert_eq!(Mapping::from_words(mapping.to_words()), mapping);
+    }
+
+    #[test]
+    fn a_flow_is_known_by_all_that_makes_it_one() {
+        let of = |client, service, port, secret| Whose::of(client, service, port_word(TCP, port, 80), secret).name;
+        let names = [
+            of(V6([1, 2]), V6([3, 4]), 5, [6, 7]),
+            of(V6([2, 2]), V6([3, 4]), 5, [6, 7]),
+            of(V6([1, 3]), V6([3, 4]), 5, [6, 7]),
+            of(V6([1, 2]), V6([4, 4]), 5, [6, 7]),
+            of(V6([1, 2]), V6([3, 5]), 5, [6, 7]),
+            of(V6([1, 2]), V6([3, 4]), 6, [6, 7]),
+            of(V6([1, 2]), V6([3, 4]), 5, [7, 7]),
+            of(V6([1, 2]), V6([3, 4]), 5, [6, 8]),
+        ];
+        assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len());
+        assert!(names.iter().all(|name| name >> 40 == 0));
     }
 
     #[test]
@@ -312,9 +363,9 @@ mod tests {
 
     #[test]
     fn a_port_is_kept_as_long_as_its_flow_may_need_it() {
-        let over = |mapping: Mapping, life, scarce| (0..20_000).find(|age| mapping.is_over(100 + age, life, scarce));
+        let over = |lease: Lease, life, scarce| (0..20_000).find(|age| lease.is_over(100 + age, life, scarce));
         let (proven, datagram) = (acknowledging(0), begun_by(UDP, Said::CLIENTS_DATAGRAM));
-        for (mapping, life, kept) in [
+        for (lease, life, kept) in [
             (opened(), 10_800, 130),
             (opened(), 5, 130),
             (answered(), 10_800, 130),
@@ -326,9 +377,9 @@ mod tests {
             (proven.heard_client(RESET, 100), 10_800, 60),
             (opened().heard_client(RESET, 100), 10_800, 60),
         ] {
-            assert_eq!(over(mapping, life, false), Some(kept + 1), "{mapping:?}, {life}");
+            assert_eq!(over(lease, life, false), Some(kept + 1), "{lease:?}, {life}");
         }
-        for (mapping, kept) in [
+        for (lease, kept) in [
             (opened(), 3),
             (answered(), 3),
             (datagram, 3),
@@ -336,7 +387,7 @@ mod tests {
             (proven.heard_client(RESET, 100), 60),
             (proven, 10_800),
         ] {
-            assert_eq!(over(mapping, 10_800, true), Some(kept + 1), "{mapping:?}");
+            assert_eq!(over(lease, 10_800, true), Some(kept + 1), "{lease:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The place of a flow: found by its tag, or taken where one is free.
 
 use super::{
-    place::{FIRST_PORT, Mapping, PLACES, PORTS, TAG_WORDS, Wanted, Whose},
+    place::{FIRST_PORT, Lease, Mapping, PLACES, PORTS, TAG_WORDS, Wanted},
     pool::{MAX_POOL, Pool},
 };
 use crate::{hash::mix, tables::Tables};
@@ -53,11 +53,11 @@ const fn bucket(hash: u32, pool: Pool) -> usize {
     pool.place(address as u32) * TAG_WORDS + (FIRST_PORT / BUCKET + bucket) * BUCKET_TAGS
 }
 
-/// The place that is this flow's, with a backend that is wanted: where it would begin, or where it began when the service
+/// The place that is the flow's with this name, with a backend that is wanted: where it would begin, or where it began when the service
 /// had other addresses.
 #[inline(always)]
-pub fn find<T: Tables>(tags: &Tags, whose: &Whose, wanted: Wanted, pool: Pool, tables: &T) -> Option<usize> {
-    let suits = |place| tables.mapping(place).is_some_and(|mapping| mapping.suits(whose, wanted));
+pub fn find<T: Tables>(tags: &Tags, name: u64, wanted: Wanted, pool: Pool, tables: &T) -> Option<usize> {
+    let suits = |place| tables.lease(place).is_some_and(|lease| lease.suits(name, wanted));
     for bucket in tags.buckets {
         for index in 0..BUCKET_TAGS {
             let word = bucket + index;
@@ -129,12 +129,12 @@ const fn one_if_zero(number: u64) -> u64 {
 
 /// Takes a place: a free one of the bucket that has more of them, or one that is over.
 #[inline(always)]
-pub fn take<T: Tables>(tags: &Tags, mapping: Mapping, tables: &T) -> Option<usize> {
+pub fn take<T: Tables>(tags: &Tags, lease: Lease, mapping: Mapping, tables: &T) -> Option<usize> {
     let [first, second] = tags.buckets;
     for _ in 0..TRIES {
         let room = tables.room_in(first).max(tables.room_in(second));
         let (found, before) = if room == 0 {
-            let now = mapping.seen;
+            let now = lease.seen;
             let over = tables.over_in(first, now);
             let over = if over == 0 { tables.over_in(second, now) } else { over };
             (over, over >> 32)
@@ -144,6 +144,7 @@ pub fn take<T: Tables>(tags: &Tags, mapping: Mapping, tables: &T) -> Option<usiz
         let place = (found & PLACE).checked_sub(1)? as usize;
         if claim(place, before, tags.tag, tables) {
             tables.set_mapping(place, mapping);
+            tables.set_lease(place, lease);
             return Some(place);
         }
     }
@@ -194,7 +195,8 @@ pub fn over_in<T: Tables>(bucket: usize, now: u32, tables: &T) -> u64 {
 /// Whether a place is free for others where they find none.
 #[inline(always)]
 pub fn gives_way<T: Tables>(place: usize, now: u32, tables: &T) -> bool {
-    tables.mapping(place).is_some_and(|mapping| mapping.is_over(now, u32::MAX, true))
+    // One that has just been claimed is written next.
+    tables.lease(place).is_some_and(|lease| lease.is_taken() && lease.is_over(now, u32::MAX, true))
 }
 
 /// Writes a tag into its lane; false where another packet was faster: the lane has another tag than `before`.
@@ -216,7 +218,10 @@ const _: () = assert!(PORTS.is_multiple_of(BUCKET) && PLACES == LANES * TAG_WORD
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{image::HostTables, next_hop::NextHop, snat::Said};
+    use crate::{
+        image::HostTables,
+        snat::{Said, Whose},
+    };
 
     const PLACE_OF_TEST: usize = FIRST_PORT + 5;
 
@@ -232,8 +237,8 @@ mod tests {
     fn who_comes_second_to_a_place_that_is_over_does_not_get_it() {
         let tables = HostTables::default();
         assert!(claim(PLACE_OF_TEST, 0, 0x8001, &tables));
-        let whose = Whose { client: [0, 1], ports: 80, service: 1 };
-        tables.set_mapping(PLACE_OF_TEST, Mapping::new(&whose, 1, NextHop::UNRESOLVED, Said::CLIENTS_DATAGRAM, 1));
+        let whose = Whose { client: [0, 1], ports: 80, name: 1 };
+        tables.set_lease(PLACE_OF_TEST, Lease::new(&whose, 1, Said::CLIENTS_DATAGRAM, 1));
         let over = over_in(FIRST_PORT / LANES, 1000, &tables);
         assert_eq!((over & PLACE, over >> 32), (PLACE_OF_TEST as u64 + 1, 0x8001));
         assert!(claim(PLACE_OF_TEST, over >> 32, 0x8002, &tables));

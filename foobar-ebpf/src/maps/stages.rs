@@ -10,7 +10,7 @@ use foobar_common::{
     handoff::{HANDOFF_WORDS, Handoff, Stage},
     layout::{CLIENT_WORDS, MAX_BUCKETS, MAX_CLIENTS, MAX_MAPPINGS, POOL_WORDS, TAGS_WORDS, TARGETS_WORDS},
     next_hop::NextHop,
-    snat::{MAPPING_WORDS, Mapping},
+    snat::{LEASE_WORDS, Lease, MAPPING_WORDS, Mapping},
     target::{TARGET_WORDS, Target, client_index},
 };
 
@@ -30,6 +30,8 @@ static HANDOFFS: PerCpuArray<[u64; HANDOFF_WORDS]> = PerCpuArray::with_max_entri
 static CLIENTS: Array<[u64; CLIENT_WORDS]> = Array::with_max_entries(MAX_CLIENTS as u32, 0);
 #[map]
 static TAGS: Array<u64> = Array::with_max_entries(TAGS_WORDS as u32, BPF_F_MMAPABLE);
+#[map]
+static LEASES: Array<[u64; LEASE_WORDS]> = Array::with_max_entries(MAX_MAPPINGS as u32, BPF_F_MMAPABLE);
 #[map]
 static MAPPINGS: Array<[u64; MAPPING_WORDS]> = Array::with_max_entries(MAX_MAPPINGS as u32, BPF_F_MMAPABLE);
 #[map]
@@ -179,10 +181,29 @@ pub fn set_mapping(index: usize, mapping: Mapping) {
 }
 
 #[inline(always)]
-pub fn renew_mapping(index: usize, mapping: Mapping) {
-    let Some(place) = mapping_at(index) else { return };
-    let [said, owner, proof] = mapping.living_words();
-    place.put(Mapping::PROOF, proof);
-    place.put(Mapping::SAID, said);
-    place.put(Mapping::OWNER, owner);
+fn lease_at(index: usize) -> Option<Record<LEASE_WORDS>> {
+    element(LEASES.get_ptr(index as u32))
+}
+
+#[inline(always)]
+pub fn lease(index: usize) -> Option<Lease> {
+    lease_at(index).map(|record| Lease::from_words(record.words()))
+}
+
+#[inline(always)]
+pub fn set_lease(index: usize, lease: Lease) {
+    let Some(place) = lease_at(index) else { return };
+    let [first, second] = lease.to_words();
+    place.put(0, first);
+    place.put(1, second);
+}
+
+/// The second word is written last, by which userspace sees that it is renewed.
+#[inline(always)]
+pub fn renew_lease(index: usize, before: Lease, after: Lease) {
+    let Some(place) = lease_at(index) else { return };
+    let ([before, _], [first, second]) = (before.to_words(), after.to_words());
+    if place.swap(0, before, first) {
+        place.put(1, second);
+    }
 }

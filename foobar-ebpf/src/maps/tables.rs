@@ -2,14 +2,14 @@
 
 use super::{
     Address, Asked, BUCKET_WORDS, Bucket, Candidates, Class, Context, Decision, First, GROUP_WORDS, GROUPS,
-    GROUPS_IN_A_WORD, Generation, Group, Handoff, INTERFACE_WORDS, INTERFACES, Key, LINKS, Link, MAX_LINKS, Mapping,
-    Maps, NARROWED, NEEDS, NEXT_HOP_WORDS, NEXT_HOPS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES, Named, Need,
-    NextHop, Node, Outcome, PAIRS, PORTS, Part, Plane, Pool, Port, RING_UNIT, RINGS, ROOM, ROOT_ENTRIES, ROOTS, Record,
-    Remark, SERVICE_WORDS, SERVICES, SOURCES, ServiceKey, Settled, Sign, Slot, State, TERMS, TERMS_OF_RULE, Tables,
-    Tags, Target, Terms, Told, Way, answer_apart, answered_apart, bpf_ktime_get_coarse_ns, bpf_redirect, bucket_index,
-    choose_apart, counts, displaced_seed, flows, gives_way_apart, group_in, interface, is_balancers_apart, limits, now,
-    older_apart, over_in_apart, recall_v4, recall_v6, remember_v4, remember_v6, room_in_apart, settle_apart, sparse,
-    sparse_pair, stages, walk_v4, walk_v6, within_budget,
+    GROUPS_IN_A_WORD, Generation, Group, Handoff, INTERFACE_WORDS, INTERFACES, Key, LINKS, Lease, Link, MAX_LINKS,
+    Mapping, Maps, NARROWED, NEEDS, NEXT_HOP_WORDS, NEXT_HOPS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES,
+    Named, Need, NextHop, Node, Outcome, PAIRS, PORTS, Part, Plane, Pool, Port, RING_UNIT, RINGS, ROOM, ROOT_ENTRIES,
+    ROOTS, Record, Remark, SERVICE_WORDS, SERVICES, SOURCES, ServiceKey, Settled, Sign, Slot, State, TERMS,
+    TERMS_OF_RULE, Tables, Tags, Target, Terms, Told, Way, answer_apart, answered_apart, bpf_ktime_get_coarse_ns,
+    bpf_redirect, bucket_index, choose_apart, counts, displaced_seed, flows, gives_way_apart, group_in, interface,
+    is_balancers_apart, limits, now, older_apart, over_in_apart, recall_v4, recall_v6, remember_v4, remember_v6,
+    room_in_apart, settle_apart, sparse, sparse_pair, stages, walk_v4, walk_v6, within_budget,
 };
 
 impl<C: Context> Tables for Maps<'_, C> {
@@ -216,8 +216,18 @@ impl<C: Context> Tables for Maps<'_, C> {
     }
 
     #[inline(always)]
-    fn renew_mapping(&self, place: usize, mapping: Mapping) {
-        stages::renew_mapping(place, mapping);
+    fn lease(&self, place: usize) -> Option<Lease> {
+        stages::lease(place)
+    }
+
+    #[inline(always)]
+    fn set_lease(&self, place: usize, lease: Lease) {
+        stages::set_lease(place, lease);
+    }
+
+    #[inline(always)]
+    fn renew_lease(&self, place: usize, before: Lease, after: Lease) {
+        stages::renew_lease(place, before, after);
     }
 
     #[inline(always)]

@@ -32,7 +32,7 @@ use foobar_common::{
     plane::{Plane, Way},
     sets::QUESTION_WORDS,
     slot::Slot,
-    snat::Mapping,
+    snat::{Lease, Mapping},
     sparse,
     state::State,
     tables::Node,
@@ -344,7 +344,13 @@ impl Seen for Reading<'_> {
 
     fn set_mapping(&self, _: usize, _: Mapping) {}
 
-    fn renew_mapping(&self, _: usize, _: Mapping) {}
+    fn lease(&self, place: usize) -> Option<Lease> {
+        self.datapath.places.lease(place)
+    }
+
+    fn set_lease(&self, _: usize, _: Lease) {}
+
+    fn renew_lease(&self, _: usize, _: Lease, _: Lease) {}
 
     fn pool_address(&self, place: usize) -> Option<[u64; 2]> {
         self.datapath.pool_addresses().get(place).copied()

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use aya::maps::MapData;
 use foobar_common::{
     layout::{MAX_MAPPINGS, TAGS_WORDS, map},
-    snat::{MAPPING_WORDS, MAX_POOL, Mapping, PLACES},
+    snat::{LEASE_WORDS, Lease, MAPPING_WORDS, MAX_POOL, Mapping, PLACES},
 };
 
 use super::{Datapath, mapped::Mapped, pins::Pins};
@@ -17,9 +17,10 @@ use super::{Datapath, mapped::Mapped, pins::Pins};
 /// Tags in a word.
 const LANES: usize = 4;
 
-/// The memory of both tables, which packets write.
+/// The memory of the three tables, which packets write.
 pub struct Places {
     tags: Mapped,
+    leases: Mapped,
     mappings: Mapped,
 }
 
@@ -29,32 +30,40 @@ impl Places {
             let map = MapData::from_pin(pins.map(name)).with_context(|| format!("opening {name}"))?;
             Mapped::over(&map, words * 8).with_context(|| format!("mapping {name}"))
         };
-        Ok(Self { tags: open(map::TAGS, TAGS_WORDS)?, mappings: open(map::MAPPINGS, MAX_MAPPINGS * MAPPING_WORDS)? })
+        Ok(Self {
+            tags: open(map::TAGS, TAGS_WORDS)?,
+            leases: open(map::LEASES, MAX_MAPPINGS * LEASE_WORDS)?,
+            mappings: open(map::MAPPINGS, MAX_MAPPINGS * MAPPING_WORDS)?,
+        })
     }
 
     pub fn tags(&self, word: usize) -> u64 {
         self.tags.words().get(word).map_or(u64::MAX, |word| word.load(Ordering::Relaxed))
     }
 
-    fn words(&self, place: usize) -> Option<&[AtomicU64; MAPPING_WORDS]> {
-        self.mappings.words().as_chunks().0.get(place)
+    fn words(&self, place: usize) -> Option<&[AtomicU64; LEASE_WORDS]> {
+        self.leases.words().as_chunks().0.get(place)
+    }
+
+    pub fn lease(&self, place: usize) -> Option<Lease> {
+        Some(Lease::from_words(self.words(place)?.each_ref().map(|word| word.load(Ordering::Relaxed))))
     }
 
     pub fn mapping(&self, place: usize) -> Option<Mapping> {
-        let words = self.words(place)?;
-        Some(Mapping::from_words(std::array::from_fn(|index| words[index].load(Ordering::Relaxed))))
+        let words: &[AtomicU64; MAPPING_WORDS] = self.mappings.words().as_chunks().0.get(place)?;
+        Some(Mapping::from_words(words.each_ref().map(|word| word.load(Ordering::Relaxed))))
     }
 
-    /// Lets others have a place whose mapping is still the one that was read, and whose flow does not speak meanwhile.
-    fn give_back(&self, place: usize, read: Mapping) {
-        let (Some(words), Some(tags)) = (self.words(place), self.tags.words().get(place / LANES)) else { return };
-        let (owner, lane) = (&words[Mapping::OWNER], 0xffff << (16 * (place % LANES)));
-        let before = read.to_words()[Mapping::OWNER];
-        if owner.compare_exchange(before, 0, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+    /// Lets others have a place whose lease is still the one that was read, and whose flow does not speak meanwhile.
+    fn give_back(&self, place: usize, read: Lease) {
+        let (Some([_, heard]), Some(tags)) = (self.words(place), self.tags.words().get(place / LANES)) else { return };
+        let lane = 0xffff << (16 * (place % LANES));
+        let [_, before] = read.to_words();
+        if heard.compare_exchange(before, 0, Ordering::AcqRel, Ordering::Relaxed).is_err() {
             return;
         }
         let tag = tags.fetch_and(!lane, Ordering::AcqRel) & lane;
-        if owner.load(Ordering::Acquire) != 0 {
+        if heard.load(Ordering::Acquire) != 0 {
             // A packet found the place by its tag and keeps it, unless another flow has it already.
             let put_back = |tags: u64| (tags & lane == 0).then_some(tags | tag);
             let _ = tags.fetch_update(Ordering::AcqRel, Ordering::Relaxed, put_back);
@@ -62,13 +71,13 @@ impl Places {
     }
 
     /// Flows that have a port, by their place.
-    fn taken(&self) -> impl Iterator<Item = (usize, Mapping)> + '_ {
+    fn taken(&self) -> impl Iterator<Item = (usize, Lease)> + '_ {
         let words = (0..TAGS_WORDS).filter(|word| self.tags(*word) != 0);
         let places = words.flat_map(|word| {
             let tags = self.tags(word);
             (0..LANES).filter(move |lane| tags >> (16 * lane) & 0xffff != 0).map(move |lane| word * LANES + lane)
         });
-        places.filter_map(|place| self.mapping(place).map(|mapping| (place, mapping)))
+        places.filter_map(|place| self.lease(place).map(|lease| (place, lease)))
     }
 }
 
@@ -77,15 +86,15 @@ impl Datapath {
     /// `None` that the backend is dead. Returns how many flows each backend has.
     pub fn sweep_places(&self, now: u32, life: impl Fn(u32) -> Option<u32>) -> BTreeMap<u32, u64> {
         let mut flows = BTreeMap::new();
-        for (place, mapping) in self.places.taken() {
+        for (place, lease) in self.places.taken() {
             // One that was just claimed is written next.
-            if !mapping.is_taken() {
+            if !lease.is_taken() {
                 continue;
             }
-            if mapping.is_over(now, life(mapping.backend).unwrap_or(0), false) {
-                self.places.give_back(place, mapping);
+            if lease.is_over(now, life(lease.backend).unwrap_or(0), false) {
+                self.places.give_back(place, lease);
             } else {
-                *flows.entry(mapping.backend).or_default() += 1;
+                *flows.entry(lease.backend).or_default() += 1;
             }
         }
         flows
@@ -99,7 +108,7 @@ impl Datapath {
     /// The same to flows of some backends, by their ids.
     pub fn ports_taken_by(&self, is_its: impl Fn(u32) -> bool) -> [u64; MAX_POOL] {
         let mut taken = [0; MAX_POOL];
-        for (place, _) in self.places.taken().filter(|(_, mapping)| is_its(mapping.backend)) {
+        for (place, _) in self.places.taken().filter(|(_, lease)| is_its(lease.backend)) {
             taken[place / PLACES] += 1;
         }
         taken
@@ -108,7 +117,7 @@ impl Datapath {
     /// Gives every flow's port of one place of the pool back, before another address takes it.
     pub fn clear_places(&self, pool: usize) {
         let taken = self.places.taken().filter(|(place, _)| place / PLACES == pool);
-        taken.for_each(|(place, mapping)| self.places.give_back(place, mapping));
+        taken.for_each(|(place, lease)| self.places.give_back(place, lease));
     }
 
     /// Says which address stands at a place of the pool. Its ports are all free then.
