@@ -8,6 +8,13 @@ pub const fn mix(word: u64) -> u64 {
     word ^ word >> 31
 }
 
+/// A bijection that spreads each bit over the upper half: for what is mixed once more, or read from above.
+#[inline(always)]
+pub const fn fold(word: u64) -> u64 {
+    let word = word.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    word ^ word >> 32
+}
+
 /// 32 bits that a seed below 2^32 makes of a key, each otherwise.
 #[inline(always)]
 pub const fn seeded(key: u32, seed: u64) -> u64 {

@@ -6,7 +6,7 @@
 
 use crate::{
     address::Address,
-    hash::mix,
+    hash::{fold, mix},
     layout::{MAX_UNPROVEN, unproven_index},
     note::{Kind, Note},
 };
@@ -94,7 +94,7 @@ impl Key {
     #[inline(always)]
     pub fn of<A: Address>(source: A, destination: A, ports: u64, slot: u32, secret: [u64; 2]) -> Self {
         let [first, second] = A::hash_words(source, destination);
-        let mut hash = mix(first ^ secret[0]);
+        let mut hash = fold(first ^ secret[0]);
         if A::V6 {
             hash = mix(hash ^ second);
         }

@@ -4,7 +4,7 @@ use super::proof::{FIN, Proof, RST, Said};
 use crate::{
     address::Address,
     flow::{Segment, TCP},
-    hash::mix,
+    hash::{fold, mix},
     next_hop::NextHop,
 };
 
@@ -47,11 +47,12 @@ impl Whose {
     pub fn of<A: Address>(client: A, service: A, ports: u64, secret: [u64; 2]) -> Self {
         let [high, low] = service.words();
         let client = client.words();
-        let mut hash = mix(client[1] ^ secret[1]) ^ high.rotate_left(23) ^ low.rotate_left(32);
+        // Of IPv4 both addresses are in one word.
+        let mut hash = mix(client[1] ^ high.rotate_left(23) ^ low.rotate_left(32) ^ secret[0]);
         if A::V6 {
-            hash = mix(hash) ^ client[0];
+            hash = mix(hash ^ client[0]);
         }
-        Self { client, ports, name: mix(mix(hash ^ secret[0]) ^ ports) >> Lease::NAME }
+        Self { client, ports, name: fold(hash ^ ports ^ secret[1]) >> Lease::NAME }
     }
 }
 
@@ -327,7 +328,7 @@ mod tests {
             of(V6([1, 2]), V6([4, 4]), 5, [6, 7]),
             of(V6([1, 2]), V6([3, 5]), 5, [6, 7]),
             of(V6([1, 2]), V6([3, 4]), 6, [6, 7]),
-            of(V6([1, 2]), V6([3, 4]), 5, [7, 7]),
+            of(V6([1, 2]), V6([3, 4]), 5, [16, 7]),
             of(V6([1, 2]), V6([3, 4]), 5, [6, 8]),
         ];
         assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len());
