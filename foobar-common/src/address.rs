@@ -6,7 +6,7 @@ use crate::header::{Be32, Wide};
 pub trait Address: Copy + Eq {
     /// The address as it stands in an IP header.
     type Wire: Copy;
-    /// A flow's key in the table of notes.
+    /// A flow's key in the tables of what was opened and of first fragments.
     type FlowKey: Copy + AsRef<[u64]>;
 
     /// Bytes in an address.
@@ -36,12 +36,6 @@ pub trait Address: Copy + Eq {
 
     /// `ports`: source port, destination port and protocol in one word.
     fn flow_key(source: Self, destination: Self, ports: u64) -> Self::FlowKey;
-
-    /// Source, destination and ports of such a key.
-    fn flow_of(key: Self::FlowKey) -> (Self, Self, u64);
-
-    /// The key of these words, the front of which it takes.
-    fn key_of(words: [u64; 5]) -> Self::FlowKey;
 
     /// Two words that stand for the pair of addresses in a flow's hash.
     fn hash_words(source: Self, destination: Self) -> [u64; 2];
@@ -104,16 +98,6 @@ impl Address for V4 {
     }
 
     #[inline(always)]
-    fn flow_of([pair, ports]: [u64; 2]) -> (Self, Self, u64) {
-        (Self((pair >> 32) as u32), Self(pair as u32), ports)
-    }
-
-    #[inline(always)]
-    fn key_of([pair, ports, ..]: [u64; 5]) -> [u64; 2] {
-        [pair, ports]
-    }
-
-    #[inline(always)]
     fn hash_words(source: Self, destination: Self) -> [u64; 2] {
         [u64::from(source.0) << 32 | u64::from(destination.0), 0]
     }
@@ -173,16 +157,6 @@ impl Address for V6 {
     #[inline(always)]
     fn flow_key(source: Self, destination: Self, ports: u64) -> [u64; 5] {
         [source.0[0], source.0[1], destination.0[0], destination.0[1], ports]
-    }
-
-    #[inline(always)]
-    fn flow_of([high, low, far_high, far_low, ports]: [u64; 5]) -> (Self, Self, u64) {
-        (Self([high, low]), Self([far_high, far_low]), ports)
-    }
-
-    #[inline(always)]
-    fn key_of(words: [u64; 5]) -> [u64; 5] {
-        words
     }
 
     #[inline(always)]

@@ -170,6 +170,20 @@ fn notes_that_nobody_asks_for_go() {
 }
 
 #[test]
+fn a_place_that_was_left_by_halves_is_free_again() {
+    let mut lab = lab();
+    let (old, (key, _)) = (lab.id(IPV4, OLD), key_v4(&mut lab, 1));
+    fill(&mut lab, [(1, note(Kind::Lasting, old, 0))].into_iter());
+    let place = lab.datapath().notes()[0].place;
+    lab.datapath().note_table().put_note(place, 0);
+    assert_eq!((notes(&mut lab), lab.datapath().note_table().find_note(key)), (0, place as u64 + 1));
+
+    assert_eq!(sweep(&mut lab).left, 0);
+
+    assert_eq!(lab.datapath().note_table().note_words(place), [0, 0]);
+}
+
+#[test]
 fn both_families_are_swept() {
     let mut lab = lab();
     let (v4, old, new) = (lab.id(IPV4, NEW), lab.id(IPV6, OLD_V6), lab.id(IPV6, NEW_V6));

@@ -57,6 +57,21 @@ impl Notes {
         Some(NotedFlow { place, note: Note::written(words)?, mark: words[0] & Key::MASK })
     }
 
+    /// Whether a packet is at a place: it has claimed it and not written yet, or is about to leave it.
+    pub fn is_unsettled(&self, place: usize) -> bool {
+        let words = self.note_words(place);
+        words[0] & Note::PRESENT != 0 && Note::written(words).is_none()
+    }
+
+    /// Frees a place that no packet is at any more, and that was never written or left by halves: two packets of one flow
+    /// wrote it at once.
+    pub fn free_unsettled(&self, place: usize) {
+        let [first, _] = self.note_words(place);
+        if self.is_unsettled(place) {
+            self.swap_note(place, first, 0);
+        }
+    }
+
     /// Takes a note away if it is still the one that was looked at. A packet that wrote to it in between keeps it, but for the
     /// some 100 ns that both writes take.
     pub fn take_away(&self, NotedFlow { place, note, mark }: NotedFlow) {

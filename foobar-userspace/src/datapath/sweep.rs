@@ -64,11 +64,14 @@ impl Datapath {
         let before = self.notes.counted();
         // What a packet has counted stands by now.
         self.wait_for_packets()?;
-        let (mut swept, mut found) = (Swept::default(), [0; NOTED_SECRET]);
+        let (mut swept, mut found, mut unsettled) = (Swept::default(), [0; NOTED_SECRET], vec![]);
         let scarce = is_scarce(sweeping.noted, before[unproven_index(Kind::Young)]);
         for level in (0..LEVELS_COUNT).filter(|level| *level == 0 || before[level_index(*level)] > 0) {
             for place in first_line(level) * IN_A_LINE..first_line(level + 1) * IN_A_LINE {
-                let Some(flow) = self.notes.at(place) else { continue };
+                let Some(flow) = self.notes.at(place) else {
+                    unsettled.extend(self.notes.is_unsettled(place).then_some(place));
+                    continue;
+                };
                 if !self.stays((flow.note, Key::slot_in(flow.mark)), sweeping, scarce, &mut swept)? {
                     self.notes.take_away(flow);
                     continue;
@@ -82,6 +85,10 @@ impl Datapath {
             }
         }
         self.notes.correct(before, found);
+        if !unsettled.is_empty() {
+            self.wait_for_packets()?;
+            unsettled.into_iter().for_each(|place| self.notes.free_unsettled(place));
+        }
         Ok(swept)
     }
 
