@@ -142,10 +142,10 @@ pub const MAX_NOTES: u32 = 1_048_576;
 pub const MAX_UNPROVEN: u32 = MAX_NOTES / 2;
 /// Places of notes: a line is hardly ever full where half of them are taken.
 pub const NOTE_PLACES: usize = LINES * IN_A_LINE;
-/// What is known of all notes: how many there are of each unproven kind and in each level but the first, then the secret of
-/// their keys.
-pub const NOTED_WORDS: usize = 8;
-pub const NOTED_SECRET: usize = 4;
+/// What is known of all notes: how many there are of each unproven kind and in each level but the first; then, in a cache line
+/// that nobody writes, the secret of their keys.
+pub const NOTED_WORDS: usize = 16;
+pub const NOTED_SECRET: usize = 8;
 /// Things that this host opened that are remembered, per family; the one that was not used for longest gives way.
 pub const MAX_STATES: u32 = 262_144;
 /// Things that others opened to this host that are remembered under an egress default that drops; likewise.

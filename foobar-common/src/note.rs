@@ -100,7 +100,13 @@ impl Note {
     /// Of a place; `None` where a note has just been claimed, or is leaving.
     #[inline(always)]
     pub const fn written(words: [u64; 2]) -> Option<Self> {
-        if words[0] & Self::PRESENT != 0 && words[1] & WRITTEN != 0 { Some(Self::from_words(words)) } else { None }
+        if words[0] & Self::PRESENT != 0 && Self::is_written(words[1]) { Some(Self::from_words(words)) } else { None }
+    }
+
+    /// Whether a second word is a note's.
+    #[inline(always)]
+    pub const fn is_written(second: u64) -> bool {
+        second & WRITTEN != 0
     }
 
     /// Whether nobody can need the note any more. `life`: seconds that a silent flow is kept.

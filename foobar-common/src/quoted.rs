@@ -25,7 +25,7 @@ use crate::{
     pick::{Picked, look_up},
     readdress::End,
     send::send,
-    snat::{self, PLACES, Pool, Tags, Wanted, Whose, port_of},
+    snat::{PLACES, Pool, Tags, Wanted, Whose, port_of},
     tables::Tables,
     target::Mode,
 };
@@ -137,8 +137,8 @@ fn to_backend<F: FrameMut + ?Sized, A: Address, T: Tables>(
         let ports = port_word(quote.protocol, quote.destination.1, quote.source.1);
         let whose = Whose::of(A::from_words(quote.destination.0), flow.destination, ports, tables.note_secret());
         let pool = Pool::from_words(told.source);
-        let found = snat::find(&Tags::of(picked.hash, ports, pool), whose.name, Wanted::ANY, pool, tables)?;
-        let place = frame.forget(found);
+        let found = tables.find_place(Tags::of(picked.hash, ports, pool), whose.name, Wanted::ANY, pool);
+        let place = frame.forget(found.checked_sub(1)? as usize);
         backend = tables.lease(place)?.backend;
         quoted_destination = (tables.pool_address(place / PLACES)?, port_of(place));
     }

@@ -52,8 +52,9 @@ fn to_backend<F: Resize + ?Sized, A: Address, T: Tables>(
     let tags = Tags::of(handoff.hash, whose.ports, pool);
     let said = client_said(frame, flow).ok_or(Outcome::Truncated)?;
     // One client's address and port may have connections with several backends, which their packets name.
-    let found = find(&tags, whose.name, Wanted::of(picked, Begins(handoff.detail).named()), pool, tables);
-    let (place, backend) = match found.map(|place| frame.forget(place)) {
+    let wanted = Wanted::of(picked, Begins(handoff.detail).named());
+    let found = tables.find_place(tags, whose.name, wanted, pool).checked_sub(1);
+    let (place, backend) = match found.map(|place| frame.forget(place as usize)) {
         Some(place) => (place, keep(place, picked, said, tables)),
         None => (start::<F, T>(frame, &tags, &whose, (picked, said), tables)?, picked),
     };
@@ -72,8 +73,7 @@ fn to_backend<F: Resize + ?Sized, A: Address, T: Tables>(
 #[inline(always)]
 fn keep<T: Tables>(place: usize, picked: u32, said: Said, tables: &T) -> u32 {
     let Some(lease) = tables.lease(place) else { return picked };
-    // It may be given back just now: who gives it back sees what is written.
-    let begins = said.opens() && lease.is_closing() || !lease.is_taken();
+    let begins = said.opens() && lease.is_closing();
     if begins || lease.backend != picked && tables.next_hop(lease.backend).is_none() {
         tables.renew_lease(place, lease, lease.begun(picked, said, tables.now()));
         return picked;

@@ -22,7 +22,7 @@ use crate::{
     plane::{Plane, Way},
     sets::SetTables,
     slot::Slot,
-    snat::{Lease, Mapping, Pool, Tags, answered, gives_way, older, over_in, room_in},
+    snat::{self, Lease, Mapping, Pool, Tags, Wanted, answered, gives_way, older, over_in, room_in},
     state::State,
     target::Target,
     terms::{Candidates, Link, Settled, Terms, settle},
@@ -177,7 +177,15 @@ pub trait Tables: SetTables + NoteTable {
     /// Writes the mapping of a place, before its lease.
     fn set_mapping(&self, place: usize, mapping: Mapping);
 
-    /// See [`room_in`]. The kernel does this and the next ones in functions of their own.
+    /// See [`snat::find`]. The kernel does this and the next ones in functions of their own.
+    fn find_place(&self, tags: Tags, name: u64, wanted: Wanted, pool: Pool) -> u64
+    where
+        Self: Sized,
+    {
+        snat::find(tags, name, wanted, pool, self)
+    }
+
+    /// See [`room_in`].
     fn room_in(&self, bucket: usize) -> u64
     where
         Self: Sized,

@@ -15,7 +15,7 @@ use foobar_common::{
     },
     pick::choose,
     slot::Slot,
-    snat::{Pool, Tags, answered, gives_way, older, over_in, room_in},
+    snat::{self, Pool, Tags, Wanted, answered, gives_way, older, over_in, room_in},
     terms::{Candidates, settle},
 };
 
@@ -57,6 +57,16 @@ pub extern "C" fn is_balancers_apart(high: u64, low: u64, word: u64) -> u64 {
 pub extern "C" fn answered_apart(pool: u32, high: u64, low: u64, ports: u64) -> u64 {
     let found = answered(pool, [high, low], ports, &Maps::apart());
     found.map_or(0, |(place, backend)| (place as u64 + 1) | u64::from(backend) << 32)
+}
+
+/// [`find`], for flows of services that rewrite both ends.
+///
+/// [`find`]: snat::find
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn find_place_apart(tags: u64, name: u64, wanted: u64, pool: u64) -> u64 {
+    let (tags, wanted, pool) = (Tags::from_word(tags), Wanted::from_word(wanted), Pool::from_words([pool, 0]));
+    snat::find(tags, name, wanted, pool, &Maps::apart())
 }
 
 /// [`room_in`], for flows that begin.

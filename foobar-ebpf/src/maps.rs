@@ -32,7 +32,7 @@ use foobar_common::{
     note::{Sign, table::Key},
     plane::{Plane, Way},
     slot::Slot,
-    snat::{Lease, Mapping, Pool, Tags},
+    snat::{Lease, Mapping, Pool, Tags, Wanted},
     sparse,
     state::State,
     tables::Node,
@@ -48,8 +48,8 @@ pub use self::{
 };
 use crate::{
     apart::{
-        answer_apart, answered_apart, choose_apart, gives_way_apart, is_balancers_apart, older_apart, over_in_apart,
-        recall_v4, recall_v6, remember_v4, remember_v6, room_in_apart, settle_apart, walk_v4, walk_v6,
+        answer_apart, answered_apart, choose_apart, find_place_apart, gives_way_apart, is_balancers_apart, older_apart,
+        over_in_apart, recall_v4, recall_v6, remember_v4, remember_v6, room_in_apart, settle_apart, walk_v4, walk_v6,
     },
     hide::{InMemory, hide},
     table::{Record, Table},

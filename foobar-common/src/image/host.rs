@@ -187,24 +187,24 @@ impl NoteTable for HostTables {
         self.notes.borrow().get(&place).copied().unwrap_or_default()
     }
 
-    fn swap_note(&self, place: usize, before: u64, after: u64) -> bool {
-        let [now, second] = self.note_words(place);
+    fn swap_note(&self, place: usize, word: usize, before: u64, after: u64) -> bool {
+        let mut words = self.note_words(place);
         let mut notes = self.notes.borrow_mut();
-        if now != before || before == 0 && notes.len() >= self.room {
+        let is_one_more = word == 0 && before == 0;
+        if words[word] != before || is_one_more && notes.len() >= self.room {
             return false;
         }
-        if after == 0 {
-            notes.remove(&place)
+        words[word] = after;
+        if words == [0, 0] {
+            notes.remove(&place);
         } else {
-            notes.insert(place, [after, second])
-        };
+            notes.insert(place, words);
+        }
         true
     }
 
     fn put_note(&self, place: usize, word: u64) {
-        if let Some([_, second]) = self.notes.borrow_mut().get_mut(&place) {
-            *second = word;
-        }
+        self.notes.borrow_mut().entry(place).or_default()[1] = word;
     }
 
     fn noted(&self, index: usize) -> u64 {

@@ -1,8 +1,9 @@
 //! Where notes stand: cache lines of four notes each, in levels of growing size.
 //!
-//! A flow has one line in the first level, and two in each other. Its note stands in the first of these that had room, and never
-//! moves (multilevel adaptive hashing, Broder and Karlin, SODA 1990): so few notes are all in few lines, which stay in the
-//! CPU's caches. A flow is known by its lines, its slot, and 28 more bits of a hash that nobody outside can reckon.
+//! A flow has one line in the first level, and two in each other. Its note stands in the first of these that had room,
+//! and never moves (multilevel adaptive hashing, Broder and Karlin, SODA 1990): so few notes are all in few lines,
+//! which stay in the CPU's caches. A flow is known by its lines, its slot, and 28 more bits of a hash that nobody
+//! outside can reckon.
 
 use crate::{
     address::Address,
@@ -22,8 +23,8 @@ pub trait NoteTable {
     /// Both words of the note at a place.
     fn note_words(&self, place: usize) -> [u64; 2];
 
-    /// Writes `after` as a note's first word where `before` still stands; false where it does not.
-    fn swap_note(&self, place: usize, before: u64, after: u64) -> bool;
+    /// Writes `after` as one of a note's two words where `before` still stands; false where it does not.
+    fn swap_note(&self, place: usize, word: usize, before: u64, after: u64) -> bool;
 
     /// Writes a note's second word.
     fn put_note(&self, place: usize, word: u64);
@@ -90,14 +91,18 @@ impl Key {
     const SLOT: u32 = Self::PRESENT + 1;
     const FLOW: u32 = 36;
 
-    /// `ports`: as [`crate::flow::port_word`] has them; `slot`: the flow's in its service's ring; `secret`: of this table.
+    /// `ports`: as [`crate::flow::port_word`] has them; `slot`: the flow's in its service's ring; `secret`: of this
+    /// table.
     #[inline(always)]
     pub fn of<A: Address>(source: A, destination: A, ports: u64, slot: u32, secret: [u64; 2]) -> Self {
-        let [first, second] = A::hash_words(source, destination);
-        let mut hash = fold(first ^ secret[0]);
-        if A::V6 {
-            hash = mix(hash ^ second);
-        }
+        // Whoever chooses an address does not know what it is mixed with: what comes after is no longer his.
+        let hash = if A::V6 {
+            let ([high, low], [far_high, far_low]) = (source.words(), destination.words());
+            mix(mix(high ^ secret[0]) ^ low) ^ far_high.rotate_left(23) ^ far_low.rotate_left(32)
+        } else {
+            let [both, _] = A::hash_words(source, destination);
+            fold(both ^ secret[0])
+        };
         let spread = mix(hash ^ ports ^ secret[1]);
         Self { spread, mark: spread << Self::FLOW | u64::from(slot) << Self::SLOT | Note::PRESENT }
     }
@@ -127,8 +132,10 @@ impl Key {
     #[inline(always)]
     fn place_in<T: NoteTable>(self, line: usize, tables: &T) -> u64 {
         for (index, word) in tables.note_marks(line).into_iter().enumerate() {
-            if (word ^ self.mark) & Self::MASK == 0 {
-                return (line * IN_A_LINE + index + 1) as u64;
+            let place = line * IN_A_LINE + index;
+            // What has just been claimed, or left by halves, is no note.
+            if (word ^ self.mark) & Self::MASK == 0 && Note::is_written(tables.note_words(place)[1]) {
+                return place as u64 + 1;
             }
         }
         0
@@ -145,7 +152,8 @@ impl Key {
     }
 }
 
-/// The word of [`NoteTable::noted`] that counts a level's notes, at least as many as there are. The first level has none.
+/// The word of [`NoteTable::noted`] that counts a level's notes, at least as many as there are. The first level has
+/// none.
 #[inline(always)]
 pub const fn level_index(level: usize) -> usize {
     1 + level
@@ -164,7 +172,8 @@ pub fn find<T: NoteTable>(key: Key, tables: &T) -> u64 {
     place
 }
 
-/// Makes a note of these words for a flow that has none, in the first level that has room; false where none has.
+/// Makes a note of these words for a flow that has none, in the first level that has room; false where none has. Who
+/// loses a place to another packet goes on to the next level.
 #[inline(always)]
 pub fn make<T: NoteTable>(key: Key, words: [u64; 2], tables: &T) -> bool {
     let first = tables.free_in(key.line::<0, false>());
@@ -186,7 +195,7 @@ fn claim<T: NoteTable>(key: Key, found: u64, counted: Option<usize>, words: [u64
     if let Some(level) = counted {
         tables.count_noted(level_index(level));
     }
-    let is_claimed = tables.swap_note(place as usize, 0, words[0] | key.mark);
+    let is_claimed = tables.swap_note(place as usize, 0, 0, words[0] | key.mark);
     if is_claimed {
         tables.put_note(place as usize, words[1]);
     }
@@ -224,32 +233,37 @@ impl Standing {
         Some(Self { place, note: Note::written(tables.note_words(place))? })
     }
 
-    /// Writes what has become of it. Another packet of the flow that does the same meanwhile may be the last.
+    /// Writes what has become of it, unless another packet of the flow has just done so.
     #[inline(always)]
     pub fn renew<T: NoteTable>(&self, key: Key, note: Note, tables: &T) {
-        let ([before, _], [after, second]) = (self.note.to_words(), note.to_words());
-        rewrite(self.place, before | key.mark, [after | key.mark, second], tables);
+        let ([before, second], [after, next]) = (self.note.to_words(), note.to_words());
+        rewrite(self.place, [before | key.mark, second], [after | key.mark, next], tables);
     }
 
     /// Takes it away.
     #[inline(always)]
     pub fn delete<T: NoteTable>(&self, key: Key, tables: &T) {
-        let [first, _] = self.note.to_words();
-        rewrite(self.place, first | key.mark, [0, 0], tables);
+        let [first, second] = self.note.to_words();
+        rewrite(self.place, [first | key.mark, second], [0, 0], tables);
     }
 }
 
-/// Writes both words of the note that has the first word `before`. Who finds one that leaves in between finds none.
+/// Writes both words of a note where `before` still stands, the second one first; false where it does not. Who finds
+/// one that leaves in between finds none.
 #[inline(always)]
-pub fn rewrite<T: NoteTable>(place: usize, before: u64, [first, second]: [u64; 2], tables: &T) {
-    tables.put_note(place, second);
-    if first != before {
-        tables.swap_note(place, before, first);
+pub fn rewrite<T: NoteTable>(place: usize, before: [u64; 2], after: [u64; 2], tables: &T) -> bool {
+    if before[1] != after[1] && !tables.swap_note(place, 1, before[1], after[1]) {
+        return false;
     }
+    if before[0] == after[0] || tables.swap_note(place, 0, before[0], after[0]) {
+        return true;
+    }
+    tables.swap_note(place, 1, after[1], before[1]);
+    false
 }
 
-/// Writes a flow's note, its first one or what has become of it; false where there is no room. Each kind that anyone can have
-/// made fills a part of the table at most.
+/// Writes a flow's note, its first one or what has become of it; false where there is no room. Each kind that anyone
+/// can have made fills a part of the table at most.
 #[inline(always)]
 pub fn keep<T: NoteTable>(key: Key, before: Option<Standing>, note: Note, tables: &T) -> bool {
     let is_one_more = note.kind.is_unproven() && before.is_none_or(|before| before.note.kind != note.kind);

@@ -24,8 +24,8 @@ pub const TAG_WORDS: usize = PLACES / 4;
 
 /// Seconds that a port rests after a connection has closed: Linux keeps one in TIME-WAIT for so long.
 pub const REST_SECONDS: u32 = 60;
-/// Seconds that a flow keeps its port whose client is not known to hear its backend: a handshake's retries take 127 s with
-/// Linux's defaults.
+/// Seconds that a flow keeps its port whose client is not known to hear its backend: a handshake's retries take 127 s
+/// with Linux's defaults.
 pub const UNANSWERED_SECONDS: u32 = 130;
 /// The same where others find no port.
 pub const SCARCE_SECONDS: u32 = 3;
@@ -71,6 +71,17 @@ impl Wanted {
     #[inline(always)]
     pub const fn of(backend: u32, named: u32) -> Self {
         Self { backend, mask: named }
+    }
+
+    /// The backend in the lower half, its bits in the upper.
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        self.backend as u64 | (self.mask as u64) << 32
+    }
+
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self { backend: word as u32, mask: (word >> 32) as u32 }
     }
 
     /// 0: it is this one. Without a branch: the compiler would make two searches of one.
@@ -218,7 +229,7 @@ impl Lease {
     /// Whether the client is known to hear the server.
     #[inline(always)]
     pub const fn is_proven(&self) -> bool {
-        self.proof.word() == Proof::HEARD.word()
+        self.proof.is_heard()
     }
 
     /// After a packet of the client's.
@@ -231,8 +242,8 @@ impl Lease {
         Self { client, server, proof, seen: now, ..self }
     }
 
-    /// The same of the backend's. One that answers in the midst of a connection, whose begin this host has not seen, knows
-    /// its client.
+    /// The same of the backend's. One that answers in the midst of a connection, whose begin this host has not seen,
+    /// knows its client.
     #[inline(always)]
     #[must_use]
     pub const fn heard_server(self, said: Said, now: u32) -> Self {
@@ -343,6 +354,12 @@ mod tests {
         assert!(!acknowledging(FIRST).is_proven());
         assert!(!acknowledging(FIRST.wrapping_add((1 << 20) + 1)).is_proven());
         assert!(!answered().heard_client(RESET, 100).is_proven(), "a reset acknowledges nothing");
+    }
+
+    #[test]
+    fn who_has_heard_stays_so_whatever_number_stands_beside_it() {
+        let ([first, _], [_, second]) = (acknowledging(0).to_words(), answered().to_words());
+        assert!(Lease::from_words([first, second]).is_proven());
     }
 
     #[test]

@@ -25,6 +25,12 @@ impl Proof {
         Self(Self::BEGINS | at as u64)
     }
 
+    /// Whatever sequence number stands beside it: both are written apart.
+    #[inline(always)]
+    pub(super) const fn is_heard(self) -> bool {
+        self.0 & Self::HEARD.0 != 0
+    }
+
     /// Whether who acknowledges this has heard a server that began: as far behind it as a note's ([`crate::note`]).
     #[inline(always)]
     pub(super) const fn is_by(self, acknowledged: u32) -> bool {

@@ -33,6 +33,18 @@ pub struct Tags {
 }
 
 impl Tags {
+    /// Both buckets in 24 bits each, then the tag.
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        let [first, second] = self.buckets;
+        first as u64 | (second as u64) << 24 | self.tag << 48
+    }
+
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self { buckets: [word as usize & 0xff_ffff, (word >> 24) as usize & 0xff_ffff], tag: word >> 48 }
+    }
+
     /// `hash`: of the flow, or of its source alone; `ports`: of the flow.
     #[inline(always)]
     pub const fn of(hash: u32, ports: u64, pool: Pool) -> Self {
@@ -53,10 +65,10 @@ const fn bucket(hash: u32, pool: Pool) -> usize {
     pool.place(address as u32) * TAG_WORDS + (FIRST_PORT / BUCKET + bucket) * BUCKET_TAGS
 }
 
-/// The place that is the flow's with this name, with a backend that is wanted: where it would begin, or where it began when the service
-/// had other addresses.
+/// One more than the place that is the flow's with this name, with a backend that is wanted: where it would begin, or
+/// where it began when the service had other addresses; 0: it has none.
 #[inline(always)]
-pub fn find<T: Tables>(tags: &Tags, name: u64, wanted: Wanted, pool: Pool, tables: &T) -> Option<usize> {
+pub fn find<T: Tables>(tags: Tags, name: u64, wanted: Wanted, pool: Pool, tables: &T) -> u64 {
     let suits = |place| tables.lease(place).is_some_and(|lease| lease.suits(name, wanted));
     for bucket in tags.buckets {
         for index in 0..BUCKET_TAGS {
@@ -68,7 +80,7 @@ pub fn find<T: Tables>(tags: &Tags, name: u64, wanted: Wanted, pool: Pool, table
             for lane in 0..LANES {
                 let place = word * LANES + lane;
                 if (lanes >> (16 * lane)) & LANE == tags.tag && suits(place) {
-                    return Some(place);
+                    return place as u64 + 1;
                 }
             }
         }
@@ -77,16 +89,16 @@ pub fn find<T: Tables>(tags: &Tags, name: u64, wanted: Wanted, pool: Pool, table
         if !pool.has_older() {
             break;
         }
-        let place = tables.older(*tags, pool, nth).checked_sub(1)? as usize;
-        if suits(place) {
-            return Some(place);
+        let found = tables.older(tags, pool, nth);
+        if found == 0 || suits(found as usize - 1) {
+            return found;
         }
     }
-    None
+    0
 }
 
-/// Whether one of the tags in a word may be this one: it is 0 in what differs (Mycroft's test; lanes above the first may be
-/// taken for it).
+/// Whether one of the tags in a word may be this one: it is 0 in what differs (Mycroft's test; lanes above the first
+/// may be taken for it).
 #[inline(always)]
 const fn may_have(lanes: u64, tag: u64) -> bool {
     let differs = lanes ^ (tag * ONES);
@@ -171,8 +183,8 @@ pub fn room_in<T: Tables>(bucket: usize, tables: &T) -> u64 {
     free << 32 | last
 }
 
-/// One more than a place of a bucket whose flow is over, or whose client is not known to hear its backend, and in the upper
-/// half its tag; 0: there is none.
+/// One more than a place of a bucket whose flow is over, or whose client is not known to hear its backend, and in the
+/// upper half its tag; 0: there is none.
 ///
 /// Time alone makes one so, by the second: in each a bucket is looked through in vain once, whatever a flood asks for.
 #[inline(always)]

@@ -53,8 +53,8 @@ impl<C> NoteTable for Maps<'_, C> {
     }
 
     #[inline(always)]
-    fn swap_note(&self, place: usize, before: u64, after: u64) -> bool {
-        line(place / IN_A_LINE).is_some_and(|line| line.swap(place % IN_A_LINE * 2, before, after))
+    fn swap_note(&self, place: usize, word: usize, before: u64, after: u64) -> bool {
+        line(place / IN_A_LINE).is_some_and(|line| line.swap(place % IN_A_LINE * 2 + word, before, after))
     }
 
     #[inline(always)]

@@ -6,10 +6,11 @@ use super::{
     Mapping, Maps, NARROWED, NEEDS, NEXT_HOP_WORDS, NEXT_HOPS, NODE_FIRST_ENTRY, NODE_OTHERWISE, NODE_WORDS, NODES,
     Named, Need, NextHop, Node, Outcome, PAIRS, PORTS, Part, Plane, Pool, Port, RING_UNIT, RINGS, ROOM, ROOT_ENTRIES,
     ROOTS, Record, Remark, SERVICE_WORDS, SERVICES, SOURCES, ServiceKey, Settled, Sign, Slot, State, TERMS,
-    TERMS_OF_RULE, Tables, Tags, Target, Terms, Told, Way, answer_apart, answered_apart, bpf_ktime_get_coarse_ns,
-    bpf_redirect, bucket_index, choose_apart, counts, displaced_seed, flows, gives_way_apart, group_in, interface,
-    is_balancers_apart, limits, now, older_apart, over_in_apart, recall_v4, recall_v6, remember_v4, remember_v6,
-    room_in_apart, settle_apart, sparse, sparse_pair, stages, walk_v4, walk_v6, within_budget,
+    TERMS_OF_RULE, Tables, Tags, Target, Terms, Told, Wanted, Way, answer_apart, answered_apart,
+    bpf_ktime_get_coarse_ns, bpf_redirect, bucket_index, choose_apart, counts, displaced_seed, find_place_apart, flows,
+    gives_way_apart, group_in, interface, is_balancers_apart, limits, now, older_apart, over_in_apart, recall_v4,
+    recall_v6, remember_v4, remember_v6, room_in_apart, settle_apart, sparse, sparse_pair, stages, walk_v4, walk_v6,
+    within_budget,
 };
 
 impl<C: Context> Tables for Maps<'_, C> {
@@ -233,6 +234,12 @@ impl<C: Context> Tables for Maps<'_, C> {
     #[inline(always)]
     fn pool_address(&self, place: usize) -> Option<[u64; 2]> {
         stages::pool_address(place)
+    }
+
+    #[inline(always)]
+    fn find_place(&self, tags: Tags, name: u64, wanted: Wanted, pool: Pool) -> u64 {
+        let [pool, _] = pool.to_words();
+        find_place_apart(tags.word(), name, wanted.word(), pool)
     }
 
     #[inline(always)]

@@ -68,7 +68,7 @@ fn show(status: &Status) -> String {
     parts.join("\n")
 }
 
-/// As in `notes: 12 of 1 048 576 (37.7 MB)`.
+/// As in `notes: 12 of 1 048 576 (39.8 MB)`.
 fn notes(NotesStatus { used, size, bytes }: NotesStatus) -> String {
     format!("notes: {} of {} ({})", count(used), count(size), megabytes(bytes))
 }
@@ -222,7 +222,7 @@ mod tests {
                     backend("10.0.0.13", Some(lossy), Some("eth1 has no foobar attached")),
                 ],
             }],
-            notes: NotesStatus { used: 1200, size: 1_048_576, bytes: 37_748_736 },
+            notes: NotesStatus { used: 1200, size: 1_048_576, bytes: 39_845_888 },
             pending: Some(PendingStatus { seconds_left: 42, changes: vec!["+ rule 1: deny tcp/22".into()] }),
             warnings: vec!["nobody answers for 192.0.2.10".into()],
         }
@@ -234,7 +234,7 @@ mod tests {
 
         for words in [
             "generation 7",
-            "notes: 1 200 of 1 048 576 (37.7 MB)",
+            "notes: 1 200 of 1 048 576 (39.8 MB)",
             "default drop",
             "next: foobar attach IFACE",
             "warning: nobody answers",

@@ -63,7 +63,7 @@ pub struct Engine {
     pub(super) unsaved: Option<String>,
     /// Addresses of backends to come.
     pub(super) expected: Vec<IpAddr>,
-    /// Notes that the last sweep left, by family, IPv4 first.
+    /// Notes that the last sweep left.
     pub(super) noted: u64,
     /// The last sweep, where the one before this second's look matters.
     pub(super) swept: Option<Sweep>,

@@ -1,4 +1,4 @@
-//! One look at every note, by the kernel: what the engine asks for, and what it keeps of the answer.
+//! One look at every note: what the engine asks for, and what it keeps of the answer.
 
 use std::collections::BTreeMap;
 

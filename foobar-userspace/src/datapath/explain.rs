@@ -171,7 +171,7 @@ impl NoteTable for Reading<'_> {
         words
     }
 
-    fn swap_note(&self, _: usize, _: u64, after: u64) -> bool {
+    fn swap_note(&self, _: usize, _: usize, _: u64, after: u64) -> bool {
         if after == 0 {
             self.note.set(None);
         }

@@ -11,7 +11,7 @@ use foobar_common::{
     layout::{NOTE_PLACES, NOTED_SECRET, NOTED_WORDS, map},
     note::{
         Note,
-        table::{IN_A_LINE, Key, LEVELS_COUNT, NoteTable, Standing, first_line, level_index, make},
+        table::{IN_A_LINE, Key, LEVELS_COUNT, NoteTable, Standing, first_line, level_index, make, rewrite},
     },
 };
 
@@ -57,30 +57,24 @@ impl Notes {
         Some(NotedFlow { place, note: Note::written(words)?, mark: words[0] & Key::MASK })
     }
 
-    /// Whether a packet is at a place: it has claimed it and not written yet, or is about to leave it.
-    pub fn is_unsettled(&self, place: usize) -> bool {
-        let words = self.note_words(place);
-        words[0] & Note::PRESENT != 0 && Note::written(words).is_none()
+    /// The first word of a place that a packet is at: it has claimed it and not written yet, or is about to leave it.
+    pub fn unsettled(&self, place: usize) -> Option<u64> {
+        let [first, second] = self.note_words(place);
+        (first & Note::PRESENT != 0 && !Note::is_written(second)).then_some(first)
     }
 
-    /// Frees a place that no packet is at any more, and that was never written or left by halves: two packets of one flow
-    /// wrote it at once.
-    pub fn free_unsettled(&self, place: usize) {
-        let [first, _] = self.note_words(place);
-        if self.is_unsettled(place) {
-            self.swap_note(place, first, 0);
+    /// Frees a place that was unsettled under this first word before all packets of then had passed: it was left by
+    /// halves.
+    pub fn free_unsettled(&self, place: usize, first: u64) {
+        if self.unsettled(place) == Some(first) {
+            self.swap_note(place, 0, first, 0);
         }
     }
 
-    /// Takes a note away if it is still the one that was looked at. A packet that wrote to it in between keeps it, but for the
-    /// some 100 ns that both writes take.
-    pub fn take_away(&self, NotedFlow { place, note, mark }: NotedFlow) {
-        let Some([first, second]) = self.words(place) else { return };
-        let [old_first, old_second] = note.to_words();
-        if second.compare_exchange(old_second, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            // Where that fails, a packet has just written both.
-            let _ = first.compare_exchange(old_first | mark, 0, Ordering::AcqRel, Ordering::Relaxed);
-        }
+    /// Takes a note away if it is still the one that was looked at; false where a packet has just written to it.
+    pub fn take_away(&self, NotedFlow { place, note, mark }: NotedFlow) -> bool {
+        let [first, second] = note.to_words();
+        rewrite(place, [first | mark, second], [0, 0], self)
     }
 
     /// Writes a note at its place, where none stands; false where one does.
@@ -89,7 +83,7 @@ impl Notes {
         if let Some(level) = (1..LEVELS_COUNT).rfind(|level| *place >= first_line(*level) * IN_A_LINE) {
             self.count_noted(level_index(level));
         }
-        let is_free = self.swap_note(*place, 0, first | mark);
+        let is_free = self.swap_note(*place, 0, 0, first | mark);
         if is_free {
             self.put_note(*place, second);
         }
@@ -122,10 +116,9 @@ impl NoteTable for Notes {
         self.words(place).map_or([0; 2], |words| words.each_ref().map(|word| word.load(Ordering::Acquire)))
     }
 
-    fn swap_note(&self, place: usize, before: u64, after: u64) -> bool {
-        let swap =
-            |words: &[AtomicU64; 2]| words[0].compare_exchange(before, after, Ordering::AcqRel, Ordering::Relaxed);
-        self.words(place).is_some_and(|words| swap(words).is_ok())
+    fn swap_note(&self, place: usize, word: usize, before: u64, after: u64) -> bool {
+        let Some(words) = self.words(place) else { return false };
+        words[word].compare_exchange(before, after, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     fn put_note(&self, place: usize, word: u64) {

@@ -16,6 +16,14 @@ use super::{Datapath, mapped::Mapped, pins::Pins};
 
 /// Tags in a word.
 const LANES: usize = 4;
+const LANE: u64 = 0xffff;
+
+/// A place that has a tag.
+struct Taken {
+    place: usize,
+    tag: u64,
+    lease: Lease,
+}
 
 /// The memory of the three tables, which packets write.
 pub struct Places {
@@ -54,45 +62,51 @@ impl Places {
         Some(Mapping::from_words(words.each_ref().map(|word| word.load(Ordering::Relaxed))))
     }
 
-    /// Lets others have a place whose lease is still the one that was read, and whose flow does not speak meanwhile.
-    fn give_back(&self, place: usize, read: Lease) {
+    /// Lets others have a place whose tag and lease are still those that were read, and whose flow does not speak
+    /// meanwhile.
+    fn give_back(&self, Taken { place, tag, lease }: Taken) {
         let (Some([_, heard]), Some(tags)) = (self.words(place), self.tags.words().get(place / LANES)) else { return };
-        let lane = 0xffff << (16 * (place % LANES));
-        let [_, before] = read.to_words();
-        if heard.compare_exchange(before, 0, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+        let shift = 16 * (place % LANES);
+        let exchange = |from: u64, to: u64| {
+            let exchanged = |tags: u64| (tags >> shift & LANE == from).then_some(tags & !(LANE << shift) | to << shift);
+            tags.fetch_update(Ordering::AcqRel, Ordering::Relaxed, exchanged).is_ok()
+        };
+        // Without a tag nobody finds it, whatever becomes of this process next.
+        if !exchange(tag, 0) {
             return;
         }
-        let tag = tags.fetch_and(!lane, Ordering::AcqRel) & lane;
-        if heard.load(Ordering::Acquire) != 0 {
+        let [_, before] = lease.to_words();
+        let is_over = heard.compare_exchange(before, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        if !is_over || heard.load(Ordering::Acquire) != 0 {
             // A packet found the place by its tag and keeps it, unless another flow has it already.
-            let put_back = |tags: u64| (tags & lane == 0).then_some(tags | tag);
-            let _ = tags.fetch_update(Ordering::AcqRel, Ordering::Relaxed, put_back);
+            exchange(0, tag);
         }
     }
 
-    /// Flows that have a port, by their place.
-    fn taken(&self) -> impl Iterator<Item = (usize, Lease)> + '_ {
-        let words = (0..TAGS_WORDS).filter(|word| self.tags(*word) != 0);
-        let places = words.flat_map(|word| {
+    /// Flows that have a port.
+    fn taken(&self) -> impl Iterator<Item = Taken> + '_ {
+        let lanes = (0..TAGS_WORDS).filter(|word| self.tags(*word) != 0).flat_map(|word| {
             let tags = self.tags(word);
-            (0..LANES).filter(move |lane| tags >> (16 * lane) & 0xffff != 0).map(move |lane| word * LANES + lane)
+            (0..LANES).map(move |lane| (word * LANES + lane, tags >> (16 * lane) & LANE))
         });
-        places.filter_map(|place| self.lease(place).map(|lease| (place, lease)))
+        let taken = |(place, tag)| Some(Taken { place, tag, lease: self.lease(place)? });
+        lanes.filter(|(_, tag)| *tag != 0).filter_map(taken)
     }
 }
 
 impl Datapath {
-    /// Gives ports back of flows that are over, where `life` says how many seconds a silent flow of a backend is kept, and
-    /// `None` that the backend is dead. Returns how many flows each backend has.
+    /// Gives ports back of flows that are over, where `life` says how many seconds a silent flow of a backend is kept,
+    /// and `None` that the backend is dead. Returns how many flows each backend has.
     pub fn sweep_places(&self, now: u32, life: impl Fn(u32) -> Option<u32>) -> BTreeMap<u32, u64> {
         let mut flows = BTreeMap::new();
-        for (place, lease) in self.places.taken() {
+        for taken in self.places.taken() {
+            let lease = taken.lease;
             // One that was just claimed is written next.
             if !lease.is_taken() {
                 continue;
             }
             if lease.is_over(now, life(lease.backend).unwrap_or(0), false) {
-                self.places.give_back(place, lease);
+                self.places.give_back(taken);
             } else {
                 *flows.entry(lease.backend).or_default() += 1;
             }
@@ -108,7 +122,7 @@ impl Datapath {
     /// The same to flows of some backends, by their ids.
     pub fn ports_taken_by(&self, is_its: impl Fn(u32) -> bool) -> [u64; MAX_POOL] {
         let mut taken = [0; MAX_POOL];
-        for (place, _) in self.places.taken().filter(|(_, lease)| is_its(lease.backend)) {
+        for Taken { place, .. } in self.places.taken().filter(|taken| is_its(taken.lease.backend)) {
             taken[place / PLACES] += 1;
         }
         taken
@@ -116,8 +130,8 @@ impl Datapath {
 
     /// Gives every flow's port of one place of the pool back, before another address takes it.
     pub fn clear_places(&self, pool: usize) {
-        let taken = self.places.taken().filter(|(place, _)| place / PLACES == pool);
-        taken.for_each(|(place, lease)| self.places.give_back(place, lease));
+        let taken = self.places.taken().filter(|taken| taken.place / PLACES == pool);
+        taken.for_each(|taken| self.places.give_back(taken));
     }
 
     /// Says which address stands at a place of the pool. Its ports are all free then.

@@ -4,13 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use foobar_common::{
     layout::{NOTED_SECRET, unproven_index},
     note::{
         Kind, Note,
         table::{IN_A_LINE, Key, LEVELS_COUNT, first_line, level_index},
     },
+    slot::Slot,
     sweep::{Fate, fate, is_scarce},
 };
 
@@ -68,16 +69,19 @@ impl Datapath {
         let scarce = is_scarce(sweeping.noted, before[unproven_index(Kind::Young)]);
         for level in (0..LEVELS_COUNT).filter(|level| *level == 0 || before[level_index(*level)] > 0) {
             for place in first_line(level) * IN_A_LINE..first_line(level + 1) * IN_A_LINE {
-                let Some(flow) = self.notes.at(place) else {
-                    unsettled.extend(self.notes.is_unsettled(place).then_some(place));
+                if let Some(flow) = self.notes.at(place) {
+                    let slot = Key::slot_in(flow.mark);
+                    if !self.stays(flow.note, slot, sweeping, scarce) && self.notes.take_away(flow) {
+                        continue;
+                    }
+                    self.count(flow.note, slot, sweeping, &mut swept);
+                    if flow.note.kind.is_unproven() {
+                        found[unproven_index(flow.note.kind)] += 1;
+                    }
+                } else if let Some(first) = self.notes.unsettled(place) {
+                    unsettled.push((place, first));
+                } else {
                     continue;
-                };
-                if !self.stays((flow.note, Key::slot_in(flow.mark)), sweeping, scarce, &mut swept)? {
-                    self.notes.take_away(flow);
-                    continue;
-                }
-                if flow.note.kind.is_unproven() {
-                    found[unproven_index(flow.note.kind)] += 1;
                 }
                 if level > 0 {
                     found[level_index(level)] += 1;
@@ -87,31 +91,37 @@ impl Datapath {
         self.notes.correct(before, found);
         if !unsettled.is_empty() {
             self.wait_for_packets()?;
-            unsettled.into_iter().for_each(|place| self.notes.free_unsettled(place));
+            for (place, first) in unsettled {
+                self.notes.free_unsettled(place, first);
+            }
         }
         Ok(swept)
     }
 
-    /// Whether a note stays, which is counted then.
-    fn stays(&self, (note, index): (Note, u32), sweeping: &Sweeping, scarce: bool, swept: &mut Swept) -> Result<bool> {
-        let Some(Owner { ring, slots, life }) = sweeping.owners.get(&note.backend).copied() else { return Ok(false) };
-        let slot = self.tables.slot(ring, index).with_context(|| format!("no ring is in region {ring}"))?;
+    /// The slot of a note's flow, where its backend has a service whose ring has such a slot.
+    fn slot_of(&self, note: Note, index: u32, sweeping: &Sweeping) -> Option<(Owner, Slot)> {
+        let owner = sweeping.owners.get(&note.backend).copied().filter(|owner| index < owner.slots)?;
+        Some((owner, self.tables.slot(owner.ring, index)?))
+    }
+
+    fn stays(&self, note: Note, index: u32, sweeping: &Sweeping, scarce: bool) -> bool {
+        let Some((Owner { ring, life, .. }, slot)) = self.slot_of(note, index, sweeping) else { return false };
         match fate(note, slot, life, scarce, sweeping.now) {
-            Fate::Over => return Ok(false),
+            Fate::Stays | Fate::StaysElsewhere => true,
+            Fate::Over => false,
             Fate::Early => {
                 self.refuse(ring, sweeping.now.into());
-                return Ok(false);
-            }
-            Fate::Stays => {}
-            Fate::StaysElsewhere => {
-                let marks = swept.elsewhere.entry(ring).or_insert_with(|| vec![false; slots as usize]);
-                if let Some(mark) = marks.get_mut(index as usize) {
-                    *mark = true;
-                }
+                false
             }
         }
+    }
+
+    fn count(&self, note: Note, index: u32, sweeping: &Sweeping, swept: &mut Swept) {
         swept.left += 1;
         *swept.by_backend.entry(note.backend).or_default() += 1;
-        Ok(true)
+        let Some((Owner { ring, slots, .. }, slot)) = self.slot_of(note, index, sweeping) else { return };
+        if slot.current() != note.backend {
+            swept.elsewhere.entry(ring).or_insert_with(|| vec![false; slots as usize])[index as usize] = true;
+        }
     }
 }

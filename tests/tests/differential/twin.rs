@@ -9,7 +9,7 @@ use std::{
 use foobar_common::{
     Action, Outcome,
     image::HostTables,
-    note::{Kind, Note},
+    note::{Kind, Note, table::Key},
 };
 use foobar_tests::lab::{Counts, Lab, run, send};
 
@@ -100,10 +100,12 @@ impl Twin {
         let kernel = self.lab.counts();
         assert_eq!(self.host_counts(&kernel), kernel, "counters after frame {}", self.frames);
         let noted = self.lab.datapath().notes();
-        let kernel: HashMap<_, _> = noted.iter().map(|flow| (flow.place, timeless(flow.note))).collect();
+        let kernel: HashMap<_, _> = noted.iter().map(|flow| (flow.place, (flow.mark, timeless(flow.note)))).collect();
         let noted = self.host.notes.borrow().clone();
-        let host: HashMap<_, _> =
-            noted.into_iter().map(|(place, words)| (place, timeless(Note::from_words(words)))).collect();
+        let host: HashMap<_, _> = noted
+            .into_iter()
+            .map(|(place, words)| (place, (words[0] & Key::MASK, timeless(Note::from_words(words)))))
+            .collect();
         println!("{} notes after frame {}", host.len(), self.frames);
         assert!(kernel == host, "{} notes in the kernel, {} on the host, and they differ", kernel.len(), host.len());
         let kernel = self.lab.datapath().states().expect("the states can be read");
