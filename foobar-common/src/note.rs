@@ -54,21 +54,22 @@ pub struct Note {
     pub doubted: bool,
 }
 
-/// Bits of a note's second word.
-const DOUBTED: u64 = 1 << 30;
-const WRITTEN: u64 = 1 << 31;
+/// A bit of a note's second word.
+const DOUBTED: u64 = 1 << 31;
 
 impl Note {
     /// The bit of the first word that says that there is a note.
     pub const PRESENT: u64 = 1 << 18;
+    /// The first word of a place that a note is about to come to, or to leave. No note has the backend 0.
+    pub const RESERVED: u64 = Self::PRESENT;
     const KIND: u32 = 16;
     const SEEN: u64 = DOUBTED - 1;
 
     /// | bits of the first word | | bits of the second | |
     /// |---|---|---|---|
-    /// | 0–15 | backend | 0–29 | seen: 34 years |
-    /// | 16–17 | kind | 30 | doubted |
-    /// | 18 | 1 | 31 | 1: the word is written |
+    /// | 0–15 | backend | 0–30 | seen: 68 years |
+    /// | 16–17 | kind | 31 | doubted |
+    /// | 18 | 1 | | |
     /// | 19–63 | whose it is ([`table::Key`]) | 32–63 | sequence |
     #[inline(always)]
     pub const fn to_words(self) -> [u64; 2] {
@@ -81,7 +82,7 @@ impl Note {
         let doubted = if self.doubted { DOUBTED } else { 0 };
         let seen = self.seen as u64 & Self::SEEN;
         let first = (self.backend & 0xffff) as u64 | kind << Self::KIND | Self::PRESENT;
-        [first, seen | doubted | WRITTEN | (self.sequence as u64) << 32]
+        [first, seen | doubted | (self.sequence as u64) << 32]
     }
 
     /// Of a note that is there.
@@ -97,16 +98,10 @@ impl Note {
         Self { backend: first as u32 & 0xffff, kind, seen, sequence: (second >> 32) as u32, doubted }
     }
 
-    /// Of a place; `None` where a note has just been claimed, or is leaving.
+    /// Of a place; `None` where none stands.
     #[inline(always)]
-    pub const fn written(words: [u64; 2]) -> Option<Self> {
-        if words[0] & Self::PRESENT != 0 && Self::is_written(words[1]) { Some(Self::from_words(words)) } else { None }
-    }
-
-    /// Whether a second word is a note's.
-    #[inline(always)]
-    pub const fn is_written(second: u64) -> bool {
-        second & WRITTEN != 0
+    pub const fn standing(words: [u64; 2]) -> Option<Self> {
+        if words[0] == 0 || words[0] == Self::RESERVED { None } else { Some(Self::from_words(words)) }
     }
 
     /// Whether nobody can need the note any more. `life`: seconds that a silent flow is kept.

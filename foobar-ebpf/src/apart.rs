@@ -11,7 +11,7 @@ use foobar_common::{
     fragment::Part,
     note::{
         Sign,
-        table::{Key, find, free_in},
+        table::{Key, find, free_in, occupy, rewrite},
     },
     pick::choose,
     slot::Slot,
@@ -111,6 +111,21 @@ pub extern "C" fn choose_apart(spread: u64, mark: u64, slot: u32, sign: u64, end
 #[unsafe(no_mangle)]
 pub extern "C" fn find_note_apart(spread: u64, mark: u64) -> u64 {
     find(Key { spread, mark }, &Maps::apart())
+}
+
+/// [`occupy`], by their notes.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn occupy_note_apart(place: u64, first: u64, second: u64) -> u64 {
+    u64::from(occupy(place as usize, [first, second], &Maps::apart()))
+}
+
+/// [`rewrite`], of their notes.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn rewrite_note_apart(place: u64, before: u64, first: u64, second: u64) -> u64 {
+    rewrite(place as usize, before, [first, second], &Maps::apart());
+    0
 }
 
 /// [`free_in`], for their notes.

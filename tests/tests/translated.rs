@@ -32,6 +32,8 @@ const RARE: &[&str] = &[
     "_choose_apart",
     "_find_note_apart",
     "_free_in_apart",
+    "_rewrite_note_apart",
+    "_occupy_note_apart",
 ];
 
 /// And those that packets call where rules name sets.

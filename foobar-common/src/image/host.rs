@@ -188,23 +188,23 @@ impl NoteTable for HostTables {
     }
 
     fn swap_note(&self, place: usize, word: usize, before: u64, after: u64) -> bool {
-        let mut words = self.note_words(place);
-        let mut notes = self.notes.borrow_mut();
         let is_one_more = word == 0 && before == 0;
-        if words[word] != before || is_one_more && notes.len() >= self.room {
+        if self.note_words(place)[word] != before || is_one_more && self.notes.borrow().len() >= self.room {
             return false;
         }
-        words[word] = after;
+        self.put_note(place, word, after);
+        true
+    }
+
+    fn put_note(&self, place: usize, word: usize, value: u64) {
+        let mut words = self.note_words(place);
+        words[word] = value;
+        let mut notes = self.notes.borrow_mut();
         if words == [0, 0] {
             notes.remove(&place);
         } else {
             notes.insert(place, words);
         }
-        true
-    }
-
-    fn put_note(&self, place: usize, word: u64) {
-        self.notes.borrow_mut().entry(place).or_default()[1] = word;
     }
 
     fn noted(&self, index: usize) -> u64 {

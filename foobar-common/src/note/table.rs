@@ -26,8 +26,8 @@ pub trait NoteTable {
     /// Writes `after` as one of a note's two words where `before` still stands; false where it does not.
     fn swap_note(&self, place: usize, word: usize, before: u64, after: u64) -> bool;
 
-    /// Writes a note's second word.
-    fn put_note(&self, place: usize, word: u64);
+    /// Writes one of a note's two words.
+    fn put_note(&self, place: usize, word: usize, value: u64);
 
     /// How many notes there are of a kind or level, see [`unproven_index`] and [`level_index`].
     fn noted(&self, index: usize) -> u64;
@@ -41,6 +41,22 @@ pub trait NoteTable {
         Self: Sized,
     {
         find(key, self)
+    }
+
+    /// See [`occupy`].
+    fn occupy_note(&self, place: usize, words: [u64; 2]) -> bool
+    where
+        Self: Sized,
+    {
+        occupy(place, words, self)
+    }
+
+    /// See [`rewrite`].
+    fn rewrite_note(&self, place: usize, before: u64, after: [u64; 2])
+    where
+        Self: Sized,
+    {
+        rewrite(place, before, after, self);
     }
 
     /// See [`free_in`].
@@ -132,10 +148,8 @@ impl Key {
     #[inline(always)]
     fn place_in<T: NoteTable>(self, line: usize, tables: &T) -> u64 {
         for (index, word) in tables.note_marks(line).into_iter().enumerate() {
-            let place = line * IN_A_LINE + index;
-            // What has just been claimed, or left by halves, is no note.
-            if (word ^ self.mark) & Self::MASK == 0 && Note::is_written(tables.note_words(place)[1]) {
-                return place as u64 + 1;
+            if (word ^ self.mark) & Self::MASK == 0 {
+                return (line * IN_A_LINE + index + 1) as u64;
             }
         }
         0
@@ -195,11 +209,18 @@ fn claim<T: NoteTable>(key: Key, found: u64, counted: Option<usize>, words: [u64
     if let Some(level) = counted {
         tables.count_noted(level_index(level));
     }
-    let is_claimed = tables.swap_note(place as usize, 0, 0, words[0] | key.mark);
-    if is_claimed {
-        tables.put_note(place as usize, words[1]);
+    tables.occupy_note(place as usize, [words[0] | key.mark, words[1]])
+}
+
+/// Writes a note to a place where none is; false where one is.
+#[inline(always)]
+pub fn occupy<T: NoteTable>(place: usize, [first, second]: [u64; 2], tables: &T) -> bool {
+    let is_free = tables.swap_note(place, 0, 0, Note::RESERVED);
+    if is_free {
+        tables.put_note(place, 1, second);
+        tables.put_note(place, 0, first);
     }
-    is_claimed
+    is_free
 }
 
 /// The part of [`free_in`] that is one more than a place.
@@ -230,36 +251,46 @@ impl Standing {
     #[inline(always)]
     pub fn of<T: NoteTable>(key: Key, tables: &T) -> Option<Self> {
         let place = tables.find_note(key).checked_sub(1)? as usize;
-        Some(Self { place, note: Note::written(tables.note_words(place))? })
+        Some(Self { place, note: Note::standing(tables.note_words(place))? })
     }
 
-    /// Writes what has become of it, unless another packet of the flow has just done so.
+    /// Writes what has become of it. Another packet of the flow that does the same meanwhile may be the last.
     #[inline(always)]
     pub fn renew<T: NoteTable>(&self, key: Key, note: Note, tables: &T) {
-        let ([before, second], [after, next]) = (self.note.to_words(), note.to_words());
-        rewrite(self.place, [before | key.mark, second], [after | key.mark, next], tables);
+        let ([before, _], [after, second]) = (self.note.to_words(), note.to_words());
+        tables.rewrite_note(self.place, before | key.mark, [after | key.mark, second]);
     }
 
-    /// Takes it away.
+    /// Takes it away, whatever another packet makes of it meanwhile: its backend is dead.
     #[inline(always)]
     pub fn delete<T: NoteTable>(&self, key: Key, tables: &T) {
-        let [first, second] = self.note.to_words();
-        rewrite(self.place, [first | key.mark, second], [0, 0], tables);
+        let [first, _] = self.note.to_words();
+        if tables.swap_note(self.place, 0, first | key.mark, Note::RESERVED) {
+            tables.put_note(self.place, 1, 0);
+            tables.put_note(self.place, 0, 0);
+        }
     }
 }
 
-/// Writes both words of a note where `before` still stands, the second one first; false where it does not. Who finds
-/// one that leaves in between finds none.
+/// Writes both words of a note where `before` is still the first one.
 #[inline(always)]
-pub fn rewrite<T: NoteTable>(place: usize, before: [u64; 2], after: [u64; 2], tables: &T) -> bool {
-    if before[1] != after[1] && !tables.swap_note(place, 1, before[1], after[1]) {
+pub fn rewrite<T: NoteTable>(place: usize, before: u64, [first, second]: [u64; 2], tables: &T) {
+    let [now, written] = tables.note_words(place);
+    if now == before && (written == second || tables.swap_note(place, 1, written, second)) && first != before {
+        tables.swap_note(place, 0, before, first);
+    }
+}
+
+/// Frees the place of a note that is still as it was; false where it is not, and stays. Who looks for it meanwhile finds
+/// none.
+#[inline(always)]
+pub fn free<T: NoteTable>(place: usize, before: [u64; 2], tables: &T) -> bool {
+    if !tables.swap_note(place, 0, before[0], Note::RESERVED) {
         return false;
     }
-    if before[0] == after[0] || tables.swap_note(place, 0, before[0], after[0]) {
-        return true;
-    }
-    tables.swap_note(place, 1, after[1], before[1]);
-    false
+    let is_as_it_was = tables.swap_note(place, 1, before[1], 0);
+    tables.put_note(place, 0, if is_as_it_was { 0 } else { before[0] });
+    is_as_it_was
 }
 
 /// Writes a flow's note, its first one or what has become of it; false where there is no room. Each kind that anyone

@@ -8,7 +8,7 @@ use foobar_common::{
 
 use super::{Maps, element};
 use crate::{
-    apart::{find_note_apart, free_in_apart},
+    apart::{find_note_apart, free_in_apart, occupy_note_apart, rewrite_note_apart},
     hide::hide,
     table::Record,
 };
@@ -58,9 +58,9 @@ impl<C> NoteTable for Maps<'_, C> {
     }
 
     #[inline(always)]
-    fn put_note(&self, place: usize, word: u64) {
+    fn put_note(&self, place: usize, word: usize, value: u64) {
         if let Some(line) = line(place / IN_A_LINE) {
-            line.put(place % IN_A_LINE * 2 + 1, word);
+            line.put(place % IN_A_LINE * 2 + word, value);
         }
     }
 
@@ -79,6 +79,16 @@ impl<C> NoteTable for Maps<'_, C> {
     #[inline(always)]
     fn find_note(&self, Key { spread, mark }: Key) -> u64 {
         find_note_apart(spread, mark)
+    }
+
+    #[inline(always)]
+    fn occupy_note(&self, place: usize, [first, second]: [u64; 2]) -> bool {
+        occupy_note_apart(place as u64, first, second) != 0
+    }
+
+    #[inline(always)]
+    fn rewrite_note(&self, place: usize, before: u64, [first, second]: [u64; 2]) {
+        rewrite_note_apart(place as u64, before, first, second);
     }
 
     #[inline(always)]

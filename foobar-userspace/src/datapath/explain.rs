@@ -167,18 +167,18 @@ impl NoteTable for Reading<'_> {
 
     fn note_words(&self, place: usize) -> [u64; 2] {
         let words = self.datapath.notes.note_words(place);
-        self.note.set(Note::written(words));
+        self.note.set(Note::standing(words));
         words
     }
 
     fn swap_note(&self, _: usize, _: usize, _: u64, after: u64) -> bool {
-        if after == 0 {
+        if after == Note::RESERVED {
             self.note.set(None);
         }
         true
     }
 
-    fn put_note(&self, _: usize, _: u64) {}
+    fn put_note(&self, _: usize, _: usize, _: u64) {}
 
     fn noted(&self, index: usize) -> u64 {
         self.datapath.notes.noted(index)

@@ -11,7 +11,7 @@ use foobar_common::{
     layout::{NOTE_PLACES, NOTED_SECRET, NOTED_WORDS, map},
     note::{
         Note,
-        table::{IN_A_LINE, Key, LEVELS_COUNT, NoteTable, Standing, first_line, level_index, make, rewrite},
+        table::{IN_A_LINE, Key, LEVELS_COUNT, NoteTable, Standing, first_line, free, level_index, make, occupy},
     },
 };
 
@@ -54,27 +54,23 @@ impl Notes {
     /// What stands at a place; `None` where nothing does, or a packet is at it.
     pub fn at(&self, place: usize) -> Option<NotedFlow> {
         let words = self.note_words(place);
-        Some(NotedFlow { place, note: Note::written(words)?, mark: words[0] & Key::MASK })
+        Some(NotedFlow { place, note: Note::standing(words)?, mark: words[0] & Key::MASK })
     }
 
-    /// The first word of a place that a packet is at: it has claimed it and not written yet, or is about to leave it.
-    pub fn unsettled(&self, place: usize) -> Option<u64> {
-        let [first, second] = self.note_words(place);
-        (first & Note::PRESENT != 0 && !Note::is_written(second)).then_some(first)
+    /// Whether a note is about to come to a place, or to leave it.
+    pub fn is_reserved(&self, place: usize) -> bool {
+        self.note_words(place)[0] == Note::RESERVED
     }
 
-    /// Frees a place that was unsettled under this first word before all packets of then had passed: it was left by
-    /// halves.
-    pub fn free_unsettled(&self, place: usize, first: u64) {
-        if self.unsettled(place) == Some(first) {
-            self.swap_note(place, 0, first, 0);
-        }
+    /// Frees a place that was reserved before all packets of then had passed: whoever reserved it is dead.
+    pub fn free_reserved(&self, place: usize) {
+        self.swap_note(place, 0, Note::RESERVED, 0);
     }
 
     /// Takes a note away if it is still the one that was looked at; false where a packet has just written to it.
     pub fn take_away(&self, NotedFlow { place, note, mark }: NotedFlow) -> bool {
         let [first, second] = note.to_words();
-        rewrite(place, [first | mark, second], [0, 0], self)
+        free(place, [first | mark, second], self)
     }
 
     /// Writes a note at its place, where none stands; false where one does.
@@ -83,11 +79,7 @@ impl Notes {
         if let Some(level) = (1..LEVELS_COUNT).rfind(|level| *place >= first_line(*level) * IN_A_LINE) {
             self.count_noted(level_index(level));
         }
-        let is_free = self.swap_note(*place, 0, 0, first | mark);
-        if is_free {
-            self.put_note(*place, second);
-        }
-        is_free
+        occupy(*place, [first | mark, second], self)
     }
 
     /// What is counted, at least as many as there are.
@@ -121,9 +113,9 @@ impl NoteTable for Notes {
         words[word].compare_exchange(before, after, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    fn put_note(&self, place: usize, word: u64) {
+    fn put_note(&self, place: usize, word: usize, value: u64) {
         if let Some(words) = self.words(place) {
-            words[1].store(word, Ordering::Release);
+            words[word].store(value, Ordering::Release);
         }
     }
 

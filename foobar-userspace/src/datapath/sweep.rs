@@ -65,7 +65,7 @@ impl Datapath {
         let before = self.notes.counted();
         // What a packet has counted stands by now.
         self.wait_for_packets()?;
-        let (mut swept, mut found, mut unsettled) = (Swept::default(), [0; NOTED_SECRET], vec![]);
+        let (mut swept, mut found, mut reserved) = (Swept::default(), [0; NOTED_SECRET], vec![]);
         let scarce = is_scarce(sweeping.noted, before[unproven_index(Kind::Young)]);
         for level in (0..LEVELS_COUNT).filter(|level| *level == 0 || before[level_index(*level)] > 0) {
             for place in first_line(level) * IN_A_LINE..first_line(level + 1) * IN_A_LINE {
@@ -78,8 +78,8 @@ impl Datapath {
                     if flow.note.kind.is_unproven() {
                         found[unproven_index(flow.note.kind)] += 1;
                     }
-                } else if let Some(first) = self.notes.unsettled(place) {
-                    unsettled.push((place, first));
+                } else if self.notes.is_reserved(place) {
+                    reserved.push(place);
                 } else {
                     continue;
                 }
@@ -89,10 +89,10 @@ impl Datapath {
             }
         }
         self.notes.correct(before, found);
-        if !unsettled.is_empty() {
+        if !reserved.is_empty() {
             self.wait_for_packets()?;
-            for (place, first) in unsettled {
-                self.notes.free_unsettled(place, first);
+            for place in reserved {
+                self.notes.free_reserved(place);
             }
         }
         Ok(swept)

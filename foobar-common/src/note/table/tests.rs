@@ -35,12 +35,12 @@ fn few_notes_are_in_the_first_level_and_many_in_the_others() {
     let tables = tables();
     let flows = 400_000;
     for client in 0..flows {
-        assert!(make(key(client), note(client % 4096).to_words(), &tables), "{client}");
+        assert!(make(key(client), note(1 + client % 4095).to_words(), &tables), "{client}");
         let levels = [1, 2].map(|level| tables.noted(level_index(level)));
         assert!(client > 3_000 || levels == [0, 0], "{client}: {levels:?}");
         assert!(client > 150_000 || levels[1] == 0, "{client}: {levels:?}");
     }
-    assert!((0..flows).all(|client| found(key(client), &tables) == Some(note(client % 4096))));
+    assert!((0..flows).all(|client| found(key(client), &tables) == Some(note(1 + client % 4095))));
     assert!((flows..2 * flows).all(|client| found(key(client), &tables).is_none()));
     let in_level = |level: usize| {
         let places = first_line(level) * IN_A_LINE..first_line(level + 1) * IN_A_LINE;
@@ -58,29 +58,42 @@ fn who_is_first_in_a_place_keeps_it() {
 }
 
 #[test]
-fn a_note_that_was_left_by_halves_is_none_and_hides_no_other() {
+fn a_place_that_is_reserved_has_no_note_and_hides_none() {
     let tables = tables();
     let key = key(7);
     assert!(make(key, note(1).to_words(), &tables));
-    let place = find(key, &tables) as usize - 1;
-    tables.put_note(place, 0);
+    tables.put_note(find(key, &tables) as usize - 1, 0, Note::RESERVED);
     assert_eq!(found(key, &tables), None);
     assert!(make(key, note(2).to_words(), &tables));
     assert_eq!(found(key, &tables), Some(note(2)));
 }
 
 #[test]
-fn who_renews_what_another_has_renewed_or_taken_writes_nothing() {
+fn what_spoke_meanwhile_is_not_taken_away() {
     let tables = tables();
     let key = key(7);
     assert!(make(key, note(1).to_words(), &tables));
     let seen = Standing::of(key, &tables).expect("it was made");
     let renewed = Note { seen: 5, ..note(1) };
     seen.renew(key, renewed, &tables);
-    seen.renew(key, Note { seen: 9, kind: Kind::Closing, ..note(1) }, &tables);
+    let words = |note: Note| [note.to_words()[0] | key.mark, note.to_words()[1]];
+    assert!(!free(seen.place, words(note(1)), &tables));
     assert_eq!(found(key, &tables), Some(renewed));
-    seen.delete(key, &tables);
-    assert_eq!(found(key, &tables), Some(renewed), "it spoke meanwhile");
+    assert!(free(seen.place, words(renewed), &tables));
+    assert_eq!((found(key, &tables), tables.notes.borrow().len()), (None, 0));
+}
+
+#[test]
+fn who_comes_late_leaves_the_note_of_another_flow_alone() {
+    let tables = tables();
+    let (old, new) = (key(7), Key { mark: key(8).mark, ..key(7) });
+    assert!(make(old, note(1).to_words(), &tables));
+    let late = Standing::of(old, &tables).expect("it was made");
+    late.delete(old, &tables);
+    assert!(make(new, note(2).to_words(), &tables));
+    late.renew(old, Note { seen: 9, kind: Kind::Closing, ..note(1) }, &tables);
+    late.delete(old, &tables);
+    assert_eq!((found(old, &tables), found(new, &tables)), (None, Some(note(2))));
 }
 
 #[test]
@@ -125,7 +138,7 @@ fn a_flow_is_found_where_it_had_to_go() {
 
 proptest! {
     #[test]
-    fn it_answers_as_a_map_does(steps in prop::collection::vec((0..40u32, 0..3u8, 0..4096u32), 1..200)) {
+    fn it_answers_as_a_map_does(steps in prop::collection::vec((0..40u32, 0..3u8, 1..4096u32), 1..200)) {
         let (tables, mut model) = (tables(), HashMap::new());
         for (client, act, backend) in steps {
             // All of one line of the first two levels.
@@ -151,14 +164,14 @@ proptest! {
 
     #[test]
     fn a_note_is_the_same_after_its_words(
-        (backend, kind, seen) in (0..4096u32, 0..4usize, 0..1u32 << 30),
+        (backend, kind, seen) in (1..4096u32, 0..4usize, 0..1u32 << 31),
         (sequence, doubted, mark) in any::<(u32, bool, u64)>(),
     ) {
         let kind = [Kind::Provisional, Kind::Young, Kind::Lasting, Kind::Closing][kind];
         let note = Note { backend, kind, seen, sequence, doubted };
         let [first, second] = note.to_words();
         prop_assert_eq!(first & Key::MASK, Note::PRESENT);
-        prop_assert_eq!(Note::written([first | mark & Key::MASK, second]), Some(note));
+        prop_assert_eq!(Note::standing([first | mark & Key::MASK, second]), Some(note));
     }
 
     #[test]
