@@ -3,13 +3,15 @@
 //! A port of a pool's address is a place in a table, which says whose it is; so an answer is one read. A flow has two
 //! buckets of 16 places each by its hash (Azar and others, STOC 1994), and a small table of tags says which to read.
 
+mod lease;
 mod place;
 mod pool;
 mod proof;
 mod search;
 
 pub use self::{
-    place::{FIRST_PORT, LEASE_WORDS, Lease, MAPPING_WORDS, Mapping, PLACES, PORTS, TAG_WORDS, Wanted, Whose, port_of},
+    lease::{LEASE_WORDS, Lease},
+    place::{FIRST_PORT, MAPPING_WORDS, Mapping, PLACES, PORTS, TAG_WORDS, Wanted, Whose, port_of},
     pool::{MAX_POOL, Pool},
     proof::Said,
     search::{BUCKETS_EACH, Tags, find, gives_way, older, over_in, room_in, take},

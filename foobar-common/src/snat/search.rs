@@ -1,7 +1,8 @@
 //! The place of a flow: found by its tag, or taken where one is free.
 
 use super::{
-    place::{FIRST_PORT, Lease, Mapping, PLACES, PORTS, TAG_WORDS, Wanted},
+    lease::Lease,
+    place::{FIRST_PORT, Mapping, PLACES, PORTS, TAG_WORDS, Wanted},
     pool::{MAX_POOL, Pool},
 };
 use crate::{hash::mix, tables::Tables};

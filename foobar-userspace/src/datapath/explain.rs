@@ -1,6 +1,7 @@
 //! The tables in force as a packet would see them, for questions: the same code as in the kernel runs on the same memory,
 //! and nothing is counted, noted or sent.
 
+mod notes;
 mod sets;
 
 use std::{
@@ -25,10 +26,7 @@ use foobar_common::{
         ROOT_ENTRIES, SERVICE_WORDS, SPARSE_SEED, SPARSE_WORDS,
     },
     next_hop::NextHop,
-    note::{
-        Kind, Note,
-        table::{IN_A_LINE, NoteTable},
-    },
+    note::Note,
     plane::{Plane, Way},
     sets::QUESTION_WORDS,
     slot::Slot,
@@ -153,41 +151,6 @@ impl<'a> Reading<'a> {
 
     fn tables(&self) -> &Tables {
         &self.datapath.tables
-    }
-}
-
-impl NoteTable for Reading<'_> {
-    fn note_secret(&self) -> [u64; 2] {
-        self.datapath.notes.note_secret()
-    }
-
-    fn note_marks(&self, line: usize) -> [u64; IN_A_LINE] {
-        self.datapath.notes.note_marks(line)
-    }
-
-    fn note_words(&self, place: usize) -> [u64; 2] {
-        let words = self.datapath.notes.note_words(place);
-        self.note.set(Note::standing(words));
-        words
-    }
-
-    fn swap_note(&self, _: usize, _: usize, _: u64, after: u64) -> bool {
-        if after == Note::RESERVED {
-            self.note.set(None);
-        }
-        true
-    }
-
-    fn put_note(&self, _: usize, _: usize, _: u64) {}
-
-    fn noted(&self, index: usize) -> u64 {
-        self.datapath.notes.noted(index)
-    }
-
-    fn count_noted(&self, _: usize) {}
-
-    fn has_room(&self, _: Kind) -> bool {
-        true
     }
 }
 
