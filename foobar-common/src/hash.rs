@@ -19,6 +19,5 @@ pub const fn fold(word: u64) -> u64 {
 #[inline(always)]
 pub const fn seeded(key: u32, seed: u64) -> u64 {
     // Keys lie close together: were the seed mixed into the same bits, many seeds would do the same.
-    let hash = (key as u64 | seed << 32).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    (hash ^ (hash >> 32)).wrapping_mul(0xc4ce_b9fe_1a85_ec53) >> 32
+    fold(key as u64 | seed << 32).wrapping_mul(0xc4ce_b9fe_1a85_ec53) >> 32
 }

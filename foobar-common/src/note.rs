@@ -194,6 +194,8 @@ pub struct Sign {
 }
 
 impl Sign {
+    pub const DATAGRAM: Self = Self { act: Act::Datagram, sequence: 0, end: 0 };
+
     /// The act in bits 32 to 33 of the first word, the sequence number below, and the end in the second.
     #[inline(always)]
     pub const fn to_words(self) -> (u64, u32) {
@@ -216,8 +218,6 @@ impl Sign {
         };
         Self { act, sequence: first as u32, end }
     }
-
-    pub const DATAGRAM: Self = Self { act: Act::Datagram, sequence: 0, end: 0 };
 
     /// `payload`: bytes of it.
     #[inline(always)]

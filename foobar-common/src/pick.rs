@@ -5,6 +5,7 @@ use crate::{
     find::ServiceEntry,
     flow::{Flow, port_word},
     frame::Frame,
+    hash::fold,
     header::Tcp,
     next_hop::NextHop,
     note::{
@@ -79,8 +80,7 @@ pub fn look_up<A: Address, T: Tables>(
 #[inline(always)]
 pub fn flow_hash<A: Address>(source: A, destination: A, ports: u64, seed: u32) -> u32 {
     let [first, second] = A::hash_words(source, destination);
-    let mut hash = (first ^ u64::from(seed)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash ^= hash >> 32;
+    let mut hash = fold(first ^ u64::from(seed));
     if A::V6 {
         hash = (hash ^ second).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         hash ^= hash >> 29;

@@ -81,6 +81,7 @@ const LEVELS: [u32; 3] = [15, 16, 19];
 pub const LEVELS_COUNT: usize = LEVELS.len();
 /// Lines of all levels.
 pub const LINES: usize = first_line(LEVELS_COUNT);
+
 /// Where a level begins.
 pub const fn first_line(level: usize) -> usize {
     let (mut line, mut before) = (0, 0);

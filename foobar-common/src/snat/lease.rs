@@ -50,7 +50,7 @@ impl Lease {
     #[inline(always)]
     pub const fn new(whose: &Whose, backend: u32, said: Said, now: u32) -> Self {
         let is_tcp = (whose.ports >> 32) as u8 == TCP;
-        let proof = if said.opens() { Proof::OPENED } else { Proof::NONE };
+        let proof = Proof::begun_by(said);
         Self { name: whose.name, backend, seen: now, client: 0, server: 0, proof, is_tcp, is_held: true }
     }
 
@@ -58,8 +58,7 @@ impl Lease {
     #[inline(always)]
     #[must_use]
     pub const fn begun(self, backend: u32, said: Said, now: u32) -> Self {
-        let proof = if said.opens() { Proof::OPENED } else { Proof::NONE };
-        Self { backend, seen: now, client: 0, server: 0, proof, is_held: true, ..self }
+        Self { backend, seen: now, client: 0, server: 0, proof: Proof::begun_by(said), is_held: true, ..self }
     }
 
     /// | bits of the first word | | bits of the second | |

@@ -19,6 +19,12 @@ impl Proof {
     pub(super) const HEARD: Self = Self(1 << 33);
     const BEGINS: u64 = 1 << 32;
 
+    /// Of a flow whose first packet says this.
+    #[inline(always)]
+    pub(super) const fn begun_by(said: Said) -> Self {
+        if said.opens() { Self::OPENED } else { Self::NONE }
+    }
+
     /// The server begins at this sequence number.
     #[inline(always)]
     pub(super) const fn begins(at: u32) -> Self {

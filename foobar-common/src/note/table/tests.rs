@@ -26,6 +26,13 @@ fn note(backend: u32) -> Note {
     Note { backend, kind: Kind::Lasting, seen: 0, sequence: 0, doubted: false }
 }
 
+/// A table with a note, on backend 1.
+fn with_one() -> (HostTables, Key) {
+    let (tables, key) = (tables(), key(7));
+    assert!(make(key, note(1).to_words(), &tables));
+    (tables, key)
+}
+
 fn found(key: Key, tables: &HostTables) -> Option<Note> {
     Standing::of(key, tables).map(|standing| standing.note)
 }
@@ -59,9 +66,7 @@ fn who_is_first_in_a_place_keeps_it() {
 
 #[test]
 fn a_place_that_is_reserved_has_no_note_and_hides_none() {
-    let tables = tables();
-    let key = key(7);
-    assert!(make(key, note(1).to_words(), &tables));
+    let (tables, key) = with_one();
     tables.put_note(find(key, &tables) as usize - 1, 0, Note::RESERVED);
     assert_eq!(found(key, &tables), None);
     assert!(make(key, note(2).to_words(), &tables));
@@ -70,9 +75,7 @@ fn a_place_that_is_reserved_has_no_note_and_hides_none() {
 
 #[test]
 fn what_spoke_meanwhile_is_not_taken_away() {
-    let tables = tables();
-    let key = key(7);
-    assert!(make(key, note(1).to_words(), &tables));
+    let (tables, key) = with_one();
     let seen = Standing::of(key, &tables).expect("it was made");
     let renewed = Note { seen: 5, ..note(1) };
     seen.renew(key, renewed, &tables);
@@ -98,9 +101,7 @@ fn who_comes_late_leaves_the_note_of_another_flow_alone() {
 
 #[test]
 fn a_kind_that_changed_meanwhile_leaves_no_half() {
-    let tables = tables();
-    let key = key(7);
-    assert!(make(key, note(1).to_words(), &tables));
+    let (tables, key) = with_one();
     let seen = Standing::of(key, &tables).expect("it was made");
     let closing = Note { kind: Kind::Closing, ..note(1) };
     seen.renew(key, closing, &tables);
@@ -110,9 +111,7 @@ fn a_kind_that_changed_meanwhile_leaves_no_half() {
 
 #[test]
 fn a_note_is_renewed_in_its_place_and_leaves_it_free() {
-    let tables = tables();
-    let key = key(7);
-    assert!(make(key, note(1).to_words(), &tables));
+    let (tables, key) = with_one();
     let standing = Standing::of(key, &tables).expect("it was made");
     let closing = Note { kind: Kind::Closing, seen: 9, sequence: 77, ..note(1) };
     standing.renew(key, closing, &tables);
