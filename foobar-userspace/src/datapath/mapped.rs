@@ -48,6 +48,12 @@ impl Mapped {
         Ok(Self { is_new, ..Self::over(&map, bytes).with_context(|| format!("mapping {name}"))? })
     }
 
+    /// A pinned map that packets write, of so many words.
+    pub fn pinned(pins: &Pins, name: &str, words: usize) -> Result<Self> {
+        let map = MapData::from_pin(pins.map(name)).with_context(|| format!("opening {name}"))?;
+        Self::over(&map, words * 8).with_context(|| format!("mapping {name}"))
+    }
+
     /// The memory of a new array, which has this many bytes.
     pub fn over(map: &MapData, bytes: usize) -> Result<Self> {
         let memory = MmapOptions::new().len(bytes).map_raw(map.fd().as_fd().as_raw_fd())?;

@@ -5,8 +5,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use anyhow::{Context as _, Result};
-use aya::maps::MapData;
+use anyhow::Result;
 use foobar_common::{
     layout::{NOTE_PLACES, NOTED_SECRET, NOTED_WORDS, map},
     note::{
@@ -34,10 +33,7 @@ pub struct Notes {
 
 impl Notes {
     pub fn open(pins: &Pins) -> Result<Self> {
-        let open = |name: &str, words: usize| {
-            let map = MapData::from_pin(pins.map(name)).with_context(|| format!("opening {name}"))?;
-            Mapped::over(&map, words * 8).with_context(|| format!("mapping {name}"))
-        };
+        let open = |name, words| Mapped::pinned(pins, name, words);
         let notes = Self { lines: open(map::NOTES, NOTE_PLACES * 2)?, noted: open(map::NOTED, NOTED_WORDS)? };
         // A new table gets a secret, so that nobody can choose which flows share a line or a key.
         for word in notes.noted.words()[NOTED_SECRET..][..2].iter().filter(|word| word.load(Ordering::Relaxed) == 0) {

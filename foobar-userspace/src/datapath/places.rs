@@ -5,8 +5,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use anyhow::{Context as _, Result};
-use aya::maps::MapData;
+use anyhow::Result;
 use foobar_common::{
     layout::{MAX_MAPPINGS, TAGS_WORDS, map},
     snat::{LEASE_WORDS, Lease, MAPPING_WORDS, MAX_POOL, Mapping, PLACES},
@@ -34,10 +33,7 @@ pub struct Places {
 
 impl Places {
     pub fn open(pins: &Pins) -> Result<Self> {
-        let open = |name: &str, words: usize| {
-            let map = MapData::from_pin(pins.map(name)).with_context(|| format!("opening {name}"))?;
-            Mapped::over(&map, words * 8).with_context(|| format!("mapping {name}"))
-        };
+        let open = |name, words| Mapped::pinned(pins, name, words);
         Ok(Self {
             tags: open(map::TAGS, TAGS_WORDS)?,
             leases: open(map::LEASES, MAX_MAPPINGS * LEASE_WORDS)?,

@@ -15,7 +15,7 @@ use foobar_common::{
     sweep::{Fate, fate, is_scarce},
 };
 
-use super::Datapath;
+use super::{Datapath, NotedFlow};
 
 /// What a sweep knows of the service that a backend is of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +55,18 @@ impl Swept {
         let marks = self.elsewhere.get(&ring).into_iter().flatten();
         (0..).zip(marks).filter(|(_, is_elsewhere)| **is_elsewhere).map(|(slot, _)| slot).collect()
     }
+
+    /// Counts a note that stays.
+    fn count(&mut self, flow: &NotedFlow, owned: Option<(Owner, Slot)>) {
+        self.left += 1;
+        *self.by_backend.entry(flow.note.backend).or_default() += 1;
+        if let Some((Owner { ring, slots, .. }, slot)) = owned
+            && slot.current() != flow.note.backend
+        {
+            let marks = self.elsewhere.entry(ring).or_insert_with(|| vec![false; slots as usize]);
+            marks[Key::slot_in(flow.mark) as usize] = true;
+        }
+    }
 }
 
 impl Datapath {
@@ -70,11 +82,12 @@ impl Datapath {
         for level in (0..LEVELS_COUNT).filter(|level| *level == 0 || before[level_index(*level)] > 0) {
             for place in first_line(level) * IN_A_LINE..first_line(level + 1) * IN_A_LINE {
                 if let Some(flow) = self.notes.at(place) {
-                    let slot = Key::slot_in(flow.mark);
-                    if !self.stays(flow.note, slot, sweeping, scarce) && self.notes.take_away(flow) {
+                    let owned = self.owned(&flow, sweeping);
+                    let stays = owned.is_some_and(|owned| self.stays(flow.note, owned, sweeping.now, scarce));
+                    if !stays && self.notes.take_away(flow) {
                         continue;
                     }
-                    self.count(flow.note, slot, sweeping, &mut swept);
+                    swept.count(&flow, owned);
                     if flow.note.kind.is_unproven() {
                         found[unproven_index(flow.note.kind)] += 1;
                     }
@@ -98,30 +111,18 @@ impl Datapath {
         Ok(swept)
     }
 
-    /// The slot of a note's flow, where its backend has a service whose ring has such a slot.
-    fn slot_of(&self, note: Note, index: u32, sweeping: &Sweeping) -> Option<(Owner, Slot)> {
-        let owner = sweeping.owners.get(&note.backend).copied().filter(|owner| index < owner.slots)?;
+    /// Whose a note is, and its flow's slot, where its backend has a service whose ring has such a slot.
+    fn owned(&self, flow: &NotedFlow, sweeping: &Sweeping) -> Option<(Owner, Slot)> {
+        let index = Key::slot_in(flow.mark);
+        let owner = sweeping.owners.get(&flow.note.backend).copied().filter(|owner| index < owner.slots)?;
         Some((owner, self.tables.slot(owner.ring, index)?))
     }
 
-    fn stays(&self, note: Note, index: u32, sweeping: &Sweeping, scarce: bool) -> bool {
-        let Some((Owner { ring, life, .. }, slot)) = self.slot_of(note, index, sweeping) else { return false };
-        match fate(note, slot, life, scarce, sweeping.now) {
-            Fate::Stays | Fate::StaysElsewhere => true,
-            Fate::Over => false,
-            Fate::Early => {
-                self.refuse(ring, sweeping.now.into());
-                false
-            }
+    fn stays(&self, note: Note, (owner, slot): (Owner, Slot), now: u32, scarce: bool) -> bool {
+        let fate = fate(note, slot, owner.life, scarce, now);
+        if fate == Fate::Early {
+            self.refuse(owner.ring, now.into());
         }
-    }
-
-    fn count(&self, note: Note, index: u32, sweeping: &Sweeping, swept: &mut Swept) {
-        swept.left += 1;
-        *swept.by_backend.entry(note.backend).or_default() += 1;
-        let Some((Owner { ring, slots, .. }, slot)) = self.slot_of(note, index, sweeping) else { return };
-        if slot.current() != note.backend {
-            swept.elsewhere.entry(ring).or_insert_with(|| vec![false; slots as usize])[index as usize] = true;
-        }
+        matches!(fate, Fate::Stays | Fate::StaysElsewhere)
     }
 }

@@ -5,8 +5,7 @@ use std::{
     sync::atomic::Ordering,
 };
 
-use anyhow::{Context as _, Result};
-use aya::maps::MapData;
+use anyhow::Result;
 use foobar_common::layout::{MAX_WANTED, WANTED_V6, WANTED_WORDS, map};
 
 use super::{Datapath, mapped::Mapped, pins::Pins};
@@ -16,8 +15,7 @@ pub struct Wanted(Mapped);
 
 impl Wanted {
     pub fn open(pins: &Pins) -> Result<Self> {
-        let map = MapData::from_pin(pins.map(map::WANTED)).context("opening the table of wanted neighbours")?;
-        Ok(Self(Mapped::over(&map, MAX_WANTED * WANTED_WORDS * 8).context("mapping the table of wanted neighbours")?))
+        Mapped::pinned(pins, map::WANTED, MAX_WANTED * WANTED_WORDS).map(Self)
     }
 }
 
