@@ -12,10 +12,7 @@ use crate::{
 /// What becomes of a note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It stays, and no note of its slot is elsewhere because of it.
     Stays,
-    /// It stays, and its flow is on another backend than its slot's current one.
-    StaysElsewhere,
     /// Nobody asks for it, or nobody can need it any more.
     Over,
     /// It goes where notes are scarce, as if its flow had just found no room.
@@ -34,11 +31,14 @@ pub const fn fate(note: Note, slot: Slot, life: u32, scarce: bool, now: u32) -> 
         Fate::Over
     } else if matches!(note.kind, Kind::Young) && note.is_over(now, life, stands && scarce) {
         Fate::Early
-    } else if slot.current() == note.backend {
-        Fate::Stays
     } else {
-        Fate::StaysElsewhere
+        Fate::Stays
     }
+}
+
+/// Whether a note's flow is on another backend than its slot's current one.
+pub const fn is_elsewhere(note: Note, slot: Slot) -> bool {
+    slot.current() != note.backend
 }
 
 /// Whether notes of flows that spoke once go early: from half of the room on.
@@ -73,8 +73,12 @@ mod tests {
 
     #[test]
     fn a_note_of_another_backend_than_the_current_is_elsewhere() {
-        assert_eq!(fate_of(note(Kind::Lasting, 1, 0), Slot::tracked(2, 1), false), Fate::StaysElsewhere);
-        assert_eq!(fate_of(note(Kind::Lasting, 3, 0), Slot::tracked(2, 2), false), Fate::StaysElsewhere);
+        for (backend, slot, wanted) in
+            [(1, Slot::tracked(2, 1), true), (3, Slot::tracked(2, 2), true), (2, Slot::tracked(2, 1), false)]
+        {
+            let note = note(Kind::Lasting, backend, 0);
+            assert_eq!((fate_of(note, slot, false), is_elsewhere(note, slot)), (Fate::Stays, wanted));
+        }
     }
 
     #[test]
@@ -89,10 +93,10 @@ mod tests {
     #[test]
     fn a_young_note_goes_early_where_previous_stands_for_it() {
         let old = note(Kind::Young, 1, YOUNG_SECONDS + 1);
-        assert_eq!(fate_of(old, Slot::tracked(2, 1), false), Fate::StaysElsewhere);
+        assert_eq!(fate_of(old, Slot::tracked(2, 1), false), Fate::Stays);
         assert_eq!(fate_of(old, Slot::tracked(2, 1), true), Fate::Early);
-        assert_eq!(fate_of(old, Slot::tracked(2, 2), true), Fate::StaysElsewhere, "previous was given up");
-        assert_eq!(fate_of(note(Kind::Young, 1, YOUNG_SECONDS), Slot::tracked(2, 1), true), Fate::StaysElsewhere);
+        assert_eq!(fate_of(old, Slot::tracked(2, 2), true), Fate::Stays, "previous was given up");
+        assert_eq!(fate_of(note(Kind::Young, 1, YOUNG_SECONDS), Slot::tracked(2, 1), true), Fate::Stays);
         assert_eq!(fate_of(note(Kind::Young, 1, LIFE + 3), Slot::tracked(2, 1), true), Fate::Over);
     }
 

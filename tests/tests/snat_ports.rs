@@ -1,5 +1,10 @@
 //! Ports that `snat` gives come back when their flows are over, and not before.
 
+use aya::maps::{Array, Map, MapData};
+use foobar_common::{
+    layout::{LAYOUT, map},
+    snat::LEASE_WORDS,
+};
 use foobar_tests::{
     frames::{Packet, tcp},
     lab::{Got, Lab},
@@ -48,8 +53,24 @@ fn answer(seen: &str) -> Packet {
 /// Ports that are given, after a sweep so many seconds from here.
 fn left(lab: &mut Lab, seconds: u32, life: Option<u32>) -> u64 {
     let now = u32::try_from(now()).expect("seconds since the start");
-    lab.datapath().sweep_places(now + seconds, |_| life);
+    lab.datapath().sweep_places(now + seconds, |_| life).expect("the ports can be swept");
     lab.datapath().ports_taken()[0]
+}
+
+#[test]
+fn a_port_that_a_dying_daemon_gave_back_by_half_comes_back() {
+    let mut lab = lab();
+    open(&mut lab, 4000);
+    let pin = lab.datapath().pin_dir().join(format!("layout-{LAYOUT}/maps/{}", map::LEASES));
+    let pinned = MapData::from_pin(pin).expect("the leases are pinned");
+    let mut leases = Array::<_, [u64; LEASE_WORDS]>::try_from(Map::Array(pinned)).expect("an array");
+    let held = |(place, lease): (u32, [u64; LEASE_WORDS])| (lease[1] != 0).then_some((place, lease[0]));
+    let all: Vec<_> = leases.iter().map(|lease| lease.expect("a lease")).collect();
+    let (place, first) = (0..).zip(all).find_map(held).expect("the flow has a lease");
+    leases.set(place, [first, 0], 0).expect("a lease can be written");
+    assert_eq!(lab.datapath().ports_taken()[0], 1);
+
+    assert_eq!(left(&mut lab, 0, Some(LIFE)), 0);
 }
 
 #[test]

@@ -7,7 +7,7 @@
 
 use crate::{
     address::Address,
-    hash::{fold, mix},
+    hash::{keyed, mix},
     layout::{MAX_UNPROVEN, unproven_index},
     note::{Kind, Note},
 };
@@ -112,15 +112,7 @@ impl Key {
     /// table.
     #[inline(always)]
     pub fn of<A: Address>(source: A, destination: A, ports: u64, slot: u32, secret: [u64; 2]) -> Self {
-        // Whoever chooses an address does not know what it is mixed with: what comes after is no longer his.
-        let hash = if A::V6 {
-            let ([high, low], [far_high, far_low]) = (source.words(), destination.words());
-            mix(mix(high ^ secret[0]) ^ low) ^ far_high.rotate_left(23) ^ far_low.rotate_left(32)
-        } else {
-            let [both, _] = A::hash_words(source, destination);
-            fold(both ^ secret[0])
-        };
-        let spread = mix(hash ^ ports ^ secret[1]);
+        let spread = mix(keyed(source, destination, secret[0]) ^ ports ^ secret[1]);
         Self { spread, mark: spread << Self::FLOW | u64::from(slot) << Self::SLOT | Note::PRESENT }
     }
 
@@ -252,6 +244,7 @@ impl Standing {
     #[inline(always)]
     pub fn of<T: NoteTable>(key: Key, tables: &T) -> Option<Self> {
         let place = tables.find_note(key).checked_sub(1)? as usize;
+        // Should another flow's have come there just now, one packet goes by that, and writes nothing.
         Some(Self { place, note: Note::standing(tables.note_words(place))? })
     }
 

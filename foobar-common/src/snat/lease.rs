@@ -116,7 +116,7 @@ impl Lease {
         let proves = said.flags & Segment::ACK != 0 && self.proof.is_by(said.number);
         let proof = if proves { Proof::HEARD } else { self.proof };
         let (client, server) = (said.after(self.client), self.server & !said.takes_back());
-        Self { client, server, proof, seen: now, ..self }
+        Self { client, server, proof, seen: now, is_held: true, ..self }
     }
 
     /// The same of the backend's. One that answers in the midst of a connection, whose begin this host has not seen,
@@ -128,13 +128,13 @@ impl Lease {
             self.proof
         } else if said.flags & Segment::SYN != 0 {
             Proof::begins(said.number)
-        } else if self.proof.word() == Proof::NONE.word() && said.flags & Segment::RST == 0 {
+        } else if self.proof.is_none() && said.flags & Segment::RST == 0 {
             Proof::HEARD
         } else {
             self.proof
         };
         let (server, client) = (said.after(self.server), self.client & !said.takes_back());
-        Self { client, server, proof, seen: now, ..self }
+        Self { client, server, proof, seen: now, is_held: true, ..self }
     }
 
     /// Whether the port is free for others. `life`: seconds that a silent flow is kept; `scarce`: others find none.
@@ -233,6 +233,20 @@ mod tests {
     fn who_has_heard_stays_so_whatever_number_stands_beside_it() {
         let ([first, _], [_, second]) = (acknowledging(0).to_words(), answered().to_words());
         assert!(Lease::from_words([first, second]).is_proven());
+    }
+
+    #[test]
+    fn a_server_in_the_midst_knows_its_client_whatever_number_stands_beside_it() {
+        let ([first, _], [_, second]) = (begun_by(TCP, ACK).to_words(), answered().to_words());
+        assert!(Lease::from_words([first, second]).heard_server(ACK, 100).is_proven());
+    }
+
+    #[test]
+    fn who_speaks_holds_the_place_again() {
+        let [first, _] = opened().to_words();
+        let given_back = Lease::from_words([first, 0]);
+        assert!(!given_back.is_taken());
+        assert!(given_back.heard_client(ACK, 5).is_taken() && given_back.heard_server(ACK, 5).is_taken());
     }
 
     #[test]

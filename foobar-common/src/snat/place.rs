@@ -3,7 +3,7 @@
 use super::lease::Lease;
 use crate::{
     address::Address,
-    hash::{fold, mix},
+    hash::{fold, keyed},
     next_hop::NextHop,
 };
 
@@ -34,14 +34,8 @@ impl Whose {
     /// `secret`: see [`crate::note::table::NoteTable::note_secret`].
     #[inline(always)]
     pub fn of<A: Address>(client: A, service: A, ports: u64, secret: [u64; 2]) -> Self {
-        let [high, low] = service.words();
-        let client = client.words();
-        // Of IPv4 both addresses are in one word.
-        let mut hash = mix(client[1] ^ high.rotate_left(23) ^ low.rotate_left(32) ^ secret[0]);
-        if A::V6 {
-            hash = mix(hash ^ client[0]);
-        }
-        Self { client, ports, name: fold(hash ^ ports ^ secret[1]) >> Lease::NAME }
+        let name = fold(keyed(client, service, secret[0]) ^ ports ^ secret[1]) >> Lease::NAME;
+        Self { client: client.words(), ports, name }
     }
 }
 

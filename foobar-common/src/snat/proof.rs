@@ -31,7 +31,12 @@ impl Proof {
         Self(Self::BEGINS | at as u64)
     }
 
-    /// Whatever sequence number stands beside it: both are written apart.
+    /// Whatever sequence number stands beside it, here and below: both are written apart.
+    #[inline(always)]
+    pub(super) const fn is_none(self) -> bool {
+        self.0 >> 32 == 0
+    }
+
     #[inline(always)]
     pub(super) const fn is_heard(self) -> bool {
         self.0 & Self::HEARD.0 != 0

@@ -85,8 +85,7 @@ impl Engine {
         if !restless && talking.is_empty() && !self.anything_leaving() {
             self.swept = None;
             // Ports are given back whatever changed.
-            self.sweep_ports();
-            return Ok(());
+            return self.sweep_ports();
         }
         let sweep = self.sweep()?;
         // What one part cannot do must not keep the others from theirs.

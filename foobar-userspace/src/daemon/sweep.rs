@@ -44,24 +44,25 @@ impl Engine {
         let settling = self.state.config.services.iter().filter(is_settling);
         let elsewhere = settling.filter_map(elsewhere).collect();
         let mut by_backend = swept.by_backend;
-        for (backend, flows) in self.sweep_places(&sweeping) {
+        for (backend, flows) in self.sweep_places(&sweeping)? {
             *by_backend.entry(backend).or_default() += flows;
         }
         Ok(Sweep { by_backend, elsewhere })
     }
 
     /// Gives ports back of `snat` flows that are over.
-    pub(super) fn sweep_ports(&self) {
-        self.sweep_places(&Sweeping { owners: self.owners(), now: now() as u32, noted: 0 });
+    pub(super) fn sweep_ports(&mut self) -> Result<(), Refusal> {
+        self.sweep_places(&Sweeping { owners: self.owners(), now: now() as u32, noted: 0 }).map(|_| ())
     }
 
     /// Gives ports back of `snat` flows that are over; the others by backend. Those that are noted too are counted once more.
-    fn sweep_places(&self, sweeping: &Sweeping) -> BTreeMap<u32, u64> {
+    fn sweep_places(&mut self, sweeping: &Sweeping) -> Result<BTreeMap<u32, u64>, Refusal> {
         // A service that is no more has flows for a while, whose backends' ids are nobody else's until then.
         if self.state.pool.all().next().is_none() {
-            return BTreeMap::new();
+            return Ok(BTreeMap::new());
         }
-        self.datapath.sweep_places(sweeping.now, |id| sweeping.owners.get(&id).map(|owner| owner.life))
+        let life = |id| sweeping.owners.get(&id).map(|owner| owner.life);
+        Ok(self.datapath.sweep_places(sweeping.now, life)?)
     }
 
     /// By each backend's id.

@@ -1,4 +1,5 @@
-//! Tables whose memory packets read and this process writes: the one element of an array, mapped (Linux 5.5).
+//! Tables whose memory packets and this process share: arrays, mapped (Linux 5.5); what packets read at a fixed address is the
+//! one element of its array.
 //!
 //! aya makes the arrays of a program's statics without `BPF_F_MMAPABLE`, so they are made and pinned here, and the
 //! loader finds them by their pins.
@@ -51,7 +52,10 @@ impl Mapped {
     /// A pinned map that packets write, of so many words.
     pub fn pinned(pins: &Pins, name: &str, words: usize) -> Result<Self> {
         let map = MapData::from_pin(pins.map(name)).with_context(|| format!("opening {name}"))?;
-        Self::over(&map, words * 8).with_context(|| format!("mapping {name}"))
+        let info = map.info().with_context(|| format!("asking for the shape of {name}"))?;
+        let bytes = info.value_size() as usize * info.max_entries() as usize;
+        ensure!(bytes == words * 8, "the pinned map {name} has another shape");
+        Ok(Self { is_new: false, ..Self::over(&map, bytes).with_context(|| format!("mapping {name}"))? })
     }
 
     /// The memory of a new array, which has this many bytes.

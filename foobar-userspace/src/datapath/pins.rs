@@ -1,9 +1,9 @@
 //! Where everything is pinned, and how it is taken off.
 //!
 //! ```text
-//! PIN_DIR/layout-8/maps/NAME            PIN_DIR/layout-8/programs/{foobar,foobar_egress,foobar_pass,foobar_sweep_v4,…}
-//! PIN_DIR/layout-8/links/IFACE:MODE:IFINDEX:NETNS    PIN_DIR/layout-8/peers/IFACE
-//! PIN_DIR/layout-8/egress/IFACE:MODE:IFINDEX:NETNS   PIN_DIR/layout-8/tags/IFACE:MODE:IFINDEX:NETNS:FEATURE
+//! PIN_DIR/layout-N/maps/NAME            PIN_DIR/layout-N/programs/{foobar,foobar_egress,foobar_pass,foobar_snat,…}
+//! PIN_DIR/layout-N/links/IFACE:MODE:IFINDEX:NETNS    PIN_DIR/layout-N/peers/IFACE
+//! PIN_DIR/layout-N/egress/IFACE:MODE:IFINDEX:NETNS   PIN_DIR/layout-N/tags/IFACE:MODE:IFINDEX:NETNS:FEATURE
 //! ```
 
 use std::{

@@ -93,21 +93,26 @@ impl Places {
 impl Datapath {
     /// Gives ports back of flows that are over, where `life` says how many seconds a silent flow of a backend is kept,
     /// and `None` that the backend is dead. Returns how many flows each backend has.
-    pub fn sweep_places(&self, now: u32, life: impl Fn(u32) -> Option<u32>) -> BTreeMap<u32, u64> {
-        let mut flows = BTreeMap::new();
+    pub fn sweep_places(&mut self, now: u32, life: impl Fn(u32) -> Option<u32>) -> Result<BTreeMap<u32, u64>> {
+        let (mut flows, mut unheld) = (BTreeMap::new(), vec![]);
         for taken in self.places.taken() {
             let lease = taken.lease;
-            // One that was just claimed is written next.
             if !lease.is_taken() {
-                continue;
-            }
-            if lease.is_over(now, life(lease.backend).unwrap_or(0), false) {
+                unheld.push(taken);
+            } else if lease.is_over(now, life(lease.backend).unwrap_or(0), false) {
                 self.places.give_back(taken);
             } else {
                 *flows.entry(lease.backend).or_default() += 1;
             }
         }
-        flows
+        if !unheld.is_empty() {
+            // One that was just claimed is written by then.
+            self.wait_for_packets()?;
+            for taken in unheld {
+                self.places.give_back(taken);
+            }
+        }
+        Ok(flows)
     }
 
     /// Ports that each address of the pool has given, by its place.

@@ -12,7 +12,7 @@ use foobar_common::{
         table::{IN_A_LINE, Key, LEVELS_COUNT, first_line, level_index},
     },
     slot::Slot,
-    sweep::{Fate, fate, is_scarce},
+    sweep::{Fate, fate, is_elsewhere, is_scarce},
 };
 
 use super::{Datapath, NotedFlow};
@@ -61,7 +61,7 @@ impl Swept {
         self.left += 1;
         *self.by_backend.entry(flow.note.backend).or_default() += 1;
         if let Some((Owner { ring, slots, .. }, slot)) = owned
-            && slot.current() != flow.note.backend
+            && is_elsewhere(flow.note, slot)
         {
             let marks = self.elsewhere.entry(ring).or_insert_with(|| vec![false; slots as usize]);
             marks[Key::slot_in(flow.mark) as usize] = true;
@@ -123,6 +123,6 @@ impl Datapath {
         if fate == Fate::Early {
             self.refuse(owner.ring, now.into());
         }
-        matches!(fate, Fate::Stays | Fate::StaysElsewhere)
+        fate == Fate::Stays
     }
 }

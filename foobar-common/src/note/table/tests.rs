@@ -60,8 +60,9 @@ fn few_notes_are_in_the_first_level_and_many_in_the_others() {
 #[test]
 fn who_is_first_in_a_place_keeps_it() {
     let tables = tables();
-    assert!(tables.swap_note(5, 0, 0, note(1).to_words()[0]));
-    assert!(!tables.swap_note(5, 0, 0, note(2).to_words()[0]));
+    assert!(occupy(5, note(1).to_words(), &tables));
+    assert!(!occupy(5, note(2).to_words(), &tables));
+    assert_eq!(tables.note_words(5), note(1).to_words());
 }
 
 #[test]
@@ -197,4 +198,18 @@ fn another_secret_is_another_table() {
     let with = |secret| Key::of(V4(7), V4(1), 80, 5, secret);
     assert_ne!(with(SECRET), with([SECRET[0] ^ 1, SECRET[1]]));
     assert_ne!(with(SECRET), with([SECRET[0], SECRET[1] ^ 1]));
+}
+
+/// What an address differs in is not made up for by ports or a protocol, shifted as it may be.
+#[test]
+fn flows_of_one_client_to_several_services_have_other_keys() {
+    let of = |service: u64, ports: u64| Key::of(V6([7, 8]), V6([0x2001 << 48, service]), ports, 0, SECRET).spread;
+    let (bits, client, protocols) = (0..64u32, 0..40u32, [6u64, 17]);
+    let services = bits.map(|bit| 1 << bit).chain([1, 0x16]);
+    let ports = client.flat_map(|bit| protocols.map(|protocol| 1 << bit ^ protocol << 32 ^ 443 << 16));
+    let ports: Vec<_> = ports.collect();
+    let keys: HashMap<_, _> =
+        services.flat_map(|service| ports.iter().map(move |ports| (of(service, *ports), (service, *ports)))).collect();
+    let flows: HashSet<_> = keys.values().collect();
+    assert_eq!(flows.len(), 65 * ports.iter().collect::<HashSet<_>>().len());
 }
