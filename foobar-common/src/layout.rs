@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Changes whenever a map's meaning or size does; pins of another layout are not adopted.
-pub const LAYOUT: u32 = 14;
+pub const LAYOUT: u32 = 15;
 
 /// Names of the maps: of their pins and, but for the tables, as the kernel program declares them.
 pub mod map {
@@ -45,6 +45,7 @@ pub mod map {
     pub const STAGES: &str = "STAGES";
     pub const ROUTE: &str = "ROUTE";
     pub const ROOM: &str = "ROOM";
+    pub const CLOCK: &str = "CLOCK";
     pub const SETS: &str = "SETS";
     pub const ASKED: &str = "ASKED";
     pub const SET_FRONTS: &str = "SET_FRONTS";
@@ -72,7 +73,7 @@ pub mod map {
     /// What every packet reads at a fixed address: the statics of the program's `.bss.NAME` sections.
     pub const TABLES: &[&str] = &[
         GENERATION, PORTS, ROOTS, NODES, SOURCES, NARROWED, INTERFACES, PAIRS, NEEDS, LINKS, TERMS, GROUPS, SERVICES,
-        RINGS, NEXT_HOPS, TARGETS, POOL, ROOM, WATCH, BUCKETS, SETS, ASKED, SET_FRONTS, QUESTIONS,
+        RINGS, NEXT_HOPS, TARGETS, POOL, ROOM, WATCH, BUCKETS, SETS, ASKED, SET_FRONTS, QUESTIONS, CLOCK,
     ];
     /// What is looked up.
     pub const MAPS: &[&str] = &[
@@ -300,6 +301,8 @@ pub const MAX_BUCKETS: usize = crate::snat::MAX_POOL * crate::snat::BUCKETS_EACH
 pub const MAX_MAPPINGS: usize = crate::snat::MAX_POOL * crate::snat::PLACES;
 /// By a ring's region the second when a flow on it last found no room for its note.
 pub const ROOM_WORDS: usize = RING_UNITS as usize;
+/// The clock has a cache line of its own.
+pub const CLOCK_WORDS: usize = 8;
 /// A set's record: where each family's lines are, the strides of IPv6 (`sets::STRIDES_WORD`), the lengths of elements that
 /// end (`sets::TIMED_WORD`).
 pub const SET_RECORD_WORDS: usize = 8;

@@ -1,5 +1,6 @@
 //! Every map, and the named ways into them. Nothing else in this crate knows that there are maps.
 
+mod clock;
 mod context;
 mod counts;
 mod flows;
@@ -11,6 +12,7 @@ mod stages;
 mod tables;
 
 use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_redirect};
+
 use foobar_common::{
     Address, Outcome, Tables,
     class::{Class, Port},
@@ -40,6 +42,7 @@ use foobar_common::{
     terms::{Candidates, Link, Settled, Terms},
 };
 
+use self::clock::now;
 pub use self::{
     context::Context,
     counts::count_outcome,
@@ -103,13 +106,6 @@ static NEXT_HOPS: Table<NEXT_HOPS_WORDS> = Table::new();
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.ROOM")]
 static ROOM: Table<ROOM_WORDS> = Table::new();
-
-/// Seconds of the monotonic clock.
-#[inline(always)]
-fn now() -> u32 {
-    // SAFETY: a helper without arguments.
-    (unsafe { bpf_ktime_get_coarse_ns() } / 1_000_000_000) as u32
-}
 
 /// What stands in the hash of pairs under this key: a function of its own, as in [`crate::apart`].
 #[inline(never)]

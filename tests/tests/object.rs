@@ -64,6 +64,7 @@ fn wanted() -> BTreeMap<&'static str, Shape> {
         (map::RINGS, table(layout::RINGS_WORDS)),
         (map::NEXT_HOPS, table(layout::NEXT_HOPS_WORDS)),
         (map::ROOM, table(layout::ROOM_WORDS)),
+        (map::CLOCK, table(layout::CLOCK_WORDS)),
         (map::SETS, table(layout::SETS_WORDS)),
         (map::ASKED, table(layout::ASKED_WORDS)),
         (map::SET_FRONTS, table(layout::SET_FRONTS_WORDS)),

@@ -56,19 +56,10 @@ pub fn element<const N: usize>(element: Option<*const [u64; N]>) -> Option<Recor
 /// Says what the next program is handed.
 #[inline(always)]
 pub fn hand_over(handoff: Handoff) {
-    let [first, second, remark, detail] = handoff.to_words();
-    hand_over_apart(first, second, remark, detail);
-}
-
-/// In a function of its own: the verifier looks at it once, and not for each kind of packet.
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub extern "C" fn hand_over_apart(first: u64, second: u64, remark: u64, detail: u64) -> u64 {
-    let Some(place) = place() else { return 0 };
-    for (index, word) in [first, second, remark, detail].into_iter().enumerate() {
+    let Some(place) = place() else { return };
+    for (index, word) in handoff.to_words().into_iter().enumerate() {
         place.put(index, word);
     }
-    0
 }
 
 /// Has the program go on that the packet was handed over to; returns only where it is not there. Each by an index of its
