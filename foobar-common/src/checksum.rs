@@ -56,7 +56,15 @@ const fn fold(sum: u64) -> u16 {
     sum as u16
 }
 
-/// A sum of 16-bit words for the checksum of RFC 1071.
+/// An IPv4 header's checksum once its time to live is one less: the word that has it above its protocol lost 0x100 (RFC 1141).
+#[inline(always)]
+pub const fn one_hop_less(checksum: Be16) -> Be16 {
+    let sum = checksum.value() as u32 + 0x100;
+    // 0xffff is what RFC 1624 §3 has come to 0.
+    Be16::new((sum + (sum >= 0xffff) as u32) as u16)
+}
+
+/// A sum of words for the checksum of RFC 1071, which are folded at the end.
 #[derive(Clone, Copy, Default)]
 #[must_use]
 pub struct Sum(u64);
@@ -69,13 +77,12 @@ impl Sum {
 
     #[inline(always)]
     pub const fn word(self, word: Be32) -> Self {
-        let word = word.value();
-        Self(self.0 + (word >> 16) as u64 + (word & 0xffff) as u64)
+        Self(self.0 + word.value() as u64)
     }
 
     #[inline(always)]
     const fn long(self, long: u64) -> Self {
-        Self(self.0 + (long >> 48) + (long >> 32 & 0xffff) + (long >> 16 & 0xffff) + (long & 0xffff))
+        Self(self.0 + (long >> 32) + (long & 0xffff_ffff))
     }
 
     #[inline(always)]
@@ -124,6 +131,15 @@ mod tests {
 
     fn sum_of(words: &[u32]) -> Be16 {
         words.iter().fold(Sum::default(), |sum, word| sum.word(Be32::new(*word))).checksum()
+    }
+
+    #[test]
+    fn one_hop_less_is_as_if_the_word_had_changed() {
+        for (checksum, ttl) in (0..=u16::MAX).flat_map(|checksum| [2, 3, 64, 255].map(|ttl| (checksum, ttl))) {
+            let half = |ttl: u8| Be16::new(u16::from_be_bytes([ttl, 6])).raw();
+            let changed = Delta::default().half(half(ttl), half(ttl - 1)).adjust(Be16::new(checksum));
+            assert_eq!(one_hop_less(Be16::new(checksum)), changed, "{checksum:#x}, {ttl}");
+        }
     }
 
     proptest! {

@@ -1,9 +1,9 @@
 //! A router takes one off a packet's time to live, and forwards none whose last it was (RFC 1812 §5.3.1, RFC 8200 §3).
 
 use crate::{
-    checksum::Delta,
+    checksum::one_hop_less,
     frame::FrameMut,
-    header::{Be16, Ipv4, Ipv6},
+    header::{Ipv4, Ipv6},
     outcome::{Outcome, Step},
 };
 
@@ -14,10 +14,8 @@ pub fn take_v4<F: FrameMut + ?Sized>(frame: &mut F, offset: usize) -> Step<()> {
     if ip.ttl <= 1 {
         return Err(Outcome::ExpiredUntold);
     }
-    let half = |ttl: u8| Be16::new(u16::from_be_bytes([ttl, ip.protocol])).raw();
-    let checksum = Delta::default().half(half(ip.ttl), half(ip.ttl - 1)).adjust(ip.checksum);
     frame.write(offset + 8, ip.ttl - 1).ok_or(Outcome::Truncated)?;
-    frame.write(offset + 10, checksum).ok_or(Outcome::Truncated)
+    frame.write(offset + 10, one_hop_less(ip.checksum)).ok_or(Outcome::Truncated)
 }
 
 /// The same of the IPv6 packet.

@@ -2,12 +2,14 @@
 //! RFC 4213), or in UDP (GUE, draft-ietf-intarea-gue), whose source port spreads flows over paths.
 
 use crate::{
+    address::{Address, V4, V6},
     checksum::Sum,
     complain::{expired, too_big},
     frame::{FrameMut, Grow, Resize},
     handoff::Handoff,
     header::{Be16, Be32, Ethernet, Gue, Ipv4, Ipv6, Udp, VlanTag},
     hops::{take_v4, take_v6},
+    next_hop::NextHop,
     outcome::{Outcome, Step},
     parse::{IPV4, IPV6},
     send::deliver,
@@ -43,17 +45,38 @@ pub fn tunnel<F: Grow + Resize + ?Sized, T: Tables>(frame: &mut F, handoff: &Han
     let backend = u32::from(handoff.backend);
     let next_hop = tables.next_hop(backend).ok_or(Outcome::NoBackend)?;
     let target = tables.target(backend).ok_or(Outcome::NoBackend)?;
+    let to = (next_hop, &target);
+    if handoff.v6 {
+        carry::<V6, F, T>(frame, handoff, to, tables)
+    } else {
+        carry::<V4, F, T>(frame, handoff, to, tables)
+    }
+}
+
+/// A packet of one family.
+#[inline(always)]
+fn carry<A: Address, F: Grow + Resize + ?Sized, T: Tables>(
+    frame: &mut F,
+    handoff: &Handoff,
+    (next_hop, target): (NextHop, &Target),
+    tables: &T,
+) -> Step<Outcome> {
     let ip = usize::from(handoff.ip);
-    let inner = if handoff.v6 { inner_v6(frame, ip, handoff.hash)? } else { inner_v4(frame, ip, handoff.hash)? };
-    let outer = outer_len(&target);
+    let inner = if A::V6 { inner_v6(frame, ip, handoff.hash)? } else { inner_v4(frame, ip, handoff.hash)? };
+    let outer = outer_len(target);
     let fits = target.mtu == 0 || inner.len + outer <= usize::from(target.mtu);
     if !fits {
-        return Ok(too_big(frame, ip, handoff.v6, u32::from(target.mtu) - outer as u32));
+        return Ok(too_big(frame, ip, A::V6, u32::from(target.mtu) - outer as u32));
     }
-    let taken = if handoff.v6 { take_v6(frame, ip) } else { take_v4(frame, ip) };
-    taken.map_err(|left| expired(left, frame, ip, handoff.v6, tables))?;
-    wrap(frame, ip, &inner, &target)?;
-    deliver(frame, next_hop, backend, handoff, tables)
+    let taken = if A::V6 { take_v6(frame, ip) } else { take_v4(frame, ip) };
+    taken.map_err(|left| expired(left, frame, ip, A::V6, tables))?;
+    match (target.v6, target.gue) {
+        (false, false) => wrap::<V4, false, F>(frame, ip, &inner, target)?,
+        (false, true) => wrap::<V4, true, F>(frame, ip, &inner, target)?,
+        (true, false) => wrap::<V6, false, F>(frame, ip, &inner, target)?,
+        (true, true) => wrap::<V6, true, F>(frame, ip, &inner, target)?,
+    }
+    deliver(frame, next_hop, u32::from(handoff.backend), handoff, tables)
 }
 
 /// Bytes that are put before a packet to this backend.
@@ -77,21 +100,27 @@ fn inner_v6<F: FrameMut + ?Sized>(frame: &F, ip: usize, hash: u32) -> Step<Inner
 }
 
 #[inline(always)]
-fn wrap<F: Grow + ?Sized>(frame: &mut F, ip: usize, inner: &Inner, target: &Target) -> Step<()> {
-    let outer = outer_len(target);
+fn wrap<O: Address, const GUE: bool, F: Grow + ?Sized>(
+    frame: &mut F,
+    ip: usize,
+    inner: &Inner,
+    target: &Target,
+) -> Step<()> {
+    let network = if O::V6 { Ipv6::LEN } else { Ipv4::LEN };
+    let outer = if GUE { network + GUE_BYTES } else { network };
     let tags = Tags::of(frame, ip)?;
     frame.grow(outer).ok_or(Outcome::NoRoom)?;
-    tags.write(frame, ip, if target.v6 { IPV6 } else { IPV4 })?;
-    let (protocol, behind) = if target.gue { (UDP, GUE_BYTES) } else { (inner.protocol, 0) };
+    tags.write(frame, ip, if O::V6 { IPV6 } else { IPV4 })?;
+    let (protocol, behind) = if GUE { (UDP, GUE_BYTES) } else { (inner.protocol, 0) };
     let around = Inner { protocol, len: inner.len + behind, ..*inner };
-    let payload = if target.v6 {
+    let payload = if O::V6 {
         frame.write(ip, outer_v6(&around, target)).ok_or(Outcome::Truncated)?;
         ip + Ipv6::LEN
     } else {
         frame.write(ip, outer_v4(&around, target)).ok_or(Outcome::Truncated)?;
         ip + Ipv4::LEN
     };
-    if target.gue {
+    if GUE {
         frame.write(payload, udp(inner)).ok_or(Outcome::Truncated)?;
         let gue = Gue { control_len: 0, protocol: inner.protocol, flags: Be16::new(0) };
         frame.write(payload + Udp::LEN, gue).ok_or(Outcome::Truncated)?;
