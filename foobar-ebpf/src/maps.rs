@@ -12,7 +12,6 @@ mod stages;
 mod tables;
 
 use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_redirect};
-
 use foobar_common::{
     Address, Outcome, Tables,
     class::{Class, Port},

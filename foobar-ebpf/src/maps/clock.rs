@@ -6,14 +6,16 @@ use foobar_common::layout::CLOCK_WORDS;
 
 use crate::table::Table;
 
-/// The tick's lower half above its second. All CPUs share it: what one writes late is written again.
+/// The tick's lower half above its second, which all CPUs share: a static that packets write, since what a loader puts back
+/// there is of another tick.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.CLOCK")]
 static CLOCK: Table<CLOCK_WORDS> = Table::new();
 
 const HALF: u32 = 32;
 
-/// As the coarse clock has them, which moves with the tick too.
+/// The kernel moves the tick first and the coarse clock after it, so a second can be late, and go back by one, until the next
+/// tick: whoever subtracts saturates.
 #[inline(always)]
 pub fn now() -> u32 {
     // SAFETY: a helper without arguments.
