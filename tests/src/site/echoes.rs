@@ -54,8 +54,6 @@ pub struct Echo {
     /// Messages that came back.
     pub echoed: u64,
     pub broken: Option<Broken>,
-    /// It was silent, and the answer came after all: packets were lost again and again, and no connection.
-    pub late: bool,
 }
 
 /// Connections that keep echoing until this is dropped.
@@ -129,7 +127,7 @@ fn greeted(target: Target) -> (TcpStream, Echo) {
         stream.set_nonblocking(true)?;
         let server = greeter(greeting).ok_or(io::ErrorKind::InvalidData)?;
         let client = stream.local_addr()?;
-        Ok::<_, io::Error>((stream, Echo { server, client, echoed: 0, broken: None, late: false }))
+        Ok::<_, io::Error>((stream, Echo { server, client, echoed: 0, broken: None }))
     };
     connect().unwrap_or_else(|error| panic!("a connection to {}: {error}", target.address))
 }
@@ -194,19 +192,17 @@ impl<'a> Talk<'a> {
     fn hear(&mut self, number: usize) {
         let mut echoes = locked(self.echoes);
         let (talker, echo) = (&mut self.talkers[number], &mut echoes[number]);
-        if echo.broken.as_ref().is_some_and(|broken| *broken != Broken::Silent) {
+        if echo.broken.is_some() {
             return;
         }
         match talker.hear() {
             Ok(false) => {}
-            Ok(true) if echo.broken.is_some() => echo.late = true,
             Ok(true) => {
                 echo.echoed += 1;
                 self.turns.push_back((Instant::now() + EVERY, number));
             }
             Err(broken) => {
                 echo.broken = Some(broken);
-                echo.late = false;
                 // What is broken is ready for ever.
                 let _ = self.poll.remove(&talker.stream);
             }
