@@ -57,6 +57,12 @@ impl<const WORDS: usize> Table<WORDS> {
         unsafe { self.0.get().cast::<u64>().read_volatile() }
     }
 
+    #[inline(always)]
+    pub fn set_first(&self, value: u64) {
+        // SAFETY: as for `first`.
+        unsafe { self.0.get().cast::<u64>().write_volatile(value) }
+    }
+
     /// Nothing past the table's end.
     #[inline(always)]
     pub fn set(&self, index: usize, value: u64) {
