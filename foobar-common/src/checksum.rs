@@ -56,7 +56,7 @@ const fn fold(sum: u64) -> u16 {
     sum as u16
 }
 
-/// An IPv4 header's checksum once its time to live is one less: the word that has it above its protocol lost 0x100 (RFC 1141).
+/// An IPv4 header's checksum once its time to live, the upper half of its word, is one less (RFC 1141).
 #[inline(always)]
 pub const fn one_hop_less(checksum: Be16) -> Be16 {
     let sum = checksum.value() as u32 + 0x100;

@@ -82,8 +82,13 @@ fn carry<A: Address, F: Grow + Resize + ?Sized, T: Tables>(
 /// Bytes that are put before a packet to this backend.
 #[inline(always)]
 pub const fn outer_len(target: &Target) -> usize {
-    let network = if target.v6 { Ipv6::LEN } else { Ipv4::LEN };
-    if target.gue { network + GUE_BYTES } else { network }
+    bytes_around(target.v6, target.gue)
+}
+
+#[inline(always)]
+const fn bytes_around(v6: bool, gue: bool) -> usize {
+    let network = if v6 { Ipv6::LEN } else { Ipv4::LEN };
+    if gue { network + GUE_BYTES } else { network }
 }
 
 #[inline(always)]
@@ -99,6 +104,7 @@ fn inner_v6<F: FrameMut + ?Sized>(frame: &F, ip: usize, hash: u32) -> Step<Inner
     Ok(Inner { protocol: IN_IPV6, class, len: Ipv6::LEN + usize::from(header.payload_len.value()), hash })
 }
 
+/// In a packet of family `O`: what is known of it is not asked again at each of its headers.
 #[inline(always)]
 fn wrap<O: Address, const GUE: bool, F: Grow + ?Sized>(
     frame: &mut F,
@@ -106,10 +112,8 @@ fn wrap<O: Address, const GUE: bool, F: Grow + ?Sized>(
     inner: &Inner,
     target: &Target,
 ) -> Step<()> {
-    let network = if O::V6 { Ipv6::LEN } else { Ipv4::LEN };
-    let outer = if GUE { network + GUE_BYTES } else { network };
     let tags = Tags::of(frame, ip)?;
-    frame.grow(outer).ok_or(Outcome::NoRoom)?;
+    frame.grow(bytes_around(O::V6, GUE)).ok_or(Outcome::NoRoom)?;
     tags.write(frame, ip, if O::V6 { IPV6 } else { IPV4 })?;
     let (protocol, behind) = if GUE { (UDP, GUE_BYTES) } else { (inner.protocol, 0) };
     let around = Inner { protocol, len: inner.len + behind, ..*inner };
