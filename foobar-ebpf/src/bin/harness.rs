@@ -9,7 +9,7 @@
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{xdp_action, xdp_md},
-    helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_get_buff_len},
+    helpers::generated::{bpf_ktime_get_coarse_ns, bpf_xdp_adjust_head, bpf_xdp_get_buff_len},
     macros::{map, xdp},
     maps::{Array, ProgramArray},
     programs::XdpContext,
@@ -78,6 +78,25 @@ pub fn grow_frags(context: XdpContext) -> u32 {
         0 => xdp_action::XDP_TX,
         _ => xdp_action::XDP_ABORTED,
     }
+}
+
+/// Calls a function of its own, and no more.
+#[xdp(frags)]
+pub fn apart_frags(context: XdpContext) -> u32 {
+    if called(context.ingress_ifindex() as u64) == 0 { xdp_action::XDP_ABORTED } else { xdp_action::XDP_TX }
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn called(number: u64) -> u64 {
+    number.rotate_left(1)
+}
+
+/// Asks what time it is, and no more.
+#[xdp(frags)]
+pub fn clock_frags(_: XdpContext) -> u32 {
+    // SAFETY: a helper without arguments.
+    if unsafe { bpf_ktime_get_coarse_ns() } == 0 { xdp_action::XDP_ABORTED } else { xdp_action::XDP_TX }
 }
 
 /// The least that a balancer of direct server return can do: TCP over IPv4 to one address goes to one of two servers, as

@@ -27,12 +27,12 @@ pub struct Harness {
     frags: ProgramArray<MapData>,
 }
 
-/// What is called: the empty program or one under test, with or without multi-buffer support; or one that only moves the
-/// frame's front.
+/// What is called: the empty program or one under test, with or without multi-buffer support; or one of the
+/// harness's own that does a single thing.
 pub enum Target {
     Empty,
     EmptyFrags,
-    GrowFrags,
+    OwnFrags(&'static str),
     Plain(ProgramFd),
     Frags(ProgramFd),
 }
@@ -93,7 +93,7 @@ impl Harness {
             bail!("the timing programs were not built: run `cargo xtask setup`, then build again");
         }
         let mut ebpf = Ebpf::load(HARNESS).context("loading the harness (are you root?)")?;
-        for name in ["wrap", "wrap_frags", "empty", "empty_frags", "grow_frags"] {
+        for name in ["wrap", "wrap_frags", "empty", "empty_frags", "grow_frags", "apart_frags", "clock_frags"] {
             xdp(&mut ebpf, name)?.load().with_context(|| format!("loading {name}"))?;
         }
         let mut map = |name: &str| ebpf.take_map(name).with_context(|| format!("the harness has no map {name}"));
@@ -167,7 +167,7 @@ impl Harness {
         match target {
             Target::Empty => plain.set(0, xdp(ebpf, "empty")?.fd()?, 0)?,
             Target::EmptyFrags => frags.set(0, xdp(ebpf, "empty_frags")?.fd()?, 0)?,
-            Target::GrowFrags => frags.set(0, xdp(ebpf, "grow_frags")?.fd()?, 0)?,
+            Target::OwnFrags(name) => frags.set(0, xdp(ebpf, name)?.fd()?, 0)?,
             Target::Plain(fd) => plain.set(0, fd, 0)?,
             Target::Frags(fd) => frags.set(0, fd, 0)?,
         }

@@ -200,8 +200,9 @@ fn main() -> Result<()> {
     let targets = vec![Target::Empty, Target::Plain(filter.program()?)];
     let mut cases = vec![Case { name: "xdp-filter", targets, load, action: PASS, ours: None }];
     let load = Load { frame: frame(Kind::Established, false), flows: 1, v6: false, spread: false };
-    let targets = vec![Target::EmptyFrags, Target::GrowFrags];
-    cases.push(Case { name: "moving a frame's front", targets, load, action: TX, ours: None });
+    let mut targets = vec![Target::EmptyFrags];
+    targets.extend(["grow_frags", "apart_frags", "clock_frags"].map(Target::OwnFrags));
+    cases.push(Case { name: "calls", targets, load, action: TX, ours: None });
     let mut rows = Vec::new();
     for v6 in [false, true] {
         for &Scenario { name, rules: wanted, kind, flows, action } in wanted() {
@@ -214,7 +215,8 @@ fn main() -> Result<()> {
     }
     let times = harness.compare(&cases, &mut loaded, &arguments_of(&arguments))?;
     report.f = times[0][1] - times[0][0];
-    report.moves = times[1][1] - times[1][0];
+    let net = |index: usize| times[1][index] - times[1][0];
+    (report.moves, report.call, report.clock) = (net(1), net(2), net(3));
     let row =
         |((name, v6), times): ((&'static str, bool), &Vec<f64>)| Row { name, v6, empty: times[0], foobar: times[1] };
     report.rows = rows.into_iter().zip(&times[2..]).map(row).collect();

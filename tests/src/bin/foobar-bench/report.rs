@@ -33,6 +33,10 @@ pub struct Report {
     pub f: f64,
     /// Moving a frame's front and back, net likewise: the way back is the wrapper's, and in a tunnel's time too.
     pub moves: f64,
+    /// Calling a function of a program's own, net likewise.
+    pub call: f64,
+    /// Asking the kernel for the coarse clock, net likewise.
+    pub clock: f64,
     pub rows: Vec<Row>,
 }
 
@@ -53,6 +57,7 @@ impl Report {
         }
         let (moves, share) = (self.moves, self.moves / self.f);
         println!("\nmoving a frame's front by 20 bytes, and back in the wrapper: {moves:.1} ns = {share:.2} F");
+        println!("calling a function: {:.1} ns; asking for the coarse clock: {:.1} ns", self.call, self.clock);
         self.print_added("a set of 1,000 adds, half of the sources in it", SMALL, "no set, 1,000 sources");
         self.print_added("one of 200 in it", SELDOM, "no set, 100,000 sources");
         self.print_added("a set of 1,000,000 adds, half of the sources in it", LARGE, "no set, 100,000 sources");
@@ -109,8 +114,7 @@ impl Report {
                 "net_ns": row.net(), "net_f": row.net() / self.f,
             })
         };
-        let text =
-            json!({ "f_ns": self.f, "moves_ns": self.moves, "cases": self.rows.iter().map(row).collect::<Vec<_>>() });
+        let text = json!({ "f_ns": self.f, "moves_ns": self.moves, "call_ns": self.call, "clock_ns": self.clock, "cases": self.rows.iter().map(row).collect::<Vec<_>>() });
         fs::write(path, format!("{text:#}\n")).with_context(|| format!("writing {}", path.display()))?;
         println!("\nwritten to {}", path.display());
         Ok(())
